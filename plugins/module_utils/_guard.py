@@ -1,0 +1,258 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The guard: the process on the host that resumes a window's guests when the deadline passes.
+
+It runs as a program of its own, outside Ansible and outside the SSH session, started before the first suspend. It follows
+the ledger: when the window is closed it ends; when the deadline comes first, it settles the window itself and does not
+give up before every entry is settled. It prints to its standard output, which systemd keeps in the journal.
+"""
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+import typing as t
+
+from . import _identity
+from ._errors import LedgerError, LibvirtUnreachable, WindowBusy
+from ._hypervisor import Connection
+from ._ledger import Ledger
+from ._places import places
+from ._settle import Settler, now_utc, save
+from ._window_document import Window
+
+#: Seconds between two looks at the ledger while there is nothing to do.
+FOLLOW = 0.2
+#: How long the guard tries to tell a libvirtd that comes back later which guests run. Seconds.
+TELL_LIBVIRT = 120.0
+#: libvirt not answering while it holds the monitors, for this many seconds past the deadline: it is killed. Seconds.
+HANG_LIMIT = 1.5
+
+
+def lead(pause_limit: float) -> float:
+    """How many seconds before the deadline the guard begins, so that the guests run B(by) the deadline.
+
+    Two seconds cover a dead libvirtd (connection refused, then the monitors); for a very short limit a tenth of it.
+    """
+    return min(2.0, pause_limit / 10)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _notify_ready() -> None:
+    """Tell systemd that the guard watches now (sd_notify(3)); without systemd, tell the parent on descriptor 3."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as out:
+            out.connect("\0" + address[1:] if address.startswith("@") else address)
+            out.sendall(b"READY=1")
+    elif os.environ.get("VM_PRESERVING_READY_FD"):
+        handle = int(os.environ["VM_PRESERVING_READY_FD"])
+        os.write(handle, b"ready\n")
+        os.close(handle)
+
+
+class Guard:
+    """The guard of one window.
+
+    :param uri: The libvirt URI.
+    :param window_id: The window to watch; the guard ends when the ledger holds another.
+    """
+
+    def __init__(self, uri: str, window_id: str) -> None:
+        self.window_id = window_id
+        self.ledger = Ledger(places(uri))
+        self.settler = Settler("guard", connect=1.0, calls=3.0)
+        self.last_good: Window | None = None
+        self._told: set[str] = set()
+
+    def _tell(self, text: str) -> None:
+        """Say something once."""
+        if text not in self._told:
+            self._told.add(text)
+            _say(text)
+
+    def _window(self) -> Window | None:
+        """The window as the ledger has it, or as it last had it if the ledger cannot be read any more."""
+        try:
+            window = self.ledger.read()
+        except LedgerError as error:
+            self._tell(f"{error}; going on with what it said before")
+            return self.last_good
+        if window is None:
+            # Somebody removed the file; the guests are still paused by us.
+            return self.last_good
+        if window.id != self.window_id or not window.is_open:
+            return None
+        self.last_good = window
+        return window
+
+    def follow(self) -> int:
+        """Watch until the window is closed, by whomever. Returns the exit code of the process."""
+        if self._window() is None:
+            _say(f"window {self.window_id} is closed; nothing to do")
+            return 0
+        _notify_ready()
+        while True:
+            window = self._window()
+            if window is None:
+                return 0
+            wait = window.deadline - lead(window.pause_limit) - time.monotonic()
+            if wait <= 0:
+                break
+            time.sleep(min(FOLLOW, wait))
+        _say(f"the deadline of window {window.id} comes; resuming {', '.join(entry.name for entry in window.unsettled())}")
+        return self._settle(window)
+
+    def _stop_a_stuck_opener(self, window: Window) -> None:
+        """End the process that is still suspending guests at the deadline: it must not pause one more."""
+        opener = _identity.ProcessIdentity(window.opener_pid, window.opener_start_time)
+        if any(entry.phase == "pausing" for entry in window.guests) and _identity.is_alive(opener):
+            _say(f"process {opener.pid}, which opened the window, is still suspending guests at the deadline; killing it")
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(opener.pid, signal.SIGKILL)
+
+    def _settle(self, window: Window) -> int:
+        self._stop_a_stuck_opener(window)
+        hanging_since: float | None = None
+        while True:
+            with self._lock_if_possible():
+                window = self._window() or window
+                if not window.is_open:
+                    return 0
+                before = {entry.uuid for entry in window.unsettled()}
+                self.settler.settle(window)
+                for entry in window.guests:
+                    if entry.uuid in before:
+                        self._tell(f"guest {entry.name}: {entry.outcome or entry.phase}: {entry.message}")
+                if not window.unsettled():
+                    self._close(window)
+                    break
+                log: list[str] = []
+                save(self.ledger, window, log)
+                self.last_good = window
+            for line in log:
+                self._tell(line)
+            if self.settler.libvirt_hangs:
+                hanging_since = hanging_since or time.monotonic()
+                if time.monotonic() - hanging_since > HANG_LIMIT:
+                    self._kill_libvirtd()
+                    hanging_since = None
+            else:
+                hanging_since = None
+            time.sleep(FOLLOW)
+        self._after(window)
+        return 0
+
+    @contextlib.contextmanager
+    def _lock_if_possible(self) -> t.Iterator[None]:
+        """Take the lock, but never let its holder keep guests paused: after half a second go on without it."""
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(self.ledger.locked(0.5))
+            except (WindowBusy, LedgerError) as error:
+                self._tell(f"going on without the lock: {error}")
+            yield
+
+    def _close(self, window: Window) -> None:
+        window.closed_at = now_utc()
+        window.closed_by = "guard"
+        log: list[str] = []
+        save(self.ledger, window, log)
+        self.last_good = None
+        for line in log:
+            self._tell(line)
+        _say(f"window {window.id} is closed by the guard")
+
+    def _after(self, window: Window) -> None:
+        """Put libvirt's mind right, and remove our marks. The guests run; nothing here is urgent."""
+        give_up = time.monotonic() + TELL_LIBVIRT
+        while time.monotonic() < give_up:
+            try:
+                if self.settler.by_monitor and not self.settler.tell_libvirt(window):
+                    time.sleep(1.0)
+                    continue
+                self.settler.clear_tokens(window)
+                return
+            except LibvirtUnreachable:
+                time.sleep(1.0)
+        _say("libvirt did not come back; it may still show guests as paused that run: resume them there (virsh resume)")
+
+    def _kill_libvirtd(self) -> None:
+        """The last resort for a libvirtd that hangs: end it, so that the monitors are free and systemd starts it anew.
+
+        Not while a guest carries the fake-reboot mark: the new libvirtd would reset that guest.
+        """
+        for name in ("libvirtd", "virtqemud"):
+            pid = _main_pid(f"/run/{name}.pid")
+            if pid is None:
+                continue
+            marked = _fake_reboots(self.ledger.where.runtime)
+            if marked:
+                self._tell(
+                    f"{name} hangs and holds the monitors; it is not killed because it would reset {', '.join(marked)} "
+                    "(reboot asked for and not done). End it by hand when that is acceptable"
+                )
+                return
+            _say(f"{name} (process {pid}) hangs and holds the monitors of paused guests; killing it, systemd starts it anew")
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _main_pid(path: str) -> int | None:
+    """The process id in a daemon's pid file, if that process is the daemon."""
+    name = os.path.splitext(os.path.basename(path))[0]
+    try:
+        with open(path, encoding="ascii") as stream:
+            pid = int(stream.read().strip())
+        with open(f"/proc/{pid:d}/comm", encoding="utf-8", errors="replace") as stream:
+            return pid if stream.read().strip() == name else None
+    except (OSError, ValueError):
+        return None
+
+
+def _fake_reboots(runtime: str) -> list[str]:
+    """The names of guests whose status file carries the fake-reboot mark."""
+    found: list[str] = []
+    try:
+        names = os.listdir(runtime)
+    except OSError:
+        return found
+    for name in sorted(names):
+        if not name.endswith(".xml"):
+            continue
+        try:
+            with open(os.path.join(runtime, name), encoding="utf-8", errors="replace") as stream:
+                if "<fakereboot" in stream.read():
+                    found.append(name[:-4])
+        except OSError:
+            continue
+    return found
+
+
+def main(arguments: list[str]) -> int:
+    """The program.
+
+    :param arguments: The command line without the program's name.
+    :returns: The exit code.
+    """
+    parser = argparse.ArgumentParser(prog="vm-preserving-guard", description="Resume a pause window's guests at its deadline.")
+    parser.add_argument("--uri", required=True, help="libvirt URI, qemu:///system or qemu:///session")
+    parser.add_argument("--window", required=True, help="id of the pause window")
+    options = parser.parse_args(arguments)
+    # Load everything now: in the window the packages of libvirt, or of Python itself, may be replaced under us.
+    with contextlib.suppress(LibvirtUnreachable):
+        Connection(options.uri, 5.0)
+    os.chdir("/")
+    return Guard(options.uri, options.window).follow()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,108 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is known of the guests of a host: what guest_info returns."""
+from __future__ import annotations
+
+import base64
+import json
+import re
+import typing as t
+import xml.etree.ElementTree as ET
+
+from ._calls import Call, run_lanes
+from ._errors import MaintenanceError
+from ._hypervisor import Connection, Guest, describe
+from ._ledger import Ledger
+from ._places import places
+from ._window import Candidate, preflight, select, summary
+
+#: Seconds for all guests together.
+TIMEOUT = 60.0
+_BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def agent_state(xml: ET.Element) -> str:
+    """The guest agent by libvirt's knowledge: C(connected), C(disconnected), or C(absent) (no channel).
+
+    :param xml: The live XML.
+    """
+    for target in xml.findall("devices/channel/target"):
+        if target.get("name") == "org.qemu.guest_agent.0":
+            return "connected" if target.get("state") == "connected" else "disconnected"
+    return "absent"
+
+
+def parse_boot_id(answer: str) -> str | None:
+    """The boot id in the agent's answer to guest-file-read, or C(None): the agent is not to be trusted.
+
+    :param answer: The agent's answer, JSON.
+    """
+    try:
+        content = base64.b64decode(json.loads(answer)["return"]["buf-b64"], validate=True).decode("ascii").strip()
+    except (ValueError, KeyError, TypeError):
+        return None
+    return content if _UUID.fullmatch(content) else None
+
+
+def _boot_id(guest: Guest, timeout: int) -> str | None:
+    """The boot id of a Linux guest, read by its agent; C(None) when the agent cannot, or may not, read files."""
+    def ask(command: str, **arguments: t.Any) -> str:
+        return guest.agent_command(json.dumps({"execute": command, "arguments": arguments}), timeout)
+
+    try:
+        handle = json.loads(ask("guest-file-open", path=_BOOT_ID_FILE, mode="r"))["return"]
+    except Exception:  # no agent, a Windows guest, or guest-file-* forbidden by the guest: all mean "not to be had"
+        return None
+    try:
+        return parse_boot_id(ask("guest-file-read", handle=handle, count=64))
+    finally:
+        ask("guest-file-close", handle=handle)
+
+
+def _describe(guest: Guest, candidate: Candidate, ask_agent: bool, agent_timeout: int) -> dict[str, t.Any]:
+    agent = agent_state(guest.xml())
+    return {
+        "name": guest.name,
+        "uuid": guest.uuid,
+        "id": guest.id,
+        **candidate.facts.state.as_dict(),
+        "persistent": guest.persistent(),
+        "memory": guest.memory(),
+        "agent": agent,
+        "process": None if candidate.process is None else candidate.process.process._asdict(),
+        "boot_id": _boot_id(guest, agent_timeout) if ask_agent and agent == "connected" and candidate.facts.state.executes else None,
+        "blockers": {"pause": [blocker.as_dict() for blocker in candidate.blockers]},
+    }
+
+
+def guest_info(params: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The body of guest_info.
+
+    :param params: The module's parameters.
+    :returns: C(guests) and C(window).
+    :raises MaintenanceError: libvirt cannot be reached, or a guest does not exist.
+    """
+    if not 1 <= params["agent_timeout"] <= 300:
+        raise MaintenanceError(f"agent_timeout is {params['agent_timeout']} s, it must be from 1 to 300 s", "limit")
+    where = places(params["uri"])
+    connection = Connection(params["uri"])
+    guests = select(connection.running(), connection.inactive_names(), params["name"])
+    candidates = preflight(guests, where)
+    calls = [
+        Call(lambda one=one: _describe(one.guest, one, params["boot_id"], params["agent_timeout"])) for one in candidates
+    ]
+    run_lanes([calls], 4, TIMEOUT)
+    found: list[dict[str, t.Any]] = []
+    for candidate, call in zip(candidates, calls):
+        try:
+            found.append(call.result())
+        except Exception as error:  # a guest that hangs is told of; the others are still of use
+            found.append({
+                "name": candidate.guest.name, "uuid": candidate.guest.uuid, "id": candidate.guest.id, **candidate.facts.state.as_dict(),
+                "blockers": {"pause": [blocker.as_dict() for blocker in candidate.blockers]},
+                "error": {"code": "no_answer", "message": describe(error)},
+            })
+    window = Ledger(where).read()
+    return {"changed": False, "guests": found, "window": None if window is None else summary(window)}

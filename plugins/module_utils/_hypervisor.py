@@ -1,0 +1,283 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The libvirt adapter: connections and guests in our words. It holds no decisions."""
+from __future__ import annotations
+
+import typing as t
+import xml.etree.ElementTree as ET
+
+from ._calls import Call, call_with_timeout, run_lanes
+from ._errors import GuestGone, LibvirtUnreachable, MaintenanceError
+from ._states import State
+
+try:
+    import libvirt
+except ImportError:  # the guard can still work through QEMU's monitor; a module says what to install
+    libvirt = None
+
+#: Seconds to wait for libvirt to accept a connection.
+CONNECT_TIMEOUT = 10.0
+#: libvirtd serves 5 requests at once on one connection (max_client_requests) and 20 for all (max_workers).
+CALLS_PER_CONNECTION = 4
+MAX_CONNECTIONS = 4
+
+#: XML namespace of our LIVE metadata; also the key under which libvirt keeps it.
+TOKEN_NAMESPACE = "urn:vm_preserving:maintenance:window"
+_TOKEN_PREFIX = "vm_preserving"
+
+# virDomainJobOperation (libvirt-domain.h) to words.
+_JOBS = {
+    0: "unknown", 1: "start", 2: "save", 3: "restore", 4: "migration", 5: "migration", 6: "snapshot", 7: "snapshot revert",
+    8: "dump", 9: "backup", 10: "snapshot delete",
+}
+
+
+def _words(error: Exception) -> str:
+    """libvirt's own message, on one line."""
+    return " ".join(str(error).split())
+
+
+class Guest:
+    """A running guest on one connection.
+
+    :ivar name: libvirt's name.
+    :ivar uuid: libvirt's UUID.
+    :ivar id: libvirt's id of this run.
+    """
+
+    def __init__(self, domain: t.Any) -> None:
+        self._domain = domain
+        self.name: str = domain.name()
+        self.uuid: str = domain.UUIDString()
+        self.id: int = domain.ID()
+
+    def state(self) -> State:
+        """The state now. Takes no job, so it answers while a job hangs.
+
+        :raises GuestGone: libvirt does not know it any more.
+        """
+        try:
+            return State.of(*self._domain.state(0))
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                raise GuestGone(f"libvirt does not know guest {self.name!r} any more") from error
+            raise
+
+    def suspend(self) -> None:
+        """Stop the vCPUs. On a guest that is paused already libvirt returns without a word."""
+        self._domain.suspend()
+
+    def resume(self) -> bool:
+        """Let the vCPUs run. libvirt resumes B(any) paused guest: whether it is ours has to be known before.
+
+        :returns: C(False) when it ran already.
+        """
+        try:
+            self._domain.resume()
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID and self.state().executes:
+                return False
+            raise
+        return True
+
+    def token(self) -> str | None:
+        """The window id in the LIVE metadata, or C(None). Takes no job."""
+        try:
+            text = self._domain.metadata(
+                libvirt.VIR_DOMAIN_METADATA_ELEMENT, TOKEN_NAMESPACE, libvirt.VIR_DOMAIN_AFFECT_LIVE
+            )
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_METADATA:
+                return None
+            raise
+        try:
+            return ET.fromstring(text).get("id")
+        except ET.ParseError:
+            return None
+
+    def set_token(self, window_id: str) -> None:
+        """Write the window id into the LIVE metadata: it outlives libvirtd, and is gone with this run of the guest.
+
+        Never CONFIG metadata: that would come back after a destroy and a start.
+        """
+        self._domain.setMetadata(
+            libvirt.VIR_DOMAIN_METADATA_ELEMENT, f'<window id="{window_id}"/>', _TOKEN_PREFIX, TOKEN_NAMESPACE,
+            libvirt.VIR_DOMAIN_AFFECT_LIVE,
+        )
+
+    def clear_token(self) -> None:
+        """Remove the window id; nothing happens when there is none."""
+        if self.token() is not None:
+            self._domain.setMetadata(
+                libvirt.VIR_DOMAIN_METADATA_ELEMENT, None, _TOKEN_PREFIX, TOKEN_NAMESPACE, libvirt.VIR_DOMAIN_AFFECT_LIVE
+            )
+
+    def persistent(self) -> bool:
+        """Whether libvirt keeps its definition when it ends (otherwise it is transient)."""
+        return bool(self._domain.isPersistent())
+
+    def job(self) -> str | None:
+        """The running domain job in words, or C(None)."""
+        stats = self._domain.jobStats()
+        if stats.get("type", libvirt.VIR_DOMAIN_JOB_NONE) == libvirt.VIR_DOMAIN_JOB_NONE:
+            return None
+        return _JOBS.get(stats.get("operation", 0), "unknown")
+
+    def xml(self) -> ET.Element:
+        """The live XML. Takes a job since libvirt 11.0: never call it inside the pause window."""
+        return ET.fromstring(self._domain.XMLDesc(0))
+
+    def block_jobs(self, xml: ET.Element) -> tuple[str, ...]:
+        """The target names of the disks that a block job works on."""
+        targets = [target.get("dev", "") for target in xml.findall("devices/disk/target")]
+        return tuple(target for target in targets if target and self._domain.blockJobInfo(target, 0))
+
+    def memory(self) -> int:
+        """Memory of the guest in bytes (its current balloon)."""
+        return int(self._domain.info()[2]) * 1024
+
+    def set_agent_timeout(self, seconds: int) -> None:
+        """How long libvirt waits for each answer of the guest agent; its default is for ever."""
+        self._domain.agentSetResponseTimeout(seconds, 0)
+
+    def reset_agent_timeout(self) -> None:
+        """Back to libvirt's default."""
+        self._domain.agentSetResponseTimeout(libvirt.VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK, 0)
+
+    def clock(self) -> float:
+        """The guest's wall clock in seconds since the epoch, from the agent.
+
+        :raises MaintenanceError: code C(agent): the agent gave something that is no time.
+        """
+        got = self._domain.getTime(0)
+        if not isinstance(got, dict) or not all(isinstance(got.get(key), int) for key in ("seconds", "nseconds")):
+            raise MaintenanceError(f"the agent of guest {self.name!r} answered something that is no time", "agent")
+        return got["seconds"] + got["nseconds"] / 1e9
+
+    def set_clock(self, seconds: float) -> None:
+        """Set the guest's wall clock through the agent.
+
+        Always with the time: without one the agent reads the emulated RTC, whose resolution is one second.
+
+        :param seconds: Seconds since the epoch.
+        """
+        nanoseconds = int(round(seconds * 1e9))
+        self._domain.setTime({"seconds": nanoseconds // 1_000_000_000, "nseconds": nanoseconds % 1_000_000_000}, 0)
+
+    def agent_command(self, command: str, timeout: int) -> str:
+        """Send one raw command to the guest agent.
+
+        :param timeout: Seconds to wait for the answer.
+        :returns: The agent's answer, JSON, not to be trusted.
+        """
+        import libvirt_qemu
+
+        return libvirt_qemu.qemuAgentCommand(self._domain, command, timeout, 0)
+
+
+class Connection:
+    """One connection to libvirt."""
+
+    def __init__(self, uri: str, timeout: float = CONNECT_TIMEOUT) -> None:
+        """Connect.
+
+        :param uri: The libvirt URI.
+        :param timeout: Seconds to wait: a hung daemon accepts and then says nothing.
+        :raises LibvirtUnreachable: libvirt is missing, down, hung, or refuses us.
+        """
+        self.uri = uri
+        if libvirt is None:
+            raise LibvirtUnreachable(
+                "the Python bindings of libvirt are not installed for this interpreter; no guest was touched. "
+                "Install the distribution's python3-libvirt on the host"
+            )
+        # libvirt prints every error to stderr as well; an error is told once, by whoever catches it.
+        libvirt.registerErrorHandler(lambda _context, _error: None, None)
+        try:
+            self._raw = call_with_timeout(lambda: libvirt.open(uri), timeout)
+        except TimeoutError as error:
+            raise LibvirtUnreachable(f"libvirt at {uri} accepts connections but did not answer within {timeout:g} s") from error
+        except libvirt.libvirtError as error:
+            raise LibvirtUnreachable(f"libvirt at {uri} cannot be reached ({_words(error)})") from error
+
+    def running(self) -> list[Guest]:
+        """All active guests, paused ones included, by name. (libvirt's word for them is "running domains".)"""
+        found: list[Guest] = []
+        for domain in self._raw.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+            guest = Guest(domain)
+            if guest.id >= 0:  # -1: it ended between the listing and here
+                found.append(guest)
+        return sorted(found, key=lambda guest: guest.name)
+
+    def inactive_names(self) -> list[tuple[str, str]]:
+        """Name and UUID of every defined guest that is not active."""
+        return [
+            (domain.name(), domain.UUIDString())
+            for domain in self._raw.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_INACTIVE)
+        ]
+
+    def guest(self, uuid: str) -> Guest:
+        """One guest by its UUID.
+
+        :raises GuestGone: libvirt does not know it.
+        """
+        try:
+            return Guest(self._raw.lookupByUUIDString(uuid))
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                raise GuestGone(f"libvirt does not know a guest with UUID {uuid}") from error
+            raise
+
+
+class Lanes:
+    """The same call for many guests at once, over several connections, each guest's handle ready beforehand."""
+
+    def __init__(self, uri: str, uuids: t.Sequence[str], timeout: float = CONNECT_TIMEOUT) -> None:
+        """Open the connections and look every guest up.
+
+        :param uri: The libvirt URI.
+        :param uuids: The guests. One that libvirt does not know is left out of L(known).
+        :param timeout: Seconds for each connection, and for all lookups together.
+        :raises LibvirtUnreachable: libvirt did not answer.
+        """
+        count = max(1, min(MAX_CONNECTIONS, -(-len(uuids) // CALLS_PER_CONNECTION)))
+        connections = [Connection(uri, timeout) for _number in range(count)]
+        self._lane = {uuid: number % count for number, uuid in enumerate(uuids)}
+        self._count = count
+        self.guests: dict[str, Guest] = {}
+        lookups = {uuid: Call(lambda lane=lane, uuid=uuid: connections[lane].guest(uuid)) for uuid, lane in self._lane.items()}
+        self._run(lookups, timeout)
+        for uuid, call in lookups.items():
+            try:
+                self.guests[uuid] = call.result()
+            except GuestGone:
+                continue
+            except TimeoutError as error:
+                raise LibvirtUnreachable(f"libvirt at {uri} did not answer within {timeout:g} s") from error
+            except libvirt.libvirtError as error:
+                raise LibvirtUnreachable(f"libvirt at {uri} answers with an error ({_words(error)})") from error
+
+    def _run(self, calls: dict[str, Call[t.Any]], timeout: float) -> None:
+        lanes: list[list[Call[t.Any]]] = [[] for _number in range(self._count)]
+        for uuid, call in calls.items():
+            lanes[self._lane[uuid]].append(call)
+        run_lanes(lanes, CALLS_PER_CONNECTION, timeout)
+
+    def each(self, uuids: t.Iterable[str], function: t.Callable[[Guest], t.Any], timeout: float) -> dict[str, Call[t.Any]]:
+        """Call C(function) with each known guest, in parallel.
+
+        :param uuids: Which guests, in the order in which they are started. Unknown ones are left out of the result.
+        :param timeout: Seconds for all of them; a call that is not back by then is in the state C(running).
+        :returns: The call of each guest by its UUID.
+        """
+        calls = {
+            uuid: Call(lambda guest=self.guests[uuid]: function(guest)) for uuid in uuids if uuid in self.guests
+        }
+        self._run(calls, timeout)
+        return calls
+
+
+def describe(error: BaseException) -> str:
+    """An error of a call for an operator: libvirt's own words on one line."""
+    return _words(t.cast(Exception, error))

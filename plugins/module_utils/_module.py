@@ -1,0 +1,81 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The meeting point with Ansible: common options, the search for python3-libvirt, and errors into C(fail_json)."""
+from __future__ import annotations
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.respawn import has_respawned, probe_interpreters_for_module, respawn_module
+
+from ._errors import MaintenanceError
+from ._hypervisor import describe, libvirt
+from ._places import SYSTEM_URI
+
+#: Interpreters for which distributions package the bindings of libvirt.
+_INTERPRETERS = ["/usr/bin/python3", "/usr/libexec/platform-python", "python3"]
+
+URI = {"uri": {"type": "str", "default": SYSTEM_URI}}
+NAME = {"name": {"type": "list", "elements": "str", "aliases": ["guest"], "default": []}}
+LIMITS = {"pause_limit": {"type": "float", "default": 30}, "pause_budget": {"type": "float", "default": 5}}
+
+
+def _require_libvirt(module: AnsibleModule) -> None:
+    if libvirt is not None:
+        return
+    if not has_respawned():
+        interpreter = probe_interpreters_for_module(_INTERPRETERS, "libvirt")
+        if interpreter:
+            respawn_module(interpreter)  # does not return
+    module.fail_json(
+        msg="the Python bindings of libvirt are missing on this host (no Python there can import libvirt); no guest was touched. "
+        "Install the distribution's package python3-libvirt and run again",
+        error={"code": "python_libvirt_missing", "message": "python3-libvirt is not installed"},
+    )
+
+
+def run(
+    argument_spec: dict[str, t.Any],
+    body: t.Callable[[dict[str, t.Any], bool], dict[str, t.Any]],
+    *,
+    empty: dict[str, t.Any] | None = None,
+    needs_libvirt: bool = True,
+    **module_options: t.Any,
+) -> None:
+    """Run a module: parse, call C(body), return. The one place where errors become C(fail_json).
+
+    :param argument_spec: The module's options.
+    :param body: Gets the parameters and whether this is check mode, and returns the result. A key C(warnings) in the result
+        is shown by Ansible; a key C(failed_because) makes the module fail with that message and keep the whole result.
+    :param empty: Results that are returned even when it fails early, for example C({"guests": []}).
+    :param needs_libvirt: Whether the bindings have to be there.
+    :param module_options: More options of C(AnsibleModule).
+    """
+    module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **module_options)
+    if needs_libvirt:
+        _require_libvirt(module)
+    partial = dict(empty or {})
+    try:
+        result = body(module.params, module.check_mode)
+    except MaintenanceError as error:
+        module.fail_json(msg=str(error), error={"code": error.code, "message": str(error)}, **{**partial, **error.result})
+    except (libvirt.libvirtError if libvirt is not None else ()) as error:
+        module.fail_json(
+            msg=f"libvirt answered with an error: {describe(error)}. Run guest_info to see in which state the guests are",
+            error={"code": "libvirt", "message": describe(error)}, **partial,
+        )
+    for warning in result.pop("warnings", []):
+        module.warn(warning)
+    failed_because = result.pop("failed_because", None)
+    if failed_because:
+        module.fail_json(msg=failed_because[1], error={"code": failed_because[0], "message": failed_because[1]}, **result)
+    module.exit_json(**result)
+
+
+def states_diff(guests: t.Sequence[dict[str, t.Any]]) -> dict[str, str]:
+    """The diff of a result whose guests have C(before) and C(after) states."""
+    def lines(key: str) -> str:
+        return "".join(f"{guest['name']}: {guest[key]['state']}\n" for guest in guests)
+
+    return {"before": lines("before"), "after": lines("after")}

@@ -1,0 +1,186 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Settling a pause window: every guest that we paused runs again, every other guest is left as it is.
+
+The same code serves the modules and the guard. It is safe to repeat, and safe to run twice at once: each guest is looked
+at anew before it is touched, and resuming a running guest does nothing.
+"""
+from __future__ import annotations
+
+import time
+
+from . import _identity, _qmp, _states
+from ._errors import GuestGone, LedgerError, LibvirtUnreachable
+from ._hypervisor import Guest, Lanes, describe
+from ._ledger import Ledger
+from ._window_document import Entry, Window
+
+#: Seconds after the first suspend in which a suspend that was given up can still happen: libvirt's own wait for a guest's
+#: job lock is 30 s (QEMU_JOB_WAIT_TIME), and the suspends start within the pause budget.
+LATE_SUSPEND = 30.0 + 10.0
+#: Seconds for one conversation with a monitor; the answer of a live QEMU takes milliseconds.
+MONITOR_TIMEOUT = 0.5
+
+
+def _same_process(entry: Entry, guest: Guest) -> bool:
+    # The id of the handle is fresh: it was looked up for this pass.
+    if guest.id != entry.id:
+        return False
+    return _identity.is_alive(_identity.ProcessIdentity(entry.pid, entry.start_time))
+
+
+def _look_and_resume(entry: Entry, window_id: str, guest: Guest) -> tuple[str, str, float]:
+    """One guest: look, decide, resume. Returns the outcome, the reason in words and the monotonic time."""
+    state = guest.state()
+    # The token costs a call; only the verdict on a paused guest needs it.
+    token = guest.token() if state.state == "paused" else None
+    verdict, why = _states.resume_verdict(window_id, _states.Sighting(_same_process(entry, guest), state, token))
+    if verdict == "resume":
+        if guest.resume():
+            return "resumed", "resumed through libvirt", time.monotonic()
+        return "running", "it ran already", time.monotonic()
+    return verdict, why, time.monotonic()
+
+
+def _record(entry: Entry, outcome: str, why: str, at: float, by: str, late_suspend_possible: bool) -> None:
+    if outcome == "resumed":
+        entry.settle("resumed", why, by, at)
+    elif outcome == "running":
+        if entry.phase == "pausing" and late_suspend_possible:
+            # The suspend was never seen to return: it may still come. Keep looking.
+            entry.message = "it runs; a suspend that was given up may still come"
+            return
+        # Paused by us and running now, though not by our hand: its owner (or another settler) resumed it.
+        entry.settle("running", why, "owner" if entry.phase == "paused" and entry.paused_at is not None else None, at)
+    elif outcome == "gone":
+        entry.settle("gone", why)
+    else:
+        entry.settle("not_ours", why)
+
+
+def _through_libvirt(window: Window, by: str, late: bool, connect: float, calls: float) -> None:
+    """One pass through libvirt. Raises L(LibvirtUnreachable) when it does not answer at all."""
+    entries = {entry.uuid: entry for entry in window.unsettled()}
+    lanes = Lanes(window.uri, list(entries), connect)
+    for uuid, entry in entries.items():
+        if uuid not in lanes.guests:
+            _record(entry, "gone", "libvirt does not know it any more", time.monotonic(), by, late)
+    made = lanes.each(entries, lambda guest: _look_and_resume(entries[guest.uuid], window.id, guest), calls)
+    for uuid, call in made.items():
+        entry = entries[uuid]
+        try:
+            _record(entry, *call.result(), by, late)
+        except GuestGone as error:
+            _record(entry, "gone", str(error), time.monotonic(), by, late)
+        except TimeoutError:
+            entry.message = "libvirt did not answer about it; trying again"
+        except Exception as error:  # libvirt's error on one guest must not keep the others paused
+            entry.message = f"libvirt could not resume it ({describe(error)}); trying again"
+
+
+def _through_monitors(window: Window, by: str, late: bool, settled_by_monitor: set[str]) -> bool:
+    """One pass without libvirt. Returns whether a monitor was silent, that is: libvirtd lives but does not answer."""
+    silent = False
+    for entry in window.unsettled():
+        if not _identity.is_alive(_identity.ProcessIdentity(entry.pid, entry.start_time)):
+            _record(entry, "gone", "its QEMU process does not run any more", time.monotonic(), by, late)
+            continue
+        try:
+            status = _qmp.resume_if_paused(entry.monitor, MONITOR_TIMEOUT)
+        except _qmp.MonitorSilent:
+            silent = True
+            entry.message = "libvirt does not answer and holds its monitor; trying again"
+            continue
+        except _qmp.MonitorError as error:
+            entry.message = f"libvirt does not answer and its monitor cannot be used ({error}); trying again"
+            continue
+        at = time.monotonic()
+        if status == "paused":
+            settled_by_monitor.add(entry.uuid)
+            _record(entry, "resumed", "resumed through QEMU's monitor, libvirt did not answer", at, by, late)
+        elif status == "running":
+            _record(entry, "running", "it ran already", at, by, late)
+        else:
+            _record(entry, "not_ours", f"QEMU says {status}, which we did not do", at, by, late)
+    return silent
+
+
+class Settler:
+    """Brings one window to its end, pass by pass.
+
+    :param by: Who we are, for the record: C(module) or C(guard).
+    :param connect: Seconds that libvirt has to accept a connection before the monitors are tried.
+    :param calls: Seconds that libvirt has for the guests of one pass.
+    :ivar libvirt_hangs: In the last pass libvirt did not answer, yet held the guests' monitors.
+    """
+
+    def __init__(self, by: str, connect: float = 2.0, calls: float = 4.0) -> None:
+        self.by = by
+        self.connect = connect
+        self.calls = calls
+        self.libvirt_hangs = False
+        #: Guests resumed behind libvirt's back; libvirt may still believe that they are paused.
+        self.by_monitor: set[str] = set()
+
+    def settle(self, window: Window) -> None:
+        """One pass over the unsettled guests; the entries are changed in place. Never raises for one guest's trouble."""
+        if not window.unsettled():
+            return
+        if window.boot_id != _identity.boot_id():
+            for entry in window.unsettled():
+                entry.settle("gone", "the host was rebooted since, and its QEMU with it")
+            return
+        opener = _identity.ProcessIdentity(window.opener_pid, window.opener_start_time)
+        opened = window.deadline - window.pause_limit
+        late = _identity.is_alive(opener) or time.monotonic() < opened + LATE_SUSPEND
+        self.libvirt_hangs = False
+        try:
+            _through_libvirt(window, self.by, late, self.connect, self.calls)
+        except LibvirtUnreachable:
+            self.libvirt_hangs = _through_monitors(window, self.by, late, self.by_monitor)
+
+    def tell_libvirt(self, window: Window) -> bool:
+        """Resume once more, through libvirt, what was resumed through a monitor.
+
+        :returns: Whether libvirt knows now that they all run.
+        :raises LibvirtUnreachable: libvirt is still away.
+        """
+        entries = {entry.uuid: entry for entry in window.guests if entry.uuid in self.by_monitor}
+        lanes = Lanes(window.uri, list(entries), self.connect)
+        made = lanes.each(entries, lambda guest: _look_and_resume(entries[guest.uuid], window.id, guest), self.calls)
+        self.by_monitor = {uuid for uuid, call in made.items() if call.state != "done"}
+        return not self.by_monitor
+
+    def clear_tokens(self, window: Window) -> None:
+        """Remove our mark from the guests; a mark that stays behind is harmless (its window is closed).
+
+        :raises LibvirtUnreachable: libvirt does not answer.
+        """
+        lanes = Lanes(window.uri, [entry.uuid for entry in window.guests if entry.outcome != "gone"], self.connect)
+
+        def clear(guest: Guest) -> None:
+            if guest.token() == window.id:
+                guest.clear_token()
+
+        lanes.each(list(lanes.guests), clear, self.calls)
+
+
+def save(ledger: Ledger, window: Window, log: list[str]) -> bool:
+    """Write the ledger; a failure is told and does not stop the settling, which matters more.
+
+    :param log: Takes the message of a failure.
+    :returns: Whether it was written.
+    """
+    try:
+        ledger.write(window)
+    except LedgerError as error:
+        log.append(str(error))
+        return False
+    return True
+
+
+def now_utc() -> str:
+    """The wall clock, ISO 8601 in UTC, for people."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+

@@ -1,0 +1,359 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pause window: open it, close it. The whole protocol, top to bottom, is in L(open_window) and L(close_window)."""
+from __future__ import annotations
+
+import dataclasses
+import getpass
+import os
+import time
+import typing as t
+import uuid as uuid_module
+
+from . import _guard_start, _identity
+from ._calls import Call, run_lanes
+from ._errors import GuestGone, LedgerError, MaintenanceError, WindowBusy
+from ._hypervisor import Connection, Guest, Lanes, describe
+from ._ledger import Ledger
+from ._places import Places
+from ._settle import Settler, now_utc, save
+from ._states import Blocker, GuestFacts, State, pause_blockers
+from ._status_file import GuestProcess, guest_process
+from ._window_document import Entry, Window
+
+#: Seconds that the preflight waits for all guests together. A guest that does not answer is refused.
+PREFLIGHT_TIMEOUT = 15.0
+#: Seconds to wait for another process that is changing the window.
+LOCK_TIMEOUT = 5.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """An active guest as the preflight found it.
+
+    :ivar guest: Its handle on the control connection.
+    :ivar facts: What was looked at.
+    :ivar process: Its QEMU process, or C(None) when unknown.
+    :ivar blockers: Why it cannot be paused; empty when it can.
+    """
+
+    guest: Guest
+    facts: GuestFacts
+    process: GuestProcess | None
+    blockers: list[Blocker]
+
+
+@dataclasses.dataclass(frozen=True)
+class PauseRequest:
+    """What to pause.
+
+    :ivar uri: The libvirt URI.
+    :ivar names: Names or UUIDs of guests; empty: all running guests.
+    :ivar pause_limit: Seconds that a guest may be paused.
+    :ivar pause_budget: Seconds within which all guests must be paused; otherwise all are resumed.
+    """
+
+    uri: str
+    names: tuple[str, ...]
+    pause_limit: float
+    pause_budget: float
+
+
+def opener() -> str:
+    """Who runs this, for people: the user, and where the SSH session comes from."""
+    client = os.environ.get("SSH_CLIENT", "").split()
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = f"uid {os.geteuid()}"
+    return f"{user} from {client[0]}" if client else user
+
+
+def select(running: t.Sequence[Guest], inactive: t.Sequence[tuple[str, str]], names: t.Sequence[str]) -> list[Guest]:
+    """The guests which the operator named.
+
+    :param running: All active guests.
+    :param inactive: Name and UUID of the defined guests that are not active.
+    :param names: Names or UUIDs; empty: all active guests.
+    :raises MaintenanceError: code C(guest_unknown): names that are no active guest here.
+    """
+    if not names:
+        return list(running)
+    chosen: dict[str, Guest] = {}
+    missing: list[str] = []
+    by_key = {key: guest for guest in running for key in (guest.uuid, guest.name)}
+    asleep = {key for pair in inactive for key in pair}
+    for name in names:
+        guest = by_key.get(name)
+        if guest is not None:
+            chosen[guest.uuid] = guest
+        elif name in asleep:
+            missing.append(f"guest {name!r} is defined on this host but does not run")
+        else:
+            missing.append(f"guest {name!r} does not exist on this host")
+    if missing:
+        raise MaintenanceError(
+            f"{'; '.join(missing)}; no guest was touched. Active guests are: "
+            f"{', '.join(guest.name for guest in running) or 'none'}", "guest_unknown",
+        )
+    return list(chosen.values())
+
+
+def _facts(guest: Guest, where: Places) -> tuple[GuestFacts, GuestProcess | None]:
+    state = guest.state()
+    process = guest_process(where, guest.name, guest.uuid)
+    if not state.executes:
+        return GuestFacts(state), process
+    return GuestFacts(
+        state=state, job=guest.job(), block_jobs=guest.block_jobs(guest.xml()),
+        fake_reboot=process is not None and process.fake_reboot, status_known=process is not None,
+    ), process
+
+
+def preflight(guests: t.Sequence[Guest], where: Places) -> list[Candidate]:
+    """Look at every guest before anything is touched. A guest that does not answer is a blocker, not a hang.
+
+    :param guests: The guests, on one connection.
+    """
+    calls = [Call(lambda guest=guest: _facts(guest, where)) for guest in guests]
+    run_lanes([calls], 4, PREFLIGHT_TIMEOUT)
+    found: list[Candidate] = []
+    for guest, call in zip(guests, calls):
+        try:
+            facts, process = call.result()
+            blockers = pause_blockers(facts)
+        except GuestGone:
+            continue  # it ended while we looked; there is nothing to pause
+        except Exception as error:  # a time-out or libvirt's error: either way this guest cannot be judged
+            facts, process = GuestFacts(State("unknown", "unknown"), status_known=False), None
+            blockers = [Blocker("no_answer", f"libvirt could not tell its state ({describe(error)})")]
+        found.append(Candidate(guest, facts, process, blockers))
+    return found
+
+
+def refuse_open(window: Window | None) -> None:
+    """Refuse when a window is open already.
+
+    :raises WindowBusy: With who opened it, when, and what to do.
+    """
+    if window is None or not window.is_open:
+        return
+    names = ", ".join(entry.name for entry in window.unsettled()) or "none"
+    left = window.deadline - time.monotonic()
+    if left > 0 and window.boot_id == _identity.boot_id():
+        advice = f"the guard resumes them in {left:.0f} s at the latest; wait for that and run again"
+    else:
+        advice = "its deadline has passed; run the playbook recover.yml, or guest_resume, on this host first"
+    raise WindowBusy(
+        f"a pause window is open on this host since {window.opened_at} (opened by {window.opener}; guests not settled: {names}); "
+        f"no guest was touched by this run; {advice}"
+    )
+
+
+def _entry(candidate: Candidate) -> Entry:
+    process = t.cast(GuestProcess, candidate.process)
+    return Entry(
+        name=candidate.guest.name, uuid=candidate.guest.uuid, id=candidate.guest.id, pid=process.process.pid,
+        start_time=process.process.start_time, monitor=process.monitor, state_before=candidate.facts.state.state,
+        reason_before=candidate.facts.state.reason,
+    )
+
+
+class _NotRunning(Exception):
+    """Between the preflight and the suspend somebody else stopped the guest: it is theirs."""
+
+
+def _suspend(guest: Guest) -> None:
+    # libvirt suspends a paused guest without a word; only this look tells that the pause is ours.
+    state = guest.state()
+    if not state.executes:
+        raise _NotRunning(f"it is {state.state} ({state.reason}), which we did not do")
+    guest.suspend()
+
+
+def _suspend_all(window: Window, lanes: Lanes, budget: float) -> list[str]:
+    """Suspend every guest of the window; returns what went wrong, in words. The entries are changed in place."""
+    problems: list[str] = []
+    entries = {entry.uuid: entry for entry in window.guests}
+    calls = lanes.each(entries, _suspend, budget)
+    for uuid, entry in entries.items():
+        call = calls.get(uuid)
+        if call is None:
+            entry.settle("gone", "it ended before it was paused")
+            continue
+        # The suspend that never started leaves nothing behind; the one in flight may still pause the guest.
+        entry.paused_at = call.started_at
+        try:
+            call.result()
+            entry.phase = "paused"
+        except _NotRunning as error:
+            entry.settle("not_ours", str(error))
+        except GuestGone as error:
+            entry.settle("gone", str(error))
+        except TimeoutError:
+            if call.state == "waiting":
+                entry.settle("running", "it was not paused: the others took too long")
+            problems.append(f"guest {entry.name!r} was not paused within {budget:g} s")
+        except Exception as error:  # libvirt's error on one guest: the others must be resumed
+            # The call has returned, so nothing comes late; what it left behind is seen by the settling.
+            entry.phase, entry.paused_at = "paused", None
+            problems.append(f"guest {entry.name!r} could not be paused ({describe(error)})")
+    return problems
+
+
+def open_window(request: PauseRequest, where: Places, candidates: t.Sequence[Candidate], ledger: Ledger) -> Window:
+    """Pause guests, with their resume assured before the first one stops. The ledger's lock is held by the caller.
+
+    The order is the promise: mark the guests, write the ledger, start the guard and see it watch, fix the deadline, suspend.
+    Whatever dies at whatever point, either no guest is paused yet or the guard knows about it.
+
+    :param request: What was asked for.
+    :param candidates: The guests to pause; none has a blocker.
+    :raises MaintenanceError: Nothing is left paused by us (or the message names which guest may still be); the result
+        holds the guests.
+    """
+    this = _identity.process_identity(os.getpid())
+    assert this is not None
+    window = Window(
+        id=str(uuid_module.uuid4()), uri=request.uri, boot_id=_identity.boot_id(), opener=opener(), opener_pid=this.pid,
+        opener_start_time=this.start_time, opened_at=now_utc(), pause_limit=request.pause_limit,
+        # Not the real one yet: far enough for the guard to start.
+        deadline=time.monotonic() + _guard_start.READY_TIMEOUT * 2 + request.pause_limit,
+        guests=[_entry(candidate) for candidate in candidates],
+    )
+    lanes = Lanes(request.uri, [entry.uuid for entry in window.guests])
+    _require(lanes.each(lanes.guests, lambda guest: guest.set_token(window.id), PREFLIGHT_TIMEOUT), window, "marked")
+    ledger.write(window)
+    try:
+        _guard_start.arm(where, window)
+        window.deadline = time.monotonic() + request.pause_limit
+        ledger.write(window)
+        problems = _suspend_all(window, lanes, request.pause_budget)
+        ledger.write(window)
+    except MaintenanceError:
+        _give_up(window, ledger)
+        raise
+    if problems:
+        _give_up(window, ledger)
+        left = [entry.name for entry in window.unsettled()]
+        rest = (
+            f"Guest {', '.join(map(repr, left))} may still become paused by the call that was given up; the guard watches and "
+            "resumes it" if left else "Every guest that had been paused was resumed"
+        )
+        raise MaintenanceError(
+            f"{'; '.join(problems)}; the update was not begun. {rest}. Look at that guest (virsh domstate, virsh qemu-monitor-command "
+            "--hmp NAME info status) and run again", "pause", {"window": summary(window)},
+        )
+    return window
+
+
+def _require(calls: dict[str, Call[t.Any]], window: Window, what: str) -> None:
+    names = {entry.uuid: entry.name for entry in window.guests}
+    for uuid, call in calls.items():
+        try:
+            call.result()
+        except Exception as error:
+            raise MaintenanceError(
+                f"guest {names[uuid]!r} could not be {what} ({describe(error)}); no guest was paused. "
+                "Look at what keeps it busy (virsh domjobinfo) and run again", "pause",
+            ) from error
+
+
+def _give_up(window: Window, ledger: Ledger) -> None:
+    """Resume what was paused, and close the window if nothing is left to watch."""
+    for entry in window.unsettled():
+        if entry.phase == "pausing" and entry.paused_at is None:
+            entry.settle("running", "its suspend was never asked for")
+    settler = Settler("module")
+    settler.settle(window)
+    _finish(window, ledger, settler, [])
+
+
+def _finish(window: Window, ledger: Ledger, settler: Settler, log: list[str]) -> bool:
+    """Close the window if everything is settled. Returns whether it is closed."""
+    if window.unsettled():
+        save(ledger, window, log)
+        return False
+    window.closed_at = now_utc()
+    window.closed_by = settler.by
+    if not save(ledger, window, log):
+        # The guests run. The guard sees that too at the deadline, and settles the same way.
+        return False
+    if settler.by_monitor:
+        _try_libvirt(lambda: settler.tell_libvirt(window), log)
+    _try_libvirt(lambda: settler.clear_tokens(window), log)
+    _guard_start.disarm(window)
+    return True
+
+
+def _try_libvirt(function: t.Callable[[], t.Any], log: list[str]) -> None:
+    """Tidying that may fail: the guests run already, and a mark of a closed window is harmless."""
+    try:
+        function()
+    except MaintenanceError as error:
+        log.append(str(error))
+
+
+def close_window(where: Places, ledger: Ledger, window_id: str | None, patience: float) -> tuple[Window | None, bool, list[str]]:
+    """Resume the guests of the open window and close it.
+
+    :param window_id: Close this window and no other; C(None): whichever is open.
+    :param patience: Seconds to go on trying. Then the rest is left to the guard.
+    :returns: The window (C(None): there never was one), whether this call closed it, and what to tell the operator.
+    :raises WindowBusy: Another window than C(window_id) is open.
+    :raises MaintenanceError: code C(resume): guests are still paused; the message says which and why.
+    """
+    log: list[str] = []
+    give_up = time.monotonic() + patience
+    with ledger.locked(LOCK_TIMEOUT):
+        window = ledger.read()
+        if window is None or not window.is_open:
+            return window, False, log
+        if window_id is not None and window.id != window_id:
+            raise WindowBusy(
+                f"the open pause window of this host is {window.id} (opened by {window.opener} at {window.opened_at}), not {window_id}; "
+                "no guest was touched by this run"
+            )
+        settler = Settler("module")
+        while True:
+            settler.settle(window)
+            if _finish(window, ledger, settler, log):
+                return window, True, log
+            if time.monotonic() >= give_up:
+                break
+            time.sleep(0.2)
+    if not window.unsettled():
+        raise LedgerError(
+            f"all guests of pause window {window.id} run, but the window could not be closed: {'; '.join(log)}. "
+            "Mend that and run recover.yml"
+        )
+    rest = "; ".join(f"guest {entry.name!r}: {entry.message or 'not seen to run'}" for entry in window.unsettled())
+    raise MaintenanceError(
+        f"not every guest was seen to run again within {patience:g} s: {rest}. The guard on the host goes on trying; "
+        "see journalctl -u 'vm-preserving-guard-*' there, and run recover.yml",
+        "resume", {"window": summary(window)},
+    )
+
+
+def summary(window: Window) -> dict[str, t.Any]:
+    """A window for a module's result."""
+    left = window.deadline - time.monotonic()
+    return {
+        "id": window.id,
+        "open": window.is_open,
+        "opened_at": window.opened_at,
+        "opened_by": window.opener,
+        "closed_at": window.closed_at,
+        "closed_by": window.closed_by,
+        "pause_limit": window.pause_limit,
+        "seconds_left": round(left, 3) if window.is_open and window.boot_id == _identity.boot_id() else None,
+        "expired": window.is_open and (left <= 0 or window.boot_id != _identity.boot_id()),
+        "guests": [
+            {
+                "name": entry.name, "uuid": entry.uuid, "phase": entry.phase, "outcome": entry.outcome, "message": entry.message,
+                "paused_for": None if entry.paused_for is None else round(entry.paused_for, 4), "resumed_by": entry.resumed_by,
+            }
+            for entry in window.guests
+        ],
+    }

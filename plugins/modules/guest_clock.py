@@ -1,0 +1,130 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: guest_clock
+short_description: Measure guests' clocks, correct them, measure again
+version_added: 0.1.0
+description:
+  - Measures the clock of each guest against its host's through the guest agent, with an error bound, corrects it with an explicit
+    time when it is not proved to be right, and measures it again.
+  - The verdict of each guest is V(in_sync) (proved within the tolerance), V(out_of_sync) (proved outside) or V(unverified)
+    (no agent, or an agent too slow to prove either).
+  - The reference is the host's own clock. Whether that is right is the business of the host's time service.
+  - libvirt's time-out of the agent is set for the measurement and put back to libvirt's default.
+extends_documentation_fragment:
+  - vm_preserving.maintenance.maintenance
+  - vm_preserving.maintenance.maintenance.names
+  - vm_preserving.maintenance.maintenance.writes
+attributes:
+  idempotent:
+    support: full
+    description: A clock that is proved to be right is not touched.
+options:
+  tolerance:
+    description: Seconds by which a clock may differ.
+    type: float
+    default: 0.1
+  correct:
+    description: Correct clocks that are not proved to be right. V(false) only measures.
+    type: bool
+    default: true
+  samples:
+    description: Questions per measurement, of which the best counts.
+    type: int
+    default: 5
+  agent_timeout:
+    description: Seconds for each answer of a guest agent.
+    type: int
+    default: 5
+  target_offsets:
+    description:
+      - Seconds that a guest's clock should be ahead of the host's, by name or UUID of the guest. All others should be at V(0).
+      - For guests that are off on purpose.
+    type: dict
+    default: {}
+"""
+
+EXAMPLES = r"""
+- name: Measure only
+  vm_preserving.maintenance.guest_clock:
+    correct: false
+  register: clocks
+
+- name: Put all clocks right
+  vm_preserving.maintenance.guest_clock:
+    tolerance: 0.05
+"""
+
+RETURN = r"""
+guests:
+  description: All guests, also on failure.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: libvirt's name.
+      type: str
+    uuid:
+      description: libvirt's UUID.
+      type: str
+    before:
+      description: C(offset) (seconds, negative when the guest is behind) and C(bound) (seconds) first measured, V(null) if not measurable.
+      type: dict
+      sample: {offset: -12.402113, bound: 0.000721}
+    after:
+      description: The same, last measured.
+      type: dict
+      sample: {offset: 0.000215, bound: 0.000698}
+    target:
+      description: The offset that it should have, in seconds.
+      type: float
+    verdict:
+      description: V(in_sync), V(out_of_sync) or V(unverified).
+      type: str
+    changed:
+      description: Whether it was set.
+      type: bool
+    error:
+      description: Why it is unverified, as C(code) and C(message).
+      returned: when unverified
+      type: dict
+error:
+  description: What went wrong, as C(code) and C(message).
+  returned: failure
+  type: dict
+"""
+
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _module
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._clock_check import check_clocks
+
+
+def _body(params: dict, check_mode: bool) -> dict:
+    result = check_clocks(params, check_mode)
+
+    def lines(key: str) -> str:
+        return "".join(
+            f"{guest['name']}: {'unknown' if guest[key] is None else format(guest[key]['offset'], '+.6f')} s\n" for guest in result["guests"]
+        )
+
+    return {**result, "diff": {"before": lines("before"), "after": lines("after")}}
+
+
+def main() -> None:
+    """The module."""
+    options = {
+        "tolerance": {"type": "float", "default": 0.1},
+        "correct": {"type": "bool", "default": True},
+        "samples": {"type": "int", "default": 5},
+        "agent_timeout": {"type": "int", "default": 5},
+        "target_offsets": {"type": "dict", "default": {}},
+    }
+    _module.run({**_module.URI, **_module.NAME, **options}, _body, empty={"guests": []})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: guest_info
+short_description: What is known of the guests of a host, and what blocks their pause
+version_added: 0.1.0
+description:
+  - Returns the active guests of a KVM/libvirt host with their state, the identity of their QEMU process, their agent, and everything that
+    forbids pausing them.
+  - Also returns the pause window in the host's ledger, open or closed.
+extends_documentation_fragment:
+  - vm_preserving.maintenance.maintenance
+  - vm_preserving.maintenance.maintenance.names
+  - vm_preserving.maintenance.maintenance.reads
+attributes:
+  idempotent:
+    support: full
+    description: Changes nothing.
+options:
+  boot_id:
+    description:
+      - Ask the agent of each running Linux guest for its boot id, which changes when the guest is rebooted.
+      - libvirt notes the use of a raw agent command in its log of the guest.
+    type: bool
+    default: false
+  agent_timeout:
+    description: Seconds for each answer of a guest agent.
+    type: int
+    default: 5
+"""
+
+EXAMPLES = r"""
+- name: Look at the guests
+  vm_preserving.maintenance.guest_info:
+  register: found
+
+- name: Show what blocks a pause
+  ansible.builtin.debug:
+    msg: "{{ found.guests | selectattr('blockers.pause') | map(attribute='name') | list }}"
+"""
+
+RETURN = r"""
+guests:
+  description: The active guests, paused ones included, by name; also on failure.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: libvirt's name.
+      type: str
+    uuid:
+      description: libvirt's UUID.
+      type: str
+    id:
+      description: libvirt's id of this run of the guest.
+      type: int
+    state:
+      description: libvirt's word.
+      type: str
+      sample: running
+    reason:
+      description: libvirt's reason of the state.
+      type: str
+      sample: booted
+    persistent:
+      description: Whether libvirt keeps its definition when it ends.
+      type: bool
+    memory:
+      description: Its memory in bytes.
+      type: int
+    agent:
+      description: V(connected), V(disconnected), or V(absent) without a channel for it.
+      type: str
+    process:
+      description: C(pid) and C(start_time) (clock ticks since boot) of its QEMU, V(null) when unknown.
+      type: dict
+    boot_id:
+      description: Its boot id, V(null) when not asked for or not to be had.
+      type: str
+    blockers:
+      description: Under C(pause), everything that forbids pausing it, each with C(code) and C(message).
+      type: dict
+    error:
+      description: Why the rest is missing, as C(code) and C(message).
+      returned: when it did not answer
+      type: dict
+window:
+  description: The last pause window in the ledger, V(null) when there never was one.
+  returned: success
+  type: dict
+error:
+  description: What went wrong, as C(code) and C(message).
+  returned: failure
+  type: dict
+"""
+
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _module
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._guest_info import guest_info
+
+
+def main() -> None:
+    """The module."""
+    options = {"boot_id": {"type": "bool", "default": False}, "agent_timeout": {"type": "int", "default": 5}}
+    _module.run({**_module.URI, **_module.NAME, **options}, lambda params, _check_mode: guest_info(params), empty={"guests": []})
+
+
+if __name__ == "__main__":
+    main()

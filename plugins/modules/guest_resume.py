@@ -1,0 +1,115 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: guest_resume
+short_description: Resume the guests that we paused, and no other
+version_added: 0.1.0
+description:
+  - Closes the pause window which M(vm_preserving.maintenance.guest_pause) opened, or which an earlier run left open.
+  - Resumes exactly the guests in the host's ledger that are still paused by us. A guest that was destroyed, started anew,
+    resumed or paused by somebody else in the meantime is left as it is, and reported.
+  - With nothing in the ledger, nothing happens.
+  - When libvirtd does not answer, the guests are resumed through QEMU's own monitor.
+extends_documentation_fragment:
+  - vm_preserving.maintenance.maintenance
+  - vm_preserving.maintenance.maintenance.writes
+attributes:
+  idempotent:
+    support: full
+    description: A closed window stays as it is.
+options:
+  window:
+    description:
+      - Id of the window to close. Another open window is then an error. A window that is closed already, by the guard for
+        example, is reported and not changed.
+      - Left out, whichever window is open is closed.
+    type: str
+  patience:
+    description:
+      - Seconds to go on trying until every guest runs. After that the module fails, and the guard goes on.
+    type: float
+    default: 20
+seealso:
+  - module: vm_preserving.maintenance.guest_pause
+"""
+
+EXAMPLES = r"""
+- name: Resume what an earlier run left paused on this host
+  vm_preserving.maintenance.guest_resume:
+  register: healed
+
+- name: Say how long each guest stood still
+  ansible.builtin.debug:
+    msg: "{{ item.name }} was paused for {{ item.paused_for }} s"
+  loop: "{{ healed.guests }}"
+"""
+
+RETURN = r"""
+window:
+  description:
+    - The window that was closed; V(null) when none was open.
+    - RV(window.closed_by) is V(guard) when the deadline came first.
+  returned: always
+  type: dict
+guests:
+  description: The guests of the window, also on failure.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: libvirt's name.
+      type: str
+    uuid:
+      description: libvirt's UUID.
+      type: str
+    before:
+      description: State and reason before this call.
+      type: dict
+    after:
+      description: State and reason after it.
+      type: dict
+    changed:
+      description: Whether this call resumed it.
+      type: bool
+    outcome:
+      description:
+        - V(resumed) by us; V(running), it ran already; V(gone), it does not run any more; V(not_ours), left as it is.
+        - V(null) while it is not settled.
+      type: str
+    message:
+      description: The outcome in words.
+      type: str
+    paused_for:
+      description: Seconds from before the suspend until it ran again, which is the longest that the pause can have been.
+      type: float
+    resumed_by:
+      description: V(module), V(guard) or V(owner).
+      type: str
+error:
+  description: What went wrong, as C(code) and C(message).
+  returned: failure
+  type: dict
+"""
+
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _module
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause import resume_guests
+
+
+def _body(params: dict, check_mode: bool) -> dict:
+    result = resume_guests(params["uri"], params["window"], params["patience"], check_mode)
+    return {**result, "diff": _module.states_diff(result["guests"])}
+
+
+def main() -> None:
+    """The module."""
+    options = {"window": {"type": "str"}, "patience": {"type": "float", "default": 20}}
+    _module.run({**_module.URI, **options}, _body, empty={"guests": [], "window": None})
+
+
+if __name__ == "__main__":
+    main()

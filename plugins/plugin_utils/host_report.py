@@ -1,0 +1,107 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What happened on one host, from what the modules returned. Pure; knows no Ansible."""
+from __future__ import annotations
+
+import typing as t
+
+Result = t.Mapping[str, t.Any]
+
+
+def _by_uuid(result: Result | None) -> dict[str, Result]:
+    return {guest["uuid"]: guest for guest in (result or {}).get("guests", [])}
+
+
+def memory_verdict(before: Result | None, after: Result | None) -> str:
+    """Whether a guest's memory was kept.
+
+    :param before: The guest as guest_info returned it before the update.
+    :param after: The same afterwards.
+    :returns: C(kept): the same QEMU process, and the guest itself says that it was not rebooted. C(same_process): the same QEMU process;
+        the guest cannot be asked. C(lost): another process, another boot, or gone.
+    """
+    if before is None or after is None:
+        return "lost"
+    if before.get("process") is None or before["process"] != after.get("process") or before["id"] != after["id"]:
+        return "lost"
+    if before.get("boot_id") is None or after.get("boot_id") is None:
+        return "same_process"
+    return "kept" if before["boot_id"] == after["boot_id"] else "lost"
+
+
+def _problems(guest: Result, limit: float) -> t.Iterator[str]:
+    name = guest["name"]
+    if guest["memory"] == "lost":
+        yield f"guest {name!r} is not the one that ran before: it was restarted, rebooted or has ended"
+    if guest["paused"] and guest["state"] != "running":
+        yield f"guest {name!r} was paused by us and is now {guest['state']} ({guest['reason']})"
+    if guest["paused"] and guest["paused_for"] is not None and guest["paused_for"] > limit:
+        yield f"guest {name!r} was paused for {guest['paused_for']:.1f} s, the limit is {limit:g} s"
+    if not guest["paused"] and guest["state_before"] == "running" and guest["state"] == "paused":
+        yield f"guest {name!r} ran before, was not paused by us, and is now paused ({guest['reason']})"
+
+
+def host_report(
+    host: str,
+    update_domain: t.Any,
+    pending: t.Sequence[Result] = (),
+    before: Result | None = None,
+    window: Result | None = None,
+    after: Result | None = None,
+    clocks_before: Result | None = None,
+    clocks_after: Result | None = None,
+) -> dict[str, t.Any]:
+    """The report of one host.
+
+    :param host: Its inventory name.
+    :param update_domain: Its update domain, or C(None).
+    :param pending: What host_update_info said was pending.
+    :param before: What guest_info returned before the pause.
+    :param window: What preserved_command or guest_resume returned; C(None) when nothing was paused.
+    :param after: What guest_info returned afterwards.
+    :param clocks_before: What guest_clock returned before the pause.
+    :param clocks_after: What it returned after the correction; its C(before) is the offset that the pause left.
+    :returns: C(host), C(update_domain), C(updated), C(pause_limit), C(pending), C(guests), C(problems) and C(summary).
+    """
+    opened = (window or {}).get("window") or {}
+    limit = opened.get("pause_limit")
+    paused = {guest["uuid"]: guest for guest in (window or {}).get("guests", []) if "outcome" in guest}
+    clock_before, clock_after, seen_after = _by_uuid(clocks_before), _by_uuid(clocks_after), _by_uuid(after)
+    guests: list[dict[str, t.Any]] = []
+    for uuid, guest in _by_uuid(before).items():
+        now, pause, clock = seen_after.get(uuid), paused.get(uuid), clock_after.get(uuid)
+        guests.append({
+            "name": guest["name"],
+            "uuid": uuid,
+            "state_before": guest["state"],
+            "state": "gone" if now is None else now["state"],
+            "reason": "" if now is None else now["reason"],
+            "paused": pause is not None,
+            "paused_for": None if pause is None else pause.get("paused_for"),
+            "resumed_by": None if pause is None else pause.get("resumed_by"),
+            "clock_before_pause": clock_before.get(uuid, {}).get("after"),
+            "clock_after_pause": None if clock is None else clock["before"],
+            "clock_now": None if clock is None else clock["after"],
+            "clock_verdict": "unverified" if clock is None else clock["verdict"],
+            "memory": memory_verdict(guest, now),
+        })
+    problems = [problem for guest in guests for problem in _problems(guest, limit or 0.0)]
+    times = [guest["paused_for"] for guest in guests if guest["paused_for"] is not None]
+    verdicts = [guest["clock_verdict"] for guest in guests]
+    if window is None and before is None:
+        summary = "nothing was pending, nothing was paused"
+    else:
+        longest = f"{len(times)} guests paused for at most {max(times):.1f} s (limit {limit:g} s)" if times else "no guest paused"
+        clocks = ", ".join(f"{verdicts.count(word)} {word}" for word in ("in_sync", "out_of_sync", "unverified") if word in verdicts)
+        summary = f"updated; {longest}; clocks: {clocks or 'none'}"
+    return {
+        "host": host,
+        "update_domain": None if update_domain is None else str(update_domain),
+        "updated": before is not None,
+        "pause_limit": limit,
+        "pending": list(pending),
+        "guests": guests,
+        "problems": problems,
+        "summary": summary,
+    }
