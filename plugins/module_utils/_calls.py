@@ -91,6 +91,14 @@ def run_lanes(lanes: t.Sequence[t.Sequence[Call[t.Any]]], width: int, timeout: f
     over.set()
 
 
+def elapsed(calls: t.Iterable[Call[t.Any]]) -> float | None:
+    """Seconds from the first start to the last end of the calls that succeeded; C(None) when none did."""
+    done = [call for call in calls if call.state == "done"]
+    if not done:
+        return None
+    return max(t.cast(float, call.ended_at) for call in done) - min(t.cast(float, call.started_at) for call in done)
+
+
 def call_with_timeout(function: t.Callable[[], T], timeout: float) -> T:
     """Make one call that can be given up.
 

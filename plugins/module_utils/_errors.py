@@ -40,10 +40,15 @@ class GuestGone(MaintenanceError):
 
 
 class LedgerError(MaintenanceError):
-    """The host's ledger cannot be read, written or trusted."""
+    """The host's ledger cannot be read, written or trusted.
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, "ledger")
+    :param problem: What is wrong.
+    :param advice: What the operator should do; empty where the caller says it.
+    """
+
+    def __init__(self, problem: str, advice: str = "") -> None:
+        super().__init__(f"{problem}; {advice}" if advice else problem, "ledger")
+        self.problem = problem
 
 
 class WindowBusy(MaintenanceError):

@@ -84,7 +84,7 @@ class Guard:
         try:
             window = self.ledger.read()
         except LedgerError as error:
-            self._tell(f"{error}; going on with what it said before")
+            self._tell(f"{error.problem}; going on with what it said before")
             return self.last_good
         if window is None:
             # Somebody removed the file; the guests are still paused by us.

@@ -20,6 +20,8 @@ from ._window_document import Window, from_document, to_document
 #: A ledger of 1000 guests has about 500 kB. Anything above this was not written by us. Bytes.
 MAX_SIZE = 16 * 1024 * 1024
 
+_ADVICE = "no guest was touched by this run. See on the host which guests are paused (virsh list), then remove that file and run again"
+
 
 class Ledger:
     """The ledger file of one libvirt URI.
@@ -57,7 +59,13 @@ class Ledger:
 
         :raises LedgerError: The file is there and cannot be read or trusted.
         """
-        path = self.where.ledger
+        try:
+            return self._read(self.where.ledger)
+        except LedgerError as error:
+            raise LedgerError(error.problem, _ADVICE) from error
+
+    @staticmethod
+    def _read(path: str) -> Window | None:
         try:
             handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError):

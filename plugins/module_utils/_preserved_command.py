@@ -105,7 +105,7 @@ def preserved_command(params: dict[str, t.Any], check_mode: bool) -> dict[str, t
         result["deadline_missed"] = not ended or resumed["window"]["closed_by"] == "guard"
         if not ended:
             commands.wait()
-        skipped = [guest for guest in paused["guests"] if not guest["changed"]]
+        skipped = [{**guest, "outcome": None, "paused_for": None, "resumed_by": None} for guest in paused["guests"] if not guest["changed"]]
         before = {guest["uuid"]: guest["before"] for guest in paused["guests"]}
         records = [{**guest, "before": before.get(guest["uuid"], guest["before"]), "changed": True} for guest in resumed["guests"]]
         result.update(window=resumed["window"], guests=records + skipped, warnings=resumed["warnings"])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 
 from . import _identity, _qmp, _states
+from ._calls import elapsed
 from ._errors import GuestGone, LedgerError, LibvirtUnreachable
 from ._hypervisor import Guest, Lanes, describe
 from ._ledger import Ledger
@@ -67,6 +68,8 @@ def _through_libvirt(window: Window, by: str, late: bool, connect: float, calls:
         if uuid not in lanes.guests:
             _record(entry, "gone", "libvirt does not know it any more", time.monotonic(), by, late)
     made = lanes.each(entries, lambda guest: _look_and_resume(entries[guest.uuid], window.id, guest), calls)
+    if window.resumed_within is None:
+        window.resumed_within = elapsed(made.values())
     for uuid, call in made.items():
         entry = entries[uuid]
         try:

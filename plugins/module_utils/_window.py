@@ -12,7 +12,7 @@ import typing as t
 import uuid as uuid_module
 
 from . import _guard_start, _identity
-from ._calls import Call, run_lanes
+from ._calls import Call, elapsed, run_lanes
 from ._errors import GuestGone, LedgerError, MaintenanceError, WindowBusy
 from ._hypervisor import Connection, Guest, Lanes, describe
 from ._ledger import Ledger
@@ -199,6 +199,7 @@ def _suspend_all(window: Window, lanes: Lanes, budget: float) -> list[str]:
             # The call has returned, so nothing comes late; what it left behind is seen by the settling.
             entry.phase, entry.paused_at = "paused", None
             problems.append(f"guest {entry.name!r} could not be paused ({describe(error)})")
+    window.paused_within = elapsed(calls.values())
     return problems
 
 
@@ -336,6 +337,10 @@ def close_window(where: Places, ledger: Ledger, window_id: str | None, patience:
     )
 
 
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 4)
+
+
 def summary(window: Window) -> dict[str, t.Any]:
     """A window for a module's result."""
     left = window.deadline - time.monotonic()
@@ -347,12 +352,14 @@ def summary(window: Window) -> dict[str, t.Any]:
         "closed_at": window.closed_at,
         "closed_by": window.closed_by,
         "pause_limit": window.pause_limit,
+        "paused_within": _rounded(window.paused_within),
+        "resumed_within": _rounded(window.resumed_within),
         "seconds_left": round(left, 3) if window.is_open and window.boot_id == _identity.boot_id() else None,
         "expired": window.is_open and (left <= 0 or window.boot_id != _identity.boot_id()),
         "guests": [
             {
                 "name": entry.name, "uuid": entry.uuid, "phase": entry.phase, "outcome": entry.outcome, "message": entry.message,
-                "paused_for": None if entry.paused_for is None else round(entry.paused_for, 4), "resumed_by": entry.resumed_by,
+                "paused_for": _rounded(entry.paused_for), "resumed_by": entry.resumed_by,
             }
             for entry in window.guests
         ],

@@ -91,6 +91,8 @@ class Window:
     :ivar guests: The guests.
     :ivar closed_at: Wall clock of the end, ISO 8601 in UTC; C(None) while the window is open.
     :ivar closed_by: Who closed it: C(module), C(guard).
+    :ivar paused_within: Seconds from the first suspend to the last that had returned.
+    :ivar resumed_within: Seconds from the first look at a guest to resume to the last guest that ran; C(None) when libvirt resumed none.
     """
 
     id: str
@@ -105,6 +107,8 @@ class Window:
     guests: list[Entry]
     closed_at: str | None = None
     closed_by: str | None = None
+    paused_within: float | None = None
+    resumed_within: float | None = None
 
     @property
     def is_open(self) -> bool:
@@ -121,7 +125,7 @@ def to_document(window: Window) -> dict[str, t.Any]:
     return {"version": VERSION, "window": dataclasses.asdict(window)}
 
 
-_OPTIONAL = {"paused_at", "resumed_at", "resumed_by", "outcome", "closed_at", "closed_by"}
+_OPTIONAL = {"paused_at", "resumed_at", "resumed_by", "outcome", "closed_at", "closed_by", "paused_within", "resumed_within"}
 _ENTRY_TYPES: dict[str, tuple[type, ...]] = {
     "name": (str,), "uuid": (str,), "id": (int,), "pid": (int,), "start_time": (int,), "monitor": (str,),
     "state_before": (str,), "reason_before": (str,), "phase": (str,), "paused_at": (int, float),
@@ -130,7 +134,7 @@ _ENTRY_TYPES: dict[str, tuple[type, ...]] = {
 _WINDOW_TYPES: dict[str, tuple[type, ...]] = {
     "id": (str,), "uri": (str,), "boot_id": (str,), "opener": (str,), "opener_pid": (int,), "opener_start_time": (int,),
     "opened_at": (str,), "pause_limit": (int, float), "deadline": (int, float), "guests": (list,), "closed_at": (str,),
-    "closed_by": (str,),
+    "closed_by": (str,), "paused_within": (int, float), "resumed_within": (int, float),
 }
 
 

@@ -61,6 +61,8 @@ window:
     closed_at: null
     closed_by: null
     pause_limit: 30.0
+    paused_within: 0.004
+    resumed_within: null
     seconds_left: 29.8
     expired: false
     guests: []

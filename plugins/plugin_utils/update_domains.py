@@ -1,0 +1,238 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which hosts form an update domain, in which order the domains are updated, and when a rollout has to stop.
+
+Pure decisions on host names and variable values: nothing here knows Ansible, so that the strategy plugin and the filters
+decide alike and a table can test it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+# The bits of ansible-playbook's result that only repeat what the lists of failed (2) and unreachable (4) hosts say.
+_HOSTS_FAILED_OR_UNREACHABLE = 2 | 4
+
+_NEXT = (
+    "What to do next: the messages above say why; repair it. If guests may be left paused, run the playbook "
+    "vm_preserving.maintenance.recover (the guard on each host resumes them at their deadline). Then run this playbook again."
+)
+
+
+class UpdateDomainError(ValueError):
+    """The variables C(update_domain) or C(update_domain_order) cannot be used; the text is for the operator."""
+
+
+@dataclass(frozen=True)
+class UpdateDomain:
+    """Hosts that may be updated at the same time, in inventory order."""
+
+    name: str
+    hosts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({', '.join(self.hosts)})"
+
+
+def natural_key(name: str) -> tuple[list[tuple[int, str]], str]:
+    """Sort key that puts C(2) before C(10) and C(rack2) before C(rack10); different names never compare equal."""
+    # Splitting at the digits makes text and numbers alternate, so that a number is never compared with text. A number is
+    # compared by its length first: no int(), which refuses thousands of digits.
+    parts = [(len(part), part) if index % 2 else (0, part) for index, part in enumerate(_text_and_numbers(name))]
+    return parts, name
+
+
+def _text_and_numbers(name: str) -> list[str]:
+    return [part.lstrip("0") if index % 2 else part for index, part in enumerate(re.split("([0-9]+)", name))]
+
+
+def domain_name(value: object) -> str:
+    """The name that a value of C(update_domain) stands for; empty if it is not set.
+
+    An integer is the same as its digits in a string: INI inventories make integers where YAML inventories have strings.
+    Raises TypeError, with the name of the type, for everything that is neither.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise TypeError(_type_name(value))
+    name = str(value)
+    return name if name.strip() else ""
+
+
+def _type_name(value: object) -> str:
+    # Ansible hands out subclasses with names such as _AnsibleLazyTemplateDict.
+    for name, kind in (("bool", bool), ("int", int), ("float", float), ("str", str), ("dict", Mapping), ("list", (list, tuple))):
+        if isinstance(value, kind):
+            return name
+    return type(value).__name__
+
+
+def group_hosts(values: Mapping[str, object]) -> list[UpdateDomain]:
+    """The update domains of C(values) (host name: its C(update_domain)), in the order in which they first appear.
+
+    An exception as a value says why it could not be read. Raises UpdateDomainError that names every host without a usable
+    value, so that an operator repairs the inventory once.
+    """
+    groups: dict[str, list[str]] = {}
+    missing, wrong = [], []
+    for host, value in values.items():
+        try:
+            if isinstance(value, Exception):
+                wrong.append(f"{host} (cannot be templated: {_one_line(value)})")
+            elif name := domain_name(value):
+                groups.setdefault(name, []).append(host)
+            else:
+                missing.append(host)
+        except TypeError as exc:
+            wrong.append(f"{host} ({exc})")
+
+    problems = []
+    if missing:
+        problems.append(f"the variable update_domain is not set or empty for {', '.join(missing)}")
+    if wrong:
+        problems.append(f"the variable update_domain is not a string or an integer for {', '.join(wrong)}")
+    if problems:
+        raise UpdateDomainError(
+            f"No host was touched: {'; and '.join(problems)}: give every host of this play the name of its update domain "
+            "in the inventory, for example 'update_domain: \"2\"'."
+        )
+    return [UpdateDomain(name, tuple(hosts)) for name, hosts in groups.items()]
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def common_order(values: Mapping[str, object]) -> object:
+    """The one value of C(update_domain_order) that all hosts see (host name: value).
+
+    Raises UpdateDomainError if the hosts do not agree, or if an exception stands for a value that could not be read.
+    """
+    first_host, first = "", None
+    for number, (host, value) in enumerate(values.items()):
+        if isinstance(value, Exception):
+            raise UpdateDomainError(f"No host was touched: update_domain_order of {host} cannot be templated: {_one_line(value)}.")
+        if number == 0:
+            first_host, first = host, value
+        elif value != first:
+            raise UpdateDomainError(
+                f"No host was touched: {first_host} and {host} see different values of update_domain_order: set it once, "
+                "as a variable of the play or with -e."
+            )
+    return first
+
+
+def order_domains(domains: Iterable[UpdateDomain], order: object = None) -> list[UpdateDomain]:
+    """The domains in the order in which they are to be updated: as listed in C(order), else in natural order.
+
+    C(order) may name domains that have no host here (a run with --limit). Raises UpdateDomainError if it is not a list of
+    names, names a domain twice, or leaves out a domain that has hosts.
+    """
+    domains = list(domains)
+    if order is None:
+        return sorted(domains, key=lambda domain: natural_key(domain.name))
+
+    names = _order_names(order)
+    twice = sorted({name for name in names if names.count(name) > 1}, key=natural_key)
+    if twice:
+        raise UpdateDomainError(f"No host was touched: update_domain_order names more than once: {', '.join(twice)}.")
+    unnamed = sorted((domain for domain in domains if domain.name not in names), key=lambda domain: natural_key(domain.name))
+    if unnamed:
+        raise UpdateDomainError(
+            f"No host was touched: update_domain_order ({', '.join(names)}) does not name update domain "
+            f"{', '.join(map(str, unnamed))}: add it where its turn is, or correct the hosts' update_domain."
+        )
+    return sorted(domains, key=lambda domain: names.index(domain.name))
+
+
+def _order_names(order: object) -> list[str]:
+    if not isinstance(order, Sequence) or isinstance(order, (str, bytes)):
+        raise UpdateDomainError(
+            f"No host was touched: update_domain_order must be a list of update domains, not of type {_type_name(order)}: "
+            "on the command line, write -e '{\"update_domain_order\": [\"2\", \"10\"]}'."
+        )
+    names = []
+    for entry in order:
+        try:
+            name = domain_name(entry)
+        except TypeError as exc:
+            raise UpdateDomainError(f"No host was touched: update_domain_order holds a value of type {exc}: it takes strings and integers.") from None
+        if not name:
+            raise UpdateDomainError("No host was touched: update_domain_order holds an empty name.")
+        names.append(name)
+    return names
+
+
+def within(domains: Iterable[UpdateDomain], hosts: Collection[str]) -> list[UpdateDomain]:
+    """The domains with only those of their hosts that are in C(hosts); a domain without any is left out."""
+    kept = (UpdateDomain(domain.name, tuple(host for host in domain.hosts if host in hosts)) for domain in domains)
+    return [domain for domain in kept if domain.hosts]
+
+
+def down(hosts: Iterable[str], *, failed: Collection[str], unreachable: Collection[str]) -> list[str]:
+    """What went wrong earlier with any of C(hosts), as phrases; empty if nothing did. Other failed hosts do not matter."""
+    hosts = list(hosts)
+    return _phrases(
+        # The strategy marks hosts of domains that it did not start as failed.
+        ("failed or not started", [host for host in hosts if host in failed and host not in unreachable]),
+        ("unreachable", [host for host in hosts if host in unreachable]),
+    )
+
+
+def shortfalls(
+    domain: UpdateDomain,
+    *,
+    failed: Collection[str],
+    unreachable: Collection[str],
+    finished: Collection[str],
+    result: int = 0,
+    ended: bool = False,
+) -> list[str]:
+    """Why the next update domain must not start after C(domain) was worked on, as phrases; empty if it may.
+
+    C(failed) and C(unreachable) may hold hosts of other domains and plays: they do not count. C(finished) are the hosts with
+    no task left. C(result) is what the run of the domain returned. C(ended) says that the play was told to end.
+    """
+    known = {*failed, *unreachable}
+    reasons = _phrases(
+        ("failed", [host for host in domain.hosts if host in failed and host not in unreachable]),
+        ("unreachable", [host for host in domain.hosts if host in unreachable]),
+        ("not finished", [host for host in domain.hosts if host not in finished and host not in known]),
+    )
+    if ended:
+        reasons.append("the play was ended early (meta: end_play)")
+    # A failed host of another play makes the result non-zero for all that follows; no failed host at all does not.
+    explained = _HOSTS_FAILED_OR_UNREACHABLE if known else 0
+    if not reasons and result & ~explained:
+        reasons.append(f"its run ended with result {result}")
+    return reasons
+
+
+def _phrases(*states: tuple[str, list[str]]) -> list[str]:
+    return [f"{state}: {', '.join(hosts)}" for state, hosts in states if hosts]
+
+
+def stop_message(domain: UpdateDomain, reasons: Iterable[str], not_started: Collection[UpdateDomain]) -> str:
+    """What an operator reads when the rollout stops at C(domain)."""
+    if domain in not_started:
+        headline = f"The rollout stops before update domain {domain.name}, because of an earlier play or batch: {'; '.join(reasons)}."
+    else:
+        headline = f"The rollout stops at update domain {domain.name}: {'; '.join(reasons)}."
+    rest = ", ".join(map(str, not_started))
+    return "\n".join([headline, f"Update domains not started: {rest}." if rest else "No update domain was left to start.", _NEXT])
+
+
+def crowded(domains: Iterable[UpdateDomain], forks: int) -> str | None:
+    """A warning if a domain has more hosts than Ansible works on at a time; else None."""
+    largest = max(domains, key=lambda domain: len(domain.hosts), default=None)
+    if largest is None or len(largest.hosts) <= forks:
+        return None
+    return (
+        f"Update domain {largest.name} has {len(largest.hosts)} hosts, more than forks ({forks}): each task runs on them in waves, and a pause window "
+        f"that is made of several tasks lasts longer. Run with --forks {len(largest.hosts)} or more."
+    )
