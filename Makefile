@@ -1,0 +1,91 @@
+# What to do with this checkout: `make help`. It installs what it needs by itself (see tests/tools/deps);
+# what it makes is in .venv and .build, and `make clean` removes both.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+NAME := ansible_collections/vm_preserving/maintenance
+BUILD := $(CURDIR)/.build
+# The checkout's own files as Ansible wants to find them: a copy, for the checkers.
+MIRROR := $(BUILD)/src/$(NAME)
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export ANSIBLE_COLLECTIONS_PATH := $(BUILD)/collections
+export ANSIBLE_LOCALHOST_WARNING := False
+export ANSIBLE_DEVEL_WARNING := False
+
+INTEGRATION := $(notdir $(patsubst %/runme.sh,%,$(sort $(wildcard tests/integration/targets/*/runme.sh))))
+SCENARIOS := $(notdir $(patsubst %/molecule.yml,%,$(sort $(wildcard extensions/molecule/*/molecule.yml))))
+
+help:  ## show this list
+	@echo "make TARGET, where TARGET is one of:"
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+	@echo "Only a part: make unit ARGS='-k clock', make lint ARGS=playbooks/plan.yml, make integration T=NAME, make molecule T=NAME."
+	@echo "make integration V=1 shows everything as it runs; logs are in .build/logs."
+
+# --- what is needed ---------------------------------------------------------------------------------------------------------------------
+
+deps: venv  ## install everything that the checks and the lab need
+	@tests/tools/deps lint
+	@tests/tools/deps lab
+
+venv:
+	@tests/tools/deps venv
+
+mirror:
+	@mkdir -p $(MIRROR)
+	@python3 tests/tools/checkout.py mirror $(MIRROR)
+	@[ -d $(MIRROR)/.git ] || git init -q $(MIRROR)  # else the checkers would ask the checkout's git, which ignores .build
+
+collection: venv  ## build the collection and install it into .build/collections
+	@tests/tools/collection $(BUILD)
+
+# --- checks -----------------------------------------------------------------------------------------------------------------------------
+
+test:  ## run every check: unit lint sanity integration molecule; ends at the first that fails
+	@tests/tools/run_each test '$(MAKE) "$$1"' unit lint sanity integration molecule
+
+test-all:  ## run every check, then the demo and the benchmark
+	@tests/tools/run_each test-all '$(MAKE) "$$1"' unit lint sanity integration molecule demo bench
+
+unit: venv mirror  ## run the unit tests
+	@cd $(MIRROR); PYTHONPATH=$(BUILD)/src ANSIBLE_COLLECTIONS_PATH=$(BUILD)/src pytest $(ARGS)
+
+lint: venv mirror changelog  ## run ansible-lint, yamllint and shellcheck, and check the changelog fragments
+	@tests/tools/deps lint
+	@ANSIBLE_COLLECTIONS_PATH=$(BUILD)/src tests/tools/lint $(MIRROR) $(ARGS)
+
+changelog: venv  ## check the changelog fragments
+	@antsibull-changelog lint
+
+sanity: venv mirror  ## run ansible-test's sanity tests
+	@tests/tools/deps lint
+	@python3 tests/tools/sanity.py $(MIRROR)
+
+integration: deps collection  ## run tests/integration/targets/*/runme.sh
+	@tests/tools/run_each --quiet --keep-going integration 'cd "tests/integration/targets/$$1"; ./runme.sh' $(or $(T),$(INTEGRATION))
+
+molecule: deps collection  ## run the scenarios of extensions/molecule
+	@tests/tools/run_each --keep-going molecule 'molecule test -s "$$1"' $(or $(T),$(SCENARIOS))
+
+# --- the lab ----------------------------------------------------------------------------------------------------------------------------
+
+lab-up: deps  ## start the lab: a fleet of hosts with guests, on this machine
+	@tests/lab/lab up
+
+lab-down:  ## stop the lab
+	@tests/lab/lab down
+
+demo: deps collection  ## show an update of the lab's fleet, from beginning to end
+	@tests/lab/demo
+
+bench: deps collection  ## measure the pauses
+	@tests/bench/run
+
+clean:  ## remove .venv and .build
+	@rm -rf .venv .build
+
+.PHONY: help deps venv mirror collection test test-all unit lint changelog sanity integration molecule lab-up lab-down demo bench clean
