@@ -9,7 +9,7 @@ name: update_domain
 short_description: Runs a play one update domain after another, and stops at the first failure
 version_added: 0.1.0
 author:
-  - The vm_preserving.maintenance authors
+  - The vm_preserving.maintenance authors (!UNKNOWN)
 description:
   - An update domain is a set of hosts that may be updated at the same time. Each host names its domain in the variable C(update_domain),
     a string or an integer.
