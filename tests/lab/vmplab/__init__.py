@@ -1,0 +1,1 @@
+"""The lab: systemd-nspawn hosts with real libvirt and real guests. One subject per module."""

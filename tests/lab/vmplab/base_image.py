@@ -1,0 +1,119 @@
+"""The hosts' common root file system: Debian 12 with libvirt and QEMU, read-only under every host."""
+
+import os
+import shutil
+from pathlib import Path
+
+from . import own_packages
+from .cache import build_once, recipe_hash
+from .run import run, run_contained
+from .settings import Settings
+
+SUITE = "bookworm"
+# The user without rights; Debian has a group of that name already.
+OPERATOR_UID, OPERATOR_GID = 1000, 37
+_PACKAGES = (
+    "systemd",
+    "systemd-sysv",
+    "libpam-systemd",  # without it polkitd cannot be configured
+    "dbus",
+    "udev",
+    "openssh-server",
+    "python3",
+    "python3-libvirt",
+    "libvirt-daemon-system",
+    "libvirt-daemon-config-network",
+    "libvirt-clients",
+    "qemu-system-x86",
+    "qemu-utils",
+    "dnsmasq-base",
+    "iptables",
+    "iproute2",
+    "procps",
+    "ca-certificates",
+    "polkitd",
+)
+
+_FILES = {
+    # The lab is thrown away after a crash of the machine: waiting for the disk, file by file, buys nothing.
+    "etc/dpkg/dpkg.cfg.d/lab": "force-unsafe-io\n",
+    # The mirror holds the updates and what they need, not all that they recommend.
+    "etc/apt/apt.conf.d/90lab": 'APT::Install-Recommends "false";\nAcquire::Languages "none";\n',
+    # Inside nspawn libvirt cannot make its own groups of controllers.
+    "etc/libvirt/qemu.conf": "cgroup_controllers = [ ]\n",
+    "etc/systemd/journald.conf.d/lab.conf": "[Journal]\nStorage=volatile\n",
+    # When a host goes down, guests that take no notice of the power button (agentless, paused) would hold
+    # it for Debian's five minutes.
+    "etc/systemd/system/libvirt-guests.service.d/lab.conf": "[Service]\nEnvironment=PARALLEL_SHUTDOWN=10 SHUTDOWN_TIMEOUT=5\n",
+    "etc/hosts": "127.0.0.1 localhost\n",
+}
+
+# The machine's own path and language need not make sense in there.
+_CHROOT = "env PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive chroot"
+
+# Run in the new root: what Debian leaves to the administrator, or gives to every copy alike.
+_CONFIGURE = f"""
+dpkg -i /own-packages/*.deb
+rm -r /own-packages
+apt-mark hold {" ".join(own_packages.HELD)}
+useradd --create-home --shell /bin/bash --uid {OPERATOR_UID} --gid operator operator
+systemctl enable systemd-networkd.service
+# A timer that takes the package manager's lock would disturb the tests now and then.
+systemctl disable apt-daily.timer apt-daily-upgrade.timer
+ln -s ../default.xml /etc/libvirt/qemu/networks/autostart/default.xml
+rm -f /etc/ssh/ssh_host_* /etc/machine-id /etc/hostname /etc/resolv.conf /var/lib/dbus/machine-id
+apt-get clean
+"""
+
+
+def recipe() -> str:
+    return recipe_hash(Path(__file__), Path(own_packages.__file__))
+
+
+def provide(settings: Settings) -> Path:
+    return build_once(settings.cache, "base", recipe(), _build)
+
+
+def _build(folder: Path) -> None:
+    mirror = os.environ.get("VMP_LAB_MIRROR") or machine_mirror()
+    run_contained(
+        'debootstrap --variant=minbase --include="$1" "$2" "$3" ${4:+"$4"}',
+        arguments=(",".join(_PACKAGES), SUITE, str(folder), mirror),
+        what="Installing Debian for the hosts (debootstrap)",
+    )
+    for path, text in _FILES.items():
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    own = folder / "own-packages"
+    own.mkdir()
+    own_packages.build(own, "1.0")
+    run_contained(f'{_CHROOT} "$1" sh -euc "$2"', arguments=(str(folder), _CONFIGURE), what="Configuring the hosts' base")
+
+
+def machine_mirror() -> str:
+    """The Debian mirror that this machine's apt uses; empty (debootstrap's own choice) if it has none."""
+    if shutil.which("apt-get") is None:
+        return ""
+    filters = ("Created-By: Packages", "Label: Debian", "Component: main")
+    found = run(("apt-get", "indextargets", "--format", "$(REPO_URI)", *filters), what="Reading this machine's apt sources")
+    return next((line for line in found.splitlines() if line.startswith("http")), "")
+
+
+# $1 base, $2 scratch folder, $3 output folder, $4 script.
+_IN_COPY = f"""
+mkdir -p "$2/upper" "$2/work" "$2/root"
+mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
+mount -t proc proc "$2/root/proc"
+mkdir "$2/root/out"
+mount --bind "$3" "$2/root/out"
+cp /etc/resolv.conf "$2/root/etc/resolv.conf"
+{_CHROOT} "$2/root" sh -euc "$4"
+"""
+
+
+def run_in_copy(base: Path, folder: Path, script: str, *, what: str) -> None:
+    """Run a shell script in a throw-away copy of the base, with network and with `folder` as /out."""
+    scratch = folder.with_name(folder.name + "-scratch")
+    run_contained(_IN_COPY, arguments=(str(base), str(scratch), str(folder), script), what=what)
+    shutil.rmtree(scratch)

@@ -1,0 +1,52 @@
+#!/bin/busybox sh
+# shellcheck shell=dash disable=SC3045,SC3028  # busybox has both: read -t and EPOCHREALTIME
+# The guest's first and only program: drivers, network, agent, and evidence that memory is preserved.
+/bin/busybox --install -s
+export PATH=/bin:/sbin:/usr/bin:/usr/sbin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mkdir -p /dev/virtio-ports /run /tmp /www
+
+while read -r module; do insmod "/modules/$module.ko"; done < /modules/order
+
+for port in /sys/class/virtio-ports/*; do
+    [ -e "$port/name" ] && ln -s "../${port##*/}" "/dev/virtio-ports/$(cat "$port/name")"
+done
+
+address=$(sed -n 's/.*lab\.address=\([0-9.]*\).*/\1/p' /proc/cmdline)
+ip link set lo up
+ip address add "$address/24" dev eth0
+ip link set eth0 up
+ip route add default via 192.168.122.1
+
+# The random value and the counter live in this process's memory and nowhere else: a guest that was
+# rebooted or restored from an older state shows another value, or a counter that went back.
+evidence() {
+    read -r boot_id < /proc/sys/kernel/random/boot_id
+    read -r random < /proc/sys/kernel/random/uuid
+    counter=0
+    mkfifo /run/never
+    exec 3<> /run/never
+    while :; do
+        counter=$((counter + 1))
+        printf '{"boot_id": "%s", "random": "%s", "counter": %d, "clock": %s}\n' \
+            "$boot_id" "$random" "$counter" "$EPOCHREALTIME" > /www/.evidence
+        mv /www/.evidence /www/evidence
+        # A sleep of 0.2 s without a new process: nobody ever writes to this pipe.
+        read -r -t 0.2 _ <&3
+    done
+}
+evidence &
+httpd -p 80 -h /www
+
+# What the agent runs when it is asked to shut the guest down; process 1 here is no init that could be told.
+printf '#!/bin/sh\npoweroff -f\n' > /sbin/shutdown
+chmod 755 /sbin/shutdown
+
+if [ -e /dev/virtio-ports/org.qemu.guest_agent.0 ]; then
+    qemu-ga --method virtio-serial --path /dev/virtio-ports/org.qemu.guest_agent.0 --statedir /run --daemonize --pidfile /run/qemu-ga.pid
+fi
+
+# Reap what the programs above leave behind: this is process 1.
+while :; do wait; sleep 3600 & wait $!; done

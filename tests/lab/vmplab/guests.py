@@ -1,0 +1,73 @@
+"""The guests: their libvirt definitions, and what a host is told to do with them."""
+
+from . import remote
+from .hosts import GUEST_IMAGE
+from .settings import Settings
+
+# No boot from a kernel: the firmware finds no disk and idles.
+_MINIMAL = """\
+<domain type='qemu'>
+  <name>{name}</name>
+  <memory unit='MiB'>{memory_mib}</memory>
+  <vcpu>1</vcpu>
+  <os><type arch='x86_64'>hvm</type></os>
+  <devices><controller type='usb' model='none'/><memballoon model='none'/></devices>
+</domain>
+"""
+
+# tsc=unstable: on a busy machine the emulated timers mislead the kernel's measurement of the time stamp
+# counter (seen: by a factor of 18), and the guest's clock then races until the kernel notices.
+_BOOTED = """\
+<domain type='qemu'>
+  <name>{name}</name>
+  <memory unit='MiB'>{memory_mib}</memory>
+  <vcpu>1</vcpu>
+  <os>
+    <type arch='x86_64'>hvm</type>
+    <kernel>{image}/vmlinuz</kernel>
+    <initrd>{image}/initramfs</initrd>
+    <cmdline>console=ttyS0 quiet tsc=unstable lab.address={address}</cmdline>
+  </os>
+  <features><acpi/><apic/></features>
+  <devices>
+    <controller type='usb' model='none'/>
+    <interface type='network'>
+      <source network='default'/>
+      <mac address='{mac}'/>
+      <model type='virtio'/>
+    </interface>
+    <serial type='file'><source path='/var/log/libvirt/qemu/{name}-console.log'/></serial>
+{agent}\
+  </devices>
+</domain>
+"""
+
+_AGENT = """\
+    <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
+"""
+
+
+def definition(guest: dict) -> str:
+    """The guest as libvirt XML. The machine type is libvirt's own choice, which newer QEMUs keep supporting."""
+    template = _MINIMAL if guest["kind"] == "minimal" else _BOOTED
+    agent = "" if guest["kind"] == "agentless" else _AGENT
+    return template.format(**guest, image=GUEST_IMAGE, agent=agent)
+
+
+def start(settings: Settings, host: dict, guests: list[dict]) -> None:
+    """Start guests on a host, wait until they have booted, and pause those whose owner wants it."""
+    wanted = [{**guest, "xml": definition(guest)} for guest in guests]
+    remote.call(settings, host, "start_guests", guests=wanted, timeout=180 + 2 * len(guests))
+
+
+def remove(settings: Settings, host: dict, names: list[str]) -> None:
+    remote.call(settings, host, "remove_guests", names=names, timeout=60 + len(names))
+
+
+def states(settings: Settings, host: dict) -> dict[str, str]:
+    """State of each guest of the host, by name."""
+    return remote.call(settings, host, "states", names=[guest["name"] for guest in host["guests"]], timeout=30)
+
+
+def evidence(settings: Settings, host: dict) -> list[dict]:
+    return remote.call(settings, host, "evidence", guests=host["guests"], timeout=120)

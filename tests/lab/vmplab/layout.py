@@ -1,0 +1,68 @@
+"""Which hosts, in which update domain, with which guests. Pure: sizes in, layout out."""
+
+from .errors import LabError
+from .settings import Settings, Sizes
+
+KINDS = {
+    "normal": "persistent, with a guest agent",
+    "agentless": "persistent, without a guest agent",
+    "transient": "known to libvirt only while it runs",
+    "owner-paused": "persistent, suspended by its owner once it had booted",
+    "minimal": "transient, no kernel, 16 MiB, the firmware idles: cheap enough for hundreds",
+}
+MINIMAL_MEMORY_MIB = 16
+
+# What the first hosts run; every host has a normal guest, every kind is there twice or more.
+_FIRST_HOSTS = (
+    ("normal", "transient", "owner-paused"),
+    ("normal", "agentless", "normal"),
+    ("normal", "transient", "normal"),
+    ("normal", "owner-paused", "agentless"),
+)
+# Guests take 192.168.122.<10+number>; libvirt's network ends at .254.
+MAX_ADDRESSED_GUESTS = 240
+
+
+def hosts(settings: Settings, sizes: Sizes) -> list[dict]:
+    """All hosts as documents: name, address, update_domain (text), guests."""
+    if sizes.domains > sizes.hosts:
+        raise LabError(f"{sizes.hosts} hosts cannot fill {sizes.domains} update domains.")
+    if sizes.hosts > 99:
+        raise LabError("A lab has at most 99 hosts.")
+    return [
+        {
+            "name": f"h{number}",
+            "address": settings.host_address(number),
+            "update_domain": str((number - 1) * sizes.domains // sizes.hosts),
+            "guests": initial_guests(f"h{number}", sizes),
+        }
+        for number in range(1, sizes.hosts + 1)
+    ]
+
+
+def initial_guests(host: str, sizes: Sizes) -> list[dict]:
+    """The guests of a fresh host."""
+    template = _FIRST_HOSTS[(int(host[1:]) - 1) % len(_FIRST_HOSTS)]
+    kinds = [template[i] if i < len(template) else "normal" for i in range(sizes.guests)]
+    return [guest(host, kind, number, sizes.guest_memory_mib) for number, kind in enumerate(kinds, start=1)]
+
+
+def more_guests(host: dict, kind: str, count: int, memory_mib: int) -> list[dict]:
+    """`count` guests to add to a host, numbered after those that it has."""
+    first = max((entry["number"] for entry in host["guests"]), default=0) + 1
+    return [guest(host["name"], kind, number, memory_mib) for number in range(first, first + count)]
+
+
+def guest(host: str, kind: str, number: int, memory_mib: int) -> dict:
+    """One guest; its number is unique on its host and decides its address and its MAC."""
+    addressed = kind != "minimal"
+    if addressed and number > MAX_ADDRESSED_GUESTS:
+        raise LabError(f"Host {host} has no address left for guest number {number}.")
+    return {
+        "name": f"{host}-{kind}-{number}",
+        "kind": kind,
+        "number": number,
+        "memory_mib": memory_mib if addressed else MINIMAL_MEMORY_MIB,
+        "address": f"192.168.122.{10 + number}" if addressed else None,
+        "mac": f"52:54:00:77:{int(host[1:]):02x}:{number:02x}" if addressed else None,
+    }

@@ -1,0 +1,132 @@
+"""Bringing the lab up, taking it down, putting hosts back to their fresh state."""
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from . import base_image, checks, document, guest_image, guests, hosts, layout, mirror, network, processes
+from .errors import LabError
+from .run import progress
+from .settings import Settings, Sizes
+
+
+def up(settings: Settings, sizes: Sizes) -> None:
+    """Make the lab of these sizes run, from whatever is there."""
+    lab = document.read(settings)
+    if lab and lab["complete"] and network.is_up(settings) and mirror.is_up(settings):
+        if lab["sizes"] != asdict(sizes):
+            raise LabError(f"The lab is up with other sizes ({_sizes_text(lab['sizes'])}): run `tests/lab/lab down` first.")
+        there = for_each_host(lambda host: hosts.comes_back(settings, host), lab["hosts"])
+        lost = [host["name"] for host, is_there in zip(lab["hosts"], there, strict=True) if not is_there]
+        if lost:
+            progress(f"not running any more: {', '.join(lost)}")
+            reset(settings, lost)
+        progress("the lab is up")
+        return
+    if settings.state.exists() or processes.find(settings):
+        progress("cleaning up after an earlier run")
+        down(settings)
+    checks.require_machine(settings, sizes.hosts)
+    base, guest, packages = _images(settings)
+    settings.state.mkdir(parents=True)
+    lab = document.new(settings, sizes)
+    document.write(settings, lab)
+    network.create(settings)
+    mirror.start(settings, packages)
+    hosts.make_operator_key(settings)
+    _start(settings, lab["hosts"], base, guest)
+    lab["complete"] = True
+    document.write(settings, lab)
+    progress("the lab is up")
+
+
+def reset(settings: Settings, names: list[str]) -> None:
+    """Fresh hosts with fresh guests in place of these (of all, if none is named)."""
+    lab = document.read_complete(settings)
+    chosen = [document.host(lab, name) for name in names] or lab["hosts"]
+    base, guest, _ = _images(settings)
+    # Until the new hosts answer the lab is not complete: a killed reset is cleaned up by the next `up`.
+    lab["complete"] = False
+    document.write(settings, lab)
+    for host in chosen:
+        progress(f"{host['name']}: taken down")
+        hosts.stop(settings, host["name"])
+        host["guests"] = layout.initial_guests(host["name"], Sizes(**lab["sizes"]))
+    _start(settings, chosen, base, guest)
+    lab["complete"] = True
+    document.write(settings, lab)
+
+
+def down(settings: Settings) -> None:
+    """Leave nothing but the cache; also of a lab that was only half made."""
+    hosts.stop_all(settings)
+    network.remove(settings)
+    shutil.rmtree(settings.state, ignore_errors=True)
+
+
+def purge(settings: Settings) -> None:
+    down(settings)
+    if processes.uses(settings.cache):
+        raise LabError(f"Another lab runs on the cache {settings.cache}, which therefore stays: take that lab down first.")
+    shutil.rmtree(settings.cache)
+
+
+def status(settings: Settings) -> list[dict]:
+    """Each host with `up` and with each guest's `state` ("unknown" where the host does not answer)."""
+
+    def look(host: dict) -> dict:
+        try:
+            states = guests.states(settings, host)
+        except LabError:
+            states = None
+        seen = [{**guest, "state": (states or {}).get(guest["name"], "unknown")} for guest in host["guests"]]
+        return {**host, "up": states is not None, "guests": seen}
+
+    return for_each_host(look, document.read_started(settings)["hosts"])
+
+
+def evidence(settings: Settings, names: list[str]) -> dict[str, list[dict] | None]:
+    """Evidence of each guest by host (all, if none is named); None for a host that does not answer."""
+
+    def look(host: dict) -> list[dict] | None:
+        try:
+            return guests.evidence(settings, host)
+        except LabError as error:
+            progress(str(error))
+            return None
+
+    lab = document.read_started(settings)
+    chosen = [document.host(lab, name) for name in names] or lab["hosts"]
+    return {host["name"]: seen for host, seen in zip(chosen, for_each_host(look, chosen), strict=True)}
+
+
+def for_each_host(action: Callable[[dict], Any], chosen: list[dict]) -> list[Any]:
+    """Do something on all hosts at the same time; the first error, in the hosts' order, is raised at the end."""
+    with ThreadPoolExecutor(max(1, len(chosen))) as pool:
+        return list(pool.map(action, chosen))
+
+
+def _images(settings: Settings) -> tuple[Path, Path, Path]:
+    base = base_image.provide(settings)
+    return base, guest_image.provide(settings, base), mirror.provide(settings, base)
+
+
+def _start(settings: Settings, chosen: list[dict], base: Path, guest: Path) -> None:
+    for host in chosen:
+        hosts.start(settings, host, base, guest)
+    progress(f"booting {', '.join(host['name'] for host in chosen)}")
+
+    def follow(host: dict) -> None:
+        hosts.wait_for(settings, host)
+        progress(f"{host['name']}: SSH and libvirt answer at {host['address']}")
+        guests.start(settings, host, host["guests"])
+        progress(f"{host['name']}: guests have booted: {', '.join(guest['name'] for guest in host['guests'])}")
+
+    for_each_host(follow, chosen)
+
+
+def _sizes_text(sizes: dict) -> str:
+    return ", ".join(f"{name} {value}" for name, value in sizes.items())

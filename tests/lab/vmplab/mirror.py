@@ -1,0 +1,62 @@
+"""The operator's package mirror: a flat repository with the updates, served on the bridge."""
+
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from . import own_packages, processes
+from .base_image import SUITE, run_in_copy
+from .cache import build_once, recipe_hash
+from .run import wait_until
+from .settings import MIRROR_PORT, Settings
+
+_ROLE = "mirror"
+
+# Only libvirt and QEMU (and QEMU's firmware) come from backports: an update of the whole system
+# would hide what is being tested.
+_SCRIPT = f"""
+sed 's/ {SUITE} / {SUITE}-backports /' /etc/apt/sources.list > /etc/apt/sources.list.d/backports.list
+cat > /etc/apt/preferences.d/lab <<END
+Package: src:libvirt src:qemu src:seabios
+Pin: release n={SUITE}-backports
+Pin-Priority: 990
+END
+apt-get update -q
+apt-get -q -y -o Dir::Cache::archives=/out -o APT::Sandbox::User=root --download-only dist-upgrade libvirt-daemon-system qemu-system-x86
+apt-get -q -y install apt-utils
+cd /out
+rm -rf partial lock
+apt-ftparchive packages . > Packages
+gzip -k Packages
+apt-ftparchive release . > Release
+"""
+
+
+def provide(settings: Settings, base: Path) -> Path:
+    def build(folder: Path) -> None:
+        own_packages.build(folder, "2.0")
+        run_in_copy(base, folder, _SCRIPT, what="Filling the package mirror")
+
+    recipe = recipe_hash(base.name, Path(__file__), Path(own_packages.__file__))
+    return build_once(settings.cache, "mirror", recipe, build)
+
+
+def is_up(settings: Settings) -> bool:
+    return bool(processes.find(settings, _ROLE)) and _answers(settings)
+
+
+def start(settings: Settings, folder: Path) -> None:
+    server = ("-m", "http.server", "--bind", settings.gateway, "--directory", str(folder), str(MIRROR_PORT))
+    processes.start(settings, _ROLE, (sys.executable, *server), settings.state / "mirror.log")
+    wait_until(lambda: _answers(settings), what=f"An answer of the package mirror {settings.mirror_url}", timeout=15)
+
+
+def _answers(settings: Settings) -> bool:
+    # Straight to the bridge, whatever proxy the environment names.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(settings.mirror_url + "Release", timeout=2) as answer:
+            return answer.status == 200
+    except (urllib.error.URLError, TimeoutError):
+        return False

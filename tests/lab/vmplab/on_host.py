@@ -1,0 +1,128 @@
+"""Runs on a host, sent there as text (see remote.call): each function takes and returns plain data."""
+
+import concurrent.futures
+import json
+import time
+import urllib.request
+
+import libvirt
+import libvirt_qemu
+
+_STATES = {
+    libvirt.VIR_DOMAIN_RUNNING: "running",
+    libvirt.VIR_DOMAIN_PAUSED: "paused",
+    libvirt.VIR_DOMAIN_SHUTDOWN: "shutting down",
+    libvirt.VIR_DOMAIN_SHUTOFF: "off",
+    libvirt.VIR_DOMAIN_CRASHED: "crashed",
+}
+# libvirtd serves five calls of one connection at a time.
+_AT_ONCE = 4
+
+libvirt.registerErrorHandler(lambda _context, _error: None, None)
+
+
+def wait_for_libvirt():
+    """Until libvirtd answers and its network for the guests is there."""
+    deadline = time.monotonic() + 50
+    while True:
+        try:
+            network = libvirt.open("qemu:///system").networkLookupByName("default")
+            if network.isActive():
+                return True
+            network.create()
+        except libvirt.libvirtError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.2)
+
+
+def start_guests(guests):
+    """Start guests, each a document with `xml` and `kind`, and wait until each shows that it has booted."""
+    connection = libvirt.open("qemu:///system")
+
+    def start(guest):
+        if guest["kind"] in ("transient", "minimal"):
+            connection.createXML(guest["xml"])
+        else:
+            connection.defineXML(guest["xml"]).create()
+
+    _for_each(start, guests)
+    _for_each(lambda guest: _wait_for_boot(connection, guest), guests)
+    for guest in guests:
+        domain = connection.lookupByName(guest["name"])
+        if guest["kind"] not in ("agentless", "minimal"):
+            # The emulated clock chip starts at a whole second, so a fresh guest is wrong by up to one.
+            # This stands for the time service that a real guest runs.
+            _ask_agent(domain, "guest-set-time", time=time.time_ns())
+        if guest["kind"] == "owner-paused":
+            domain.suspend()
+    return True
+
+
+def remove_guests(names):
+    """Destroy guests and forget them."""
+    connection = libvirt.open("qemu:///system")
+    for name in names:
+        try:
+            guest = connection.lookupByName(name)
+        except libvirt.libvirtError:  # a transient one that is off already
+            continue
+        persistent = guest.isPersistent()
+        if guest.isActive():
+            guest.destroy()
+        if persistent:
+            guest.undefine()
+    return True
+
+
+def states(names):
+    """Each guest's state, a word; "gone" if libvirt does not know it."""
+    connection = libvirt.open("qemu:///system")
+    found = {guest.name(): _STATES.get(guest.state()[0], "unknown") for guest in connection.listAllDomains()}
+    return {name: found.get(name, "gone") for name in names}
+
+
+def evidence(guests):
+    """Each guest's document with `state` and `evidence` (null where it gives none)."""
+    state = states([guest["name"] for guest in guests])
+
+    def look(guest):
+        seen = None
+        if guest["address"] and state[guest["name"]] == "running":
+            try:
+                seen = _evidence(guest, 3)
+            except (OSError, ValueError):
+                pass
+        return {"name": guest["name"], "kind": guest["kind"], "state": state[guest["name"]], "evidence": seen}
+
+    return _for_each(look, guests)
+
+
+def _wait_for_boot(connection, guest):
+    if guest["kind"] == "minimal":
+        return
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            _evidence(guest, 2)
+            if guest["kind"] != "agentless":
+                _ask_agent(connection.lookupByName(guest["name"]), "guest-ping")
+            return
+        except (OSError, ValueError, libvirt.libvirtError) as error:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"guest {guest['name']} has not booted within 120 s: {error}") from error
+        time.sleep(0.3)
+
+
+def _ask_agent(domain, command, **arguments):
+    libvirt_qemu.qemuAgentCommand(domain, json.dumps({"execute": command, "arguments": arguments}), 10, 0)
+
+
+def _evidence(guest, timeout):
+    with urllib.request.urlopen(f"http://{guest['address']}/evidence", timeout=timeout) as answer:
+        return json.load(answer)
+
+
+def _for_each(function, items):
+    with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(function, items))

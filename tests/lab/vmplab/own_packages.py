@@ -1,0 +1,47 @@
+"""Three tiny packages to update: one quick, one that outlasts the pause limit, one that fails.
+
+Version 1.0 is installed on the hosts and 2.0 is in the package mirror. lab-slow and lab-broken are
+held on the hosts, so that an update of everything works there; `apt-mark unhold` offers them.
+"""
+
+from pathlib import Path
+
+from .run import run
+
+HELD = ("lab-slow", "lab-broken")
+
+_CONTROL = """\
+Package: {name}
+Version: {version}
+Architecture: all
+Maintainer: The lab <root@localhost>
+Description: {description}
+"""
+
+# Name, description, what its version 2.0 does when it is configured.
+_PACKAGES = (
+    ("lab-tool", "updates in no time", None),
+    ("lab-slow", "takes 120 s to update", "sleep 120"),
+    ("lab-broken", "cannot be updated", "echo 'lab-broken: this package always fails' >&2; exit 1"),
+)
+
+
+def build(folder: Path, version: str) -> None:
+    """Put one .deb of each into the folder."""
+    for name, description, action in _PACKAGES:
+        tree = folder / f".{name}"
+        control = tree / "DEBIAN"
+        control.mkdir(parents=True)
+        (control / "control").write_text(_CONTROL.format(name=name, version=version, description=description))
+        if action and version != "1.0":
+            script = control / "postinst"
+            script.write_text(f"#!/bin/sh\n{action}\n")
+            script.chmod(0o755)
+        share = tree / "usr/share" / name
+        share.mkdir(parents=True)
+        (share / "version").write_text(f"{version}\n")
+        run(
+            ("dpkg-deb", "--root-owner-group", "--build", str(tree), str(folder / f"{name}_{version}_all.deb")),
+            what=f"Building the package {name} {version}",
+        )
+        run(("rm", "-r", str(tree)), what=f"Removing the build folder of {name}")

@@ -1,0 +1,79 @@
+"""The lab's layout: hosts, update domains and guests from sizes."""
+
+import ipaddress
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "lab"))
+
+from vmplab import layout  # noqa: E402
+from vmplab.errors import LabError  # noqa: E402
+from vmplab.settings import Settings, Sizes  # noqa: E402
+
+SETTINGS = Settings(Path("/var/lib/lab"), Path("/var/cache/lab"), "vmplab0", ipaddress.IPv4Network("10.213.77.0/24"))
+
+
+def sizes(hosts=4, domains=2, guests=3):
+    return Sizes(hosts, domains, guests, 128)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "domains", "expected"),
+    [
+        (4, 2, ["0", "0", "1", "1"]),
+        (1, 1, ["0"]),
+        (3, 3, ["0", "1", "2"]),
+        (5, 2, ["0", "0", "0", "1", "1"]),
+        (6, 3, ["0", "0", "1", "1", "2", "2"]),
+    ],
+)
+def test_hosts_fill_the_update_domains_evenly_and_in_order(hosts, domains, expected):
+    assert [host["update_domain"] for host in layout.hosts(SETTINGS, sizes(hosts, domains))] == expected
+
+
+def test_hosts_have_names_and_addresses():
+    first, *_, last = layout.hosts(SETTINGS, sizes())
+    assert (first["name"], first["address"]) == ("h1", "10.213.77.11")
+    assert (last["name"], last["address"]) == ("h4", "10.213.77.14")
+
+
+def test_more_update_domains_than_hosts_are_refused():
+    with pytest.raises(LabError, match="2 hosts cannot fill 3 update domains"):
+        layout.hosts(SETTINGS, sizes(hosts=2, domains=3))
+
+
+def test_the_default_lab_has_every_kind_and_a_normal_guest_on_each_host():
+    kinds = [{guest["kind"] for guest in host["guests"]} for host in layout.hosts(SETTINGS, sizes())]
+    assert all("normal" in on_host for on_host in kinds)
+    assert set().union(*kinds) == set(layout.KINDS) - {"minimal"}
+
+
+@pytest.mark.parametrize("guests", [1, 2, 3, 7])
+def test_each_host_has_as_many_guests_as_asked_and_more_are_normal(guests):
+    for host in layout.hosts(SETTINGS, sizes(guests=guests)):
+        assert len(host["guests"]) == guests
+        assert {guest["kind"] for guest in host["guests"][3:]} <= {"normal"}
+
+
+def test_added_guests_are_numbered_after_those_that_are_there():
+    host = layout.hosts(SETTINGS, sizes(guests=2))[0]
+    added = layout.more_guests(host, "minimal", 2, 128)
+    assert [guest["name"] for guest in added] == ["h1-minimal-3", "h1-minimal-4"]
+    assert [guest["address"] for guest in added] == [None, None]
+
+
+def test_names_and_addresses_of_a_host_are_unique():
+    host = layout.hosts(SETTINGS, sizes(guests=9))[2]
+    for field in ("name", "address", "mac"):
+        assert len({guest[field] for guest in host["guests"]}) == 9
+
+
+def test_a_guest_beyond_the_network_is_refused():
+    with pytest.raises(LabError, match="no address left"):
+        layout.guest("h1", "normal", layout.MAX_ADDRESSED_GUESTS + 1, 128)
+
+
+def test_minimal_guests_may_be_more_than_the_network_has_addresses():
+    assert layout.guest("h1", "minimal", 300, 128)["memory_mib"] == layout.MINIMAL_MEMORY_MIB
