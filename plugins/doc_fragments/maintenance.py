@@ -21,7 +21,7 @@ requirements:
   - python3-libvirt on the host, as the distribution ships it
   - root for V(qemu:///system)
 author:
-  - The vm_preserving.maintenance authors
+  - The vm_preserving.maintenance authors (!UNKNOWN)
 """
 
     NAMES = r"""

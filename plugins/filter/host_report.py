@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 name: host_report
 short_description: The report of one host's update, from what the modules returned
 version_added: 0.1.0
-author: The vm_preserving.maintenance authors
+author: The vm_preserving.maintenance authors (!UNKNOWN)
 description:
   - Puts together, guest by guest, how long it was paused, its clock before and after, and whether its memory was kept.
   - The role P(vm_preserving.maintenance.host_update#role) leaves it in the fact C(host_update_report).

@@ -30,8 +30,10 @@ from ._window_document import Window
 FOLLOW = 0.2
 #: How long the guard tries to tell a libvirtd that comes back later which guests run. Seconds.
 TELL_LIBVIRT = 120.0
-#: libvirt not answering while it holds the monitors, for this many seconds past the deadline: it is killed. Seconds.
+#: How long libvirt may hold the monitors without answering, once the guests have to be resumed, before it is killed. Seconds.
 HANG_LIMIT = 1.5
+#: A libvirtd younger than this is starting, not hanging: it is let be. Seconds.
+STARTING = 10.0
 
 
 def lead(pause_limit: float) -> float:
@@ -42,8 +44,13 @@ def lead(pause_limit: float) -> float:
     return min(2.0, pause_limit / 10)
 
 
+def early_lead(pause_limit: float) -> float:
+    """How many seconds before the deadline the guard looks whether libvirt hangs. If it does, the guard begins then: it needs the time."""
+    return min(7.0, pause_limit / 2)
+
+
 def _say(text: str) -> None:
-    print(text, flush=True)
+    print(text, flush=True)  # pylint: disable=ansible-bad-function
 
 
 def _notify_ready() -> None:
@@ -100,14 +107,20 @@ class Guard:
             _say(f"window {self.window_id} is closed; nothing to do")
             return 0
         _notify_ready()
+        probed = False
         while True:
             window = self._window()
             if window is None:
                 return 0
-            wait = window.deadline - lead(window.pause_limit) - time.monotonic()
-            if wait <= 0:
+            left = window.deadline - time.monotonic()
+            if left <= lead(window.pause_limit):
                 break
-            time.sleep(min(FOLLOW, wait))
+            if not probed and left <= early_lead(window.pause_limit):
+                probed = True
+                if _hangs(window.uri):
+                    _say("libvirt accepts connections and does not answer; beginning early")
+                    break
+            time.sleep(min(FOLLOW, left - lead(window.pause_limit)))
         _say(f"the deadline of window {window.id} comes; resuming {', '.join(entry.name for entry in window.unsettled())}")
         return self._settle(window)
 
@@ -124,9 +137,10 @@ class Guard:
         hanging_since: float | None = None
         while True:
             with self._lock_if_possible():
-                window = self._window() or window
-                if not window.is_open:
+                current = self._window()
+                if current is None:
                     return 0
+                window = current
                 before = {entry.uuid for entry in window.unsettled()}
                 self.settler.settle(window)
                 for entry in window.guests:
@@ -147,7 +161,8 @@ class Guard:
                     hanging_since = None
             else:
                 hanging_since = None
-            time.sleep(FOLLOW)
+            # What is left after a minute is a guest whose QEMU does not answer: no need to hurry, and none to give up.
+            time.sleep(FOLLOW if time.monotonic() < window.deadline + 60 else 1.0)
         self._after(window)
         return 0
 
@@ -192,7 +207,7 @@ class Guard:
         """
         for name in ("libvirtd", "virtqemud"):
             pid = _main_pid(f"/run/{name}.pid")
-            if pid is None:
+            if pid is None or (_identity.age(pid) or 0.0) < STARTING:
                 continue
             marked = _fake_reboots(self.ledger.where.runtime)
             if marked:
@@ -204,6 +219,16 @@ class Guard:
             _say(f"{name} (process {pid}) hangs and holds the monitors of paused guests; killing it, systemd starts it anew")
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+
+def _hangs(uri: str) -> bool:
+    """Whether libvirt accepts a connection and does not answer (a dead one refuses it)."""
+    began = time.monotonic()
+    try:
+        Connection(uri, 1.0)
+    except LibvirtUnreachable:
+        return time.monotonic() - began >= 1.0
+    return False
 
 
 def _main_pid(path: str) -> int | None:
@@ -255,4 +280,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))  # pylint: disable=ansible-bad-function

@@ -113,6 +113,10 @@ class Guest:
                 libvirt.VIR_DOMAIN_METADATA_ELEMENT, None, _TOKEN_PREFIX, TOKEN_NAMESPACE, libvirt.VIR_DOMAIN_AFFECT_LIVE
             )
 
+    def busy(self) -> bool:
+        """Whether libvirtd is waiting for this guest's monitor or a job of it, so that a call that was given up can still be under way."""
+        return self._domain.controlInfo(0)[0] != libvirt.VIR_DOMAIN_CONTROL_OK
+
     def persistent(self) -> bool:
         """Whether libvirt keeps its definition when it ends (otherwise it is transient)."""
         return bool(self._domain.isPersistent())

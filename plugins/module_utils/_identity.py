@@ -4,6 +4,8 @@
 """Who a process and a boot are: the identities that /proc gives."""
 from __future__ import annotations
 
+import os
+import time
 import typing as t
 
 
@@ -41,6 +43,20 @@ def process_identity(pid: int) -> ProcessIdentity | None:
     return ProcessIdentity(pid, int(fields[19]))
 
 
+def own_identity() -> ProcessIdentity:
+    """The identity of this process."""
+    return t.cast(ProcessIdentity, process_identity(os.getpid()))
+
+
 def is_alive(identity: ProcessIdentity) -> bool:
     """Whether this very process still runs."""
     return process_identity(identity.pid) == identity
+
+
+def age(pid: int) -> float | None:
+    """For how many seconds a process runs, or C(None) when there is none with that id."""
+    identity = process_identity(pid)
+    if identity is None:
+        return None
+    # Both count from the boot of the machine, also inside a container (proc(5), clock_gettime(2)).
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - identity.start_time / os.sysconf("SC_CLK_TCK")

@@ -195,5 +195,9 @@ def resume_guests(uri: str, window_id: str | None, patience: float, check_mode: 
         ]
         return {"changed": True, "window": summary(window), "guests": guests, "warnings": []}
     closed, changed, log = close_window(where, ledger, window_id, patience)
-    assert closed is not None  # the ledger held a window a moment ago, and is never removed
+    if closed is None:
+        raise MaintenanceError(
+            f"the ledger was removed while guests were being resumed; guests may still be paused: {', '.join(entry.name for entry in window.unsettled())}. "
+            "The guard goes on; see virsh list on the host", "ledger",
+        )
     return {"changed": changed, "window": summary(closed), "guests": resumed_guests(closed, changed), "warnings": log}

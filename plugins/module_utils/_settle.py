@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 
 from . import _identity, _qmp, _states
-from ._calls import elapsed
+from ._calls import Call, elapsed, run_lanes
 from ._errors import GuestGone, LedgerError, LibvirtUnreachable
 from ._hypervisor import Guest, Lanes, describe
 from ._ledger import Ledger
@@ -22,6 +22,7 @@ from ._window_document import Entry, Window
 LATE_SUSPEND = 30.0 + 10.0
 #: Seconds for one conversation with a monitor; the answer of a live QEMU takes milliseconds.
 MONITOR_TIMEOUT = 0.5
+MONITORS_AT_ONCE = 32
 
 
 def _same_process(entry: Entry, guest: Guest) -> bool:
@@ -41,12 +42,17 @@ def _look_and_resume(entry: Entry, window_id: str, guest: Guest) -> tuple[str, s
         if guest.resume():
             return "resumed", "resumed through libvirt", time.monotonic()
         return "running", "it ran already", time.monotonic()
+    if verdict == "running" and entry.phase == "pausing" and guest.busy():
+        return "busy", "it runs, and libvirt is still waiting for an answer of its QEMU", time.monotonic()
     return verdict, why, time.monotonic()
 
 
 def _record(entry: Entry, outcome: str, why: str, at: float, by: str, late_suspend_possible: bool) -> None:
     if outcome == "resumed":
         entry.settle("resumed", why, by, at)
+    elif outcome == "busy":
+        # The suspend is under way: libvirt waits for the monitor without a time-out. It pauses the guest when QEMU answers.
+        entry.message = why
     elif outcome == "running":
         if entry.phase == "pausing" and late_suspend_possible:
             # The suspend was never seen to return: it may still come. Keep looking.
@@ -84,29 +90,37 @@ def _through_libvirt(window: Window, by: str, late: bool, connect: float, calls:
 
 def _through_monitors(window: Window, by: str, late: bool, settled_by_monitor: set[str]) -> bool:
     """One pass without libvirt. Returns whether a monitor was silent, that is: libvirtd lives but does not answer."""
+    entries = window.unsettled()
+    calls = [Call(lambda entry=entry: _ask_monitor(entry)) for entry in entries]
+    # Together: monitors that libvirtd holds cost their whole time-out each.
+    run_lanes([calls], MONITORS_AT_ONCE, MONITOR_TIMEOUT * 2 * (1 + len(calls) / MONITORS_AT_ONCE))
     silent = False
-    for entry in window.unsettled():
-        if not _identity.is_alive(_identity.ProcessIdentity(entry.pid, entry.start_time)):
-            _record(entry, "gone", "its QEMU process does not run any more", time.monotonic(), by, late)
-            continue
+    for entry, call in zip(entries, calls):
         try:
-            status = _qmp.resume_if_paused(entry.monitor, MONITOR_TIMEOUT)
-        except _qmp.MonitorSilent:
+            outcome, why, at = call.result()
+        except (_qmp.MonitorSilent, TimeoutError):
             silent = True
             entry.message = "libvirt does not answer and holds its monitor; trying again"
             continue
         except _qmp.MonitorError as error:
             entry.message = f"libvirt does not answer and its monitor cannot be used ({error}); trying again"
             continue
-        at = time.monotonic()
-        if status == "paused":
+        if outcome == "resumed":
             settled_by_monitor.add(entry.uuid)
-            _record(entry, "resumed", "resumed through QEMU's monitor, libvirt did not answer", at, by, late)
-        elif status == "running":
-            _record(entry, "running", "it ran already", at, by, late)
-        else:
-            _record(entry, "not_ours", f"QEMU says {status}, which we did not do", at, by, late)
+        _record(entry, outcome, why, at, by, late)
     return silent
+
+
+def _ask_monitor(entry: Entry) -> tuple[str, str, float]:
+    """One guest without libvirt: look, resume if QEMU says paused. Returns what L(_look_and_resume) does."""
+    if not _identity.is_alive(_identity.ProcessIdentity(entry.pid, entry.start_time)):
+        return "gone", "its QEMU process does not run any more", time.monotonic()
+    status = _qmp.resume_if_paused(entry.monitor, MONITOR_TIMEOUT)
+    if status == "paused":
+        return "resumed", "resumed through QEMU's monitor, libvirt did not answer", time.monotonic()
+    if status == "running":
+        return "running", "it ran already", time.monotonic()
+    return "not_ours", f"QEMU says {status}, which we did not do", time.monotonic()
 
 
 class Settler:
@@ -186,4 +200,3 @@ def save(ledger: Ledger, window: Window, log: list[str]) -> bool:
 def now_utc() -> str:
     """The wall clock, ISO 8601 in UTC, for people."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-

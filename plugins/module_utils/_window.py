@@ -14,7 +14,7 @@ import uuid as uuid_module
 from . import _guard_start, _identity
 from ._calls import Call, elapsed, run_lanes
 from ._errors import GuestGone, LedgerError, MaintenanceError, WindowBusy
-from ._hypervisor import Connection, Guest, Lanes, describe
+from ._hypervisor import Guest, Lanes, describe
 from ._ledger import Ledger
 from ._places import Places
 from ._settle import Settler, now_utc, save
@@ -24,8 +24,6 @@ from ._window_document import Entry, Window
 
 #: Seconds that the preflight waits for all guests together. A guest that does not answer is refused.
 PREFLIGHT_TIMEOUT = 15.0
-#: Seconds to wait for another process that is changing the window.
-LOCK_TIMEOUT = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,8 +212,7 @@ def open_window(request: PauseRequest, where: Places, candidates: t.Sequence[Can
     :raises MaintenanceError: Nothing is left paused by us (or the message names which guest may still be); the result
         holds the guests.
     """
-    this = _identity.process_identity(os.getpid())
-    assert this is not None
+    this = _identity.own_identity()
     window = Window(
         id=str(uuid_module.uuid4()), uri=request.uri, boot_id=_identity.boot_id(), opener=opener(), opener_pid=this.pid,
         opener_start_time=this.start_time, opened_at=now_utc(), pause_limit=request.pause_limit,
@@ -307,7 +304,8 @@ def close_window(where: Places, ledger: Ledger, window_id: str | None, patience:
     """
     log: list[str] = []
     give_up = time.monotonic() + patience
-    with ledger.locked(LOCK_TIMEOUT):
+    # At the deadline the guard holds the lock for as long as it settles: then there is nothing to do but to wait for it.
+    with ledger.locked(patience):
         window = ledger.read()
         if window is None or not window.is_open:
             return window, False, log

@@ -79,7 +79,7 @@ guests:
       description: libvirt's UUID.
       type: str
     before:
-      description: RV(guests[].before.state) and RV(guests[].before.reason) in libvirt's words.
+      description: C(state) and C(reason) in libvirt's words.
       type: dict
       sample: {state: running, reason: booted}
     after:

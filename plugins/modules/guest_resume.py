@@ -52,7 +52,7 @@ RETURN = r"""
 window:
   description:
     - The window that was closed; V(null) when none was open.
-    - RV(window.closed_by) is V(guard) when the deadline came first.
+    - Its C(closed_by) is V(guard) when the deadline came first.
   returned: always
   type: dict
 guests:

@@ -35,7 +35,7 @@ options:
 requirements:
   - python >= 3.9 on the host
 author:
-  - The vm_preserving.maintenance authors
+  - The vm_preserving.maintenance authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

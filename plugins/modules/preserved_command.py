@@ -121,7 +121,7 @@ guests:
     outcome:
       description:
         - V(resumed), V(running), V(gone) or V(not_ours), as in M(vm_preserving.maintenance.guest_resume).
-        - V(null) for a guest that was left alone; RV(guests[].message) says why.
+        - V(null) for a guest that was left alone; its C(message) says why.
       type: str
     paused_for:
       description: Seconds from before the suspend until it ran again, which is the longest that the pause can have been.
