@@ -28,7 +28,7 @@ author:
 options:
   name:
     description:
-      - Names or UUIDs of the guests. Left empty, all running guests of the host.
+      - Names or UUIDs of the guests, in the order in which they are served. Left empty, all running guests of the host.
       - A name that is no running guest of the host is an error, and nothing is touched.
     type: list
     elements: str
@@ -36,8 +36,26 @@ options:
     default: []
 """
 
+    SECOND_LOOK = r"""
+options:
+  second_look:
+    description:
+      - Seconds after the resume at which the guests are looked at once more. A guest whose storage has gone stops only with its next
+        write; the module then fails and names it.
+    type: float
+    default: 2
+"""
+
     LIMITS = r"""
 options:
+  exclude:
+    description:
+      - Names or UUIDs of guests that are left running. Names that do not exist on the host are of no consequence.
+      - The owner of a guest can keep it out as well, by an element in its libvirt metadata,
+        C(virsh metadata GUEST --live --config --uri urn:vm_preserving:maintenance:policy --key policy --set '<policy pause="never"/>').
+    type: list
+    elements: str
+    default: []
   pause_limit:
     description:
       - Seconds that a guest may be paused, from V(1) to V(600).

@@ -25,6 +25,8 @@ MAX_CONNECTIONS = 4
 #: XML namespace of our LIVE metadata; also the key under which libvirt keeps it.
 TOKEN_NAMESPACE = "urn:vm_preserving:maintenance:window"
 _TOKEN_PREFIX = "vm_preserving"
+#: XML namespace of a guest's own policy, an element in its metadata that whoever owns the guest may set.
+POLICY_NAMESPACE = "urn:vm_preserving:maintenance:policy"
 
 # virDomainJobOperation (libvirt-domain.h) to words.
 _JOBS = {
@@ -178,6 +180,14 @@ class Guest:
         import libvirt_qemu
 
         return libvirt_qemu.qemuAgentCommand(self._domain, command, timeout, 0)
+
+
+def opted_out(xml: ET.Element) -> bool:
+    """Whether a guest's metadata says that it must not be paused: C(<policy xmlns="urn:vm_preserving:maintenance:policy" pause="never"/>).
+
+    :param xml: The live XML.
+    """
+    return any(element.get("pause") == "never" for element in xml.findall(f"metadata/{{{POLICY_NAMESPACE}}}policy"))
 
 
 class Connection:

@@ -18,7 +18,12 @@ _INTERPRETERS = ["/usr/bin/python3", "/usr/libexec/platform-python", "python3"]
 
 URI = {"uri": {"type": "str", "default": SYSTEM_URI}}
 NAME = {"name": {"type": "list", "elements": "str", "aliases": ["guest"], "default": []}}
-LIMITS = {"pause_limit": {"type": "float", "default": 30}, "pause_budget": {"type": "float", "default": 5}}
+PAUSE = {
+    "exclude": {"type": "list", "elements": "str", "default": []},
+    "pause_limit": {"type": "float", "default": 30},
+    "pause_budget": {"type": "float", "default": 5},
+}
+SECOND_LOOK = {"second_look": {"type": "float", "default": 2}}
 
 
 def _require_libvirt(module: AnsibleModule) -> None:

@@ -4,12 +4,14 @@
 """Pausing and resuming all guests of a host: what guest_pause and guest_resume do, and what they return."""
 from __future__ import annotations
 
+import time
 import typing as t
 
-from ._errors import MaintenanceError
+from ._errors import GuestGone, MaintenanceError
 from ._hypervisor import Connection
 from ._ledger import Ledger
 from ._places import Places, places
+from ._states import LEAVE_ALONE, State
 from ._window import Candidate, PauseRequest, close_window, open_window, preflight, refuse_open, select, summary
 from ._window_document import Entry, Window
 
@@ -33,6 +35,11 @@ def check_limits(pause_limit: float, pause_budget: float) -> None:
             f"pause_budget is {pause_budget:g} s, it must be more than 0 and less than pause_limit ({pause_limit:g} s); "
             "no guest was touched", "limit",
         )
+
+
+def pause_request(params: t.Mapping[str, t.Any]) -> PauseRequest:
+    """The request in a module's parameters."""
+    return PauseRequest(params["uri"], tuple(params["name"]), tuple(params["exclude"]), params["pause_limit"], params["pause_budget"])
 
 
 def _record(name: str, uuid: str, before: dict[str, str], after: dict[str, str], changed: bool, **more: t.Any) -> dict[str, t.Any]:
@@ -59,12 +66,12 @@ def _blocked(candidate: Candidate) -> dict[str, t.Any]:
 def _judge(candidates: t.Sequence[Candidate], named: bool) -> tuple[list[Candidate], list[Candidate]]:
     """Which guests to pause and which to leave alone.
 
-    A guest that does not run is left alone, unless the operator named it: then he expects it to run.
+    A guest that does not run, or opted out, is left alone, unless the operator named it: then he expects it to be paused.
 
     :raises MaintenanceError: code C(refused): a guest that has to be paused cannot be.
     """
     to_pause = [one for one in candidates if not one.blockers]
-    left_alone = [one for one in candidates if one.blockers and one.blockers[0].code == "not_running"]
+    left_alone = [one for one in candidates if one.blockers and one.blockers[0].code in LEAVE_ALONE]
     blocked = [one for one in candidates if one.blockers and (named or one not in left_alone)]
     if blocked:
         reasons = "; ".join(
@@ -93,7 +100,7 @@ def plan_pause(request: PauseRequest, where: Places, window: Window | None) -> t
     """
     connection = Connection(request.uri)
     chosen = select(connection.running(), connection.inactive_names(), request.names)
-    candidates = preflight(chosen, where)
+    candidates = preflight([guest for guest in chosen if not {guest.name, guest.uuid} & set(request.exclude)], where)
     ours = set() if window is None or not window.is_open else {entry.uuid for entry in window.unsettled()}
     if ours and all(one.guest.uuid in ours or (not request.names and not one.facts.state.executes) for one in candidates):
         return [], [one for one in candidates if one.guest.uuid not in ours], window
@@ -161,14 +168,48 @@ def resumed_guests(window: Window, changed: bool) -> list[dict[str, t.Any]]:
     return guests
 
 
-def resume_guests(uri: str, window_id: str | None, patience: float, check_mode: bool) -> dict[str, t.Any]:
+def _stopped_again(window: Window) -> list[tuple[Entry, State]]:
+    """The guests that we resumed and that do not run any more."""
+    connection = Connection(window.uri)
+    stopped: list[tuple[Entry, State]] = []
+    for entry in window.guests:
+        if entry.outcome != "resumed":
+            continue
+        try:
+            state = connection.guest(entry.uuid).state()
+        except GuestGone:
+            state = State("shutoff", "unknown")
+        if not state.executes:
+            stopped.append((entry, state))
+    return stopped
+
+
+def look_again(window: Window, after: float) -> tuple[str, str] | None:
+    """A second look, some seconds after the resume: a guest whose storage went away stops only with its next write.
+
+    :param after: Seconds to wait.
+    :returns: Code and words for the operator when a guest that we resumed has stopped again, else C(None).
+    :raises LibvirtUnreachable: libvirt does not answer.
+    """
+    time.sleep(after)
+    stopped = _stopped_again(window)
+    if not stopped:
+        return None
+    rows = "; ".join(f"guest {entry.name!r} is {state.state} ({state.reason})" for entry, state in stopped)
+    return "stopped_again", (
+        f"resumed, and stopped again since: {rows}. That was not us: after an I/O error look at the guest's storage, then resume it (virsh resume)"
+    )
+
+
+def resume_guests(uri: str, window_id: str | None, patience: float, second_look: float, check_mode: bool) -> dict[str, t.Any]:
     """Resume what we paused, and close the window.
 
     :param uri: The libvirt URI.
     :param window_id: This window and no other; C(None): whichever is open.
     :param patience: Seconds to go on trying.
+    :param second_look: Seconds after the resume at which the guests are looked at again.
     :param check_mode: Say what would be done and touch nothing.
-    :returns: C(changed), C(window), C(guests), C(warnings).
+    :returns: C(changed), C(window), C(guests), C(warnings) and, when a guest has stopped again, C(failed_because).
     :raises MaintenanceError: Guests are still paused; the guard goes on.
     """
     where = places(uri)
@@ -200,4 +241,6 @@ def resume_guests(uri: str, window_id: str | None, patience: float, check_mode: 
             f"the ledger was removed while guests were being resumed; guests may still be paused: {', '.join(entry.name for entry in window.unsettled())}. "
             "The guard goes on; see virsh list on the host", "ledger",
         )
-    return {"changed": changed, "window": summary(closed), "guests": resumed_guests(closed, changed), "warnings": log}
+    result = {"changed": changed, "window": summary(closed), "guests": resumed_guests(closed, changed), "warnings": log}
+    story = look_again(closed, second_look)
+    return result if story is None else {**result, "failed_because": story}

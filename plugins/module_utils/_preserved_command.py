@@ -11,7 +11,7 @@ from ._commands import CommandList
 from ._errors import MaintenanceError
 from ._guard import lead
 from ._ledger import Ledger
-from ._pause import PauseRequest, pause_guests, resume_guests
+from ._pause import pause_guests, pause_request, resume_guests
 from ._places import places
 
 #: Seconds before the guard would begin at which the module itself resumes: both would do, one is enough.
@@ -74,7 +74,7 @@ def preserved_command(params: dict[str, t.Any], check_mode: bool) -> dict[str, t
     argvs = _checked_commands(params["commands"])
     if not params["command_timeout"] > 0:
         raise MaintenanceError(f"command_timeout is {params['command_timeout']:g} s, it must be more than 0; no guest was touched", "limit")
-    request = PauseRequest(params["uri"], tuple(params["name"]), params["pause_limit"], params["pause_budget"])
+    request = pause_request(params)
     ledger = Ledger(places(request.uri))
     paused = pause_guests(request, check_mode)
     if not check_mode and paused["window"] is not None and not paused["changed"]:
@@ -89,6 +89,7 @@ def preserved_command(params: dict[str, t.Any], check_mode: bool) -> dict[str, t
     if check_mode:
         return result
     window = ledger.read() if paused["window"] is not None else None
+    stopped_again = None
     commands.start()
     if window is None:
         commands.wait()
@@ -98,10 +99,11 @@ def preserved_command(params: dict[str, t.Any], check_mode: bool) -> dict[str, t
         if not ended:
             commands.stop(kill=params["on_deadline"] == "kill")
         try:
-            resumed = resume_guests(request.uri, window.id, PATIENCE, check_mode=False)
+            resumed = resume_guests(request.uri, window.id, PATIENCE, params["second_look"], check_mode=False)
         except MaintenanceError as error:
             error.result["commands"] = [command.as_dict() for command in commands.commands]
             raise
+        stopped_again = resumed.get("failed_because")
         result["deadline_missed"] = not ended or resumed["window"]["closed_by"] == "guard"
         if not ended:
             commands.wait()
@@ -110,7 +112,7 @@ def preserved_command(params: dict[str, t.Any], check_mode: bool) -> dict[str, t
         records = [{**guest, "before": before.get(guest["uuid"], guest["before"]), "changed": True} for guest in resumed["guests"]]
         result.update(window=resumed["window"], guests=records + skipped, warnings=resumed["warnings"])
     result["commands"] = [command.as_dict() for command in commands.commands]
-    story = _story(commands, result["deadline_missed"], params["on_deadline"], request.pause_limit)
+    story = _story(commands, result["deadline_missed"], params["on_deadline"], request.pause_limit) or stopped_again
     if story is not None:
         result["failed_because"] = story
     return result

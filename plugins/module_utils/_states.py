@@ -71,6 +71,7 @@ class GuestFacts:
     :ivar job: The running domain job in libvirt's words (C(migration), C(save), ...), or C(None).
     :ivar block_jobs: The disks (target names) that a block job works on.
     :ivar fake_reboot: libvirt's status file carries C(<fakereboot/>).
+    :ivar opted_out: Its metadata says that it must not be paused.
     :ivar status_known: libvirt's status file could be read: without it identity and monitor are unknown.
     """
 
@@ -78,18 +79,26 @@ class GuestFacts:
     job: str | None = None
     block_jobs: tuple[str, ...] = ()
     fake_reboot: bool = False
+    opted_out: bool = False
     status_known: bool = True
+
+
+#: Blockers which mean "not this one" rather than "something is wrong": such a guest is left alone unless the operator named it.
+LEAVE_ALONE = ("not_running", "opted_out")
 
 
 def pause_blockers(facts: GuestFacts) -> list[Blocker]:
     """Everything that forbids pausing this guest; empty when it may be paused.
 
-    The rules: a guest that does not execute is not ours to pause; one with a job is owned by whoever runs the job;
+    The rules: a guest that does not execute is not ours to pause; one that opted out goes on running; one with a job is owned by whoever runs the job;
     one marked for a fake reboot is reset by a libvirtd that restarts while it is paused, which loses its memory.
     """
     found: list[Blocker] = []
     if not facts.state.executes:
         found.append(Blocker("not_running", f"it is {facts.state.state} ({facts.state.reason}), not running"))
+        return found
+    if facts.opted_out:
+        found.append(Blocker("opted_out", "its metadata says that it must not be paused"))
         return found
     if facts.state.reason.startswith("postcopy"):
         found.append(Blocker("migration", "a post-copy migration is under way; wait for its end"))

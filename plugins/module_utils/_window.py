@@ -14,7 +14,7 @@ import uuid as uuid_module
 from . import _guard_start, _identity
 from ._calls import Call, elapsed, run_lanes
 from ._errors import GuestGone, LedgerError, MaintenanceError, WindowBusy
-from ._hypervisor import Guest, Lanes, describe
+from ._hypervisor import Guest, Lanes, describe, opted_out
 from ._ledger import Ledger
 from ._places import Places
 from ._settle import Settler, now_utc, save
@@ -47,13 +47,15 @@ class PauseRequest:
     """What to pause.
 
     :ivar uri: The libvirt URI.
-    :ivar names: Names or UUIDs of guests; empty: all running guests.
+    :ivar names: Names or UUIDs of guests, in the order in which they are paused; empty: all running guests.
+    :ivar exclude: Names or UUIDs of guests that are left alone; those that do not exist here are of no consequence.
     :ivar pause_limit: Seconds that a guest may be paused.
     :ivar pause_budget: Seconds within which all guests must be paused; otherwise all are resumed.
     """
 
     uri: str
     names: tuple[str, ...]
+    exclude: tuple[str, ...]
     pause_limit: float
     pause_budget: float
 
@@ -103,8 +105,9 @@ def _facts(guest: Guest, where: Places) -> tuple[GuestFacts, GuestProcess | None
     process = guest_process(where, guest.name, guest.uuid)
     if not state.executes:
         return GuestFacts(state), process
+    xml = guest.xml()
     return GuestFacts(
-        state=state, job=guest.job(), block_jobs=guest.block_jobs(guest.xml()),
+        state=state, job=guest.job(), block_jobs=guest.block_jobs(xml), opted_out=opted_out(xml),
         fake_reboot=process is not None and process.fake_reboot, status_known=process is not None,
     ), process
 

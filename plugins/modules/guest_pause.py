@@ -109,18 +109,17 @@ error:
 """
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _module
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause import PauseRequest, pause_guests
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause import pause_guests, pause_request
 
 
 def _body(params: dict, check_mode: bool) -> dict:
-    request = PauseRequest(params["uri"], tuple(params["name"]), params["pause_limit"], params["pause_budget"])
-    result = pause_guests(request, check_mode)
+    result = pause_guests(pause_request(params), check_mode)
     return {**result, "diff": _module.states_diff(result["guests"])}
 
 
 def main() -> None:
     """The module."""
-    _module.run({**_module.URI, **_module.NAME, **_module.LIMITS}, _body, empty={"guests": []})
+    _module.run({**_module.URI, **_module.NAME, **_module.PAUSE}, _body, empty={"guests": []})
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ description:
   - When libvirtd does not answer, the guests are resumed through QEMU's own monitor.
 extends_documentation_fragment:
   - vm_preserving.maintenance.maintenance
+  - vm_preserving.maintenance.maintenance.second_look
   - vm_preserving.maintenance.maintenance.writes
 attributes:
   idempotent:
@@ -101,14 +102,14 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause i
 
 
 def _body(params: dict, check_mode: bool) -> dict:
-    result = resume_guests(params["uri"], params["window"], params["patience"], check_mode)
+    result = resume_guests(params["uri"], params["window"], params["patience"], params["second_look"], check_mode)
     return {**result, "diff": _module.states_diff(result["guests"])}
 
 
 def main() -> None:
     """The module."""
     options = {"window": {"type": "str"}, "patience": {"type": "float", "default": 20}}
-    _module.run({**_module.URI, **options}, _body, empty={"guests": [], "window": None})
+    _module.run({**_module.URI, **_module.SECOND_LOOK, **options}, _body, empty={"guests": [], "window": None})
 
 
 if __name__ == "__main__":

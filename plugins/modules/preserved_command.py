@@ -18,6 +18,7 @@ extends_documentation_fragment:
   - vm_preserving.maintenance.maintenance
   - vm_preserving.maintenance.maintenance.names
   - vm_preserving.maintenance.maintenance.limits
+  - vm_preserving.maintenance.maintenance.second_look
   - vm_preserving.maintenance.maintenance.writes
 attributes:
   idempotent:
@@ -152,7 +153,7 @@ def main() -> None:
         "on_deadline": {"type": "str", "choices": ["leave", "kill"], "default": "leave"},
     }
     _module.run(
-        {**_module.URI, **_module.NAME, **_module.LIMITS, **options}, _body,
+        {**_module.URI, **_module.NAME, **_module.PAUSE, **_module.SECOND_LOOK, **options}, _body,
         empty={"guests": [], "commands": [], "window": None, "deadline_missed": False},
     )
 
