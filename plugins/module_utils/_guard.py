@@ -22,7 +22,7 @@ from . import _identity
 from ._errors import LedgerError, LibvirtUnreachable, WindowBusy
 from ._hypervisor import Connection
 from ._ledger import Ledger
-from ._places import places
+from ._places import SESSION_URI, SYSTEM_URI, places
 from ._settle import Settler, now_utc, save
 from ._window_document import Window
 
@@ -34,6 +34,8 @@ TELL_LIBVIRT = 120.0
 HANG_LIMIT = 1.5
 #: A libvirtd younger than this is starting, not hanging: it is let be. Seconds.
 STARTING = 10.0
+#: How long a recovery by hand goes on trying. Seconds.
+RECOVER = 60.0
 
 
 def lead(pause_limit: float) -> float:
@@ -122,7 +124,20 @@ class Guard:
                     break
             time.sleep(min(FOLLOW, left - lead(window.pause_limit)))
         _say(f"the deadline of window {window.id} comes; resuming {', '.join(entry.name for entry in window.unsettled())}")
-        return self._settle(window)
+        self._stop_a_stuck_opener(window)
+        self._settle(None)
+        return 0
+
+    def recover(self) -> int:
+        """Resume what is left, now. Returns the exit code of the process: 1 when a guest could not be settled."""
+        window = self._window()
+        if window is None:
+            return 0
+        _say(f"window {window.id}, opened by {window.opener} at {window.opened_at}, is open; resuming its guests")
+        if self._settle(time.monotonic() + RECOVER):
+            return 0
+        _say("not every guest was seen to run; look at the guests named above (virsh list, virsh domstate), then run this again")
+        return 1
 
     def _stop_a_stuck_opener(self, window: Window) -> None:
         """End the process that is still suspending guests at the deadline: it must not pause one more."""
@@ -132,15 +147,18 @@ class Guard:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(opener.pid, signal.SIGKILL)
 
-    def _settle(self, window: Window) -> int:
-        self._stop_a_stuck_opener(window)
+    def _settle(self, give_up: float | None) -> bool:
+        """Settle the window, pass after pass.
+
+        :param give_up: C(CLOCK_MONOTONIC) seconds; C(None): never.
+        :returns: Whether it is settled, by whomever.
+        """
         hanging_since: float | None = None
         while True:
             with self._lock_if_possible():
-                current = self._window()
-                if current is None:
-                    return 0
-                window = current
+                window = self._window()
+                if window is None:
+                    return True
                 before = {entry.uuid for entry in window.unsettled()}
                 self.settler.settle(window)
                 for entry in window.guests:
@@ -149,11 +167,10 @@ class Guard:
                 if not window.unsettled():
                     self._close(window)
                     break
-                log: list[str] = []
-                save(self.ledger, window, log)
+                self._save(window)
                 self.last_good = window
-            for line in log:
-                self._tell(line)
+            if give_up is not None and time.monotonic() > give_up:
+                return False
             if self.settler.libvirt_hangs:
                 hanging_since = hanging_since or time.monotonic()
                 if time.monotonic() - hanging_since > HANG_LIMIT:
@@ -164,7 +181,13 @@ class Guard:
             # What is left after a minute is a guest whose QEMU does not answer: no need to hurry, and none to give up.
             time.sleep(FOLLOW if time.monotonic() < window.deadline + 60 else 1.0)
         self._after(window)
-        return 0
+        return True
+
+    def _save(self, window: Window) -> None:
+        log: list[str] = []
+        save(self.ledger, window, log)
+        for line in log:
+            self._tell(line)
 
     @contextlib.contextmanager
     def _lock_if_possible(self) -> t.Iterator[None]:
@@ -179,15 +202,14 @@ class Guard:
     def _close(self, window: Window) -> None:
         window.closed_at = now_utc()
         window.closed_by = "guard"
-        log: list[str] = []
-        save(self.ledger, window, log)
+        self._save(window)
         self.last_good = None
-        for line in log:
-            self._tell(line)
         _say(f"window {window.id} is closed by the guard")
 
     def _after(self, window: Window) -> None:
         """Put libvirt's mind right, and remove our marks. The guests run; nothing here is urgent."""
+        if all(entry.outcome == "gone" for entry in window.guests):
+            return
         give_up = time.monotonic() + TELL_LIBVIRT
         while time.monotonic() < give_up:
             try:
@@ -262,21 +284,38 @@ def _fake_reboots(runtime: str) -> list[str]:
     return found
 
 
+def _recover(uri: str) -> int:
+    """Resume what the ledger says, whichever window it holds."""
+    try:
+        window = Ledger(places(uri)).read()
+    except LedgerError as error:
+        _say(str(error))
+        return 1
+    if window is None or not window.is_open:
+        _say("no pause window is open on this host; nothing was touched")
+        return 0
+    return Guard(uri, window.id).recover()
+
+
 def main(arguments: list[str]) -> int:
     """The program.
 
     :param arguments: The command line without the program's name.
     :returns: The exit code.
     """
-    parser = argparse.ArgumentParser(prog="vm-preserving-guard", description="Resume a pause window's guests at its deadline.")
-    parser.add_argument("--uri", required=True, help="libvirt URI, qemu:///system or qemu:///session")
-    parser.add_argument("--window", required=True, help="id of the pause window")
+    parser = argparse.ArgumentParser(prog="vm-preserving-guard", description="Resume the guests of a pause window, and no other.")
+    parser.add_argument("--uri", default=SYSTEM_URI, choices=[SYSTEM_URI, SESSION_URI], help="libvirt URI (default: %(default)s)")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--watch", metavar="WINDOW", help="id of a pause window: follow it, and resume its guests at its deadline")
+    what.add_argument("--recover", action="store_true", help="resume now what an earlier run left paused on this host")
     options = parser.parse_args(arguments)
+    os.chdir("/")
+    if options.recover:
+        return _recover(options.uri)
     # Load everything now: in the window the packages of libvirt, or of Python itself, may be replaced under us.
     with contextlib.suppress(LibvirtUnreachable):
         Connection(options.uri, 5.0)
-    os.chdir("/")
-    return Guard(options.uri, options.window).follow()
+    return Guard(options.uri, options.watch).follow()
 
 
 if __name__ == "__main__":

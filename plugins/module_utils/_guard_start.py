@@ -106,7 +106,7 @@ def arm(where: Places, window: Window) -> None:
         raise MaintenanceError(
             f"the guard cannot be written to {where.state} ({error.strerror}); no guest was paused", "guard"
         ) from error
-    argv = [sys.executable, "-I", path, "--uri", window.uri, "--window", window.id]
+    argv = [sys.executable, "-I", path, "--uri", window.uri, "--watch", window.id]
     if window.uri == SYSTEM_URI and _has_systemd():
         description = "resumes guests paused by vm_preserving.maintenance at their deadline"
         backstop = window.pause_limit + BACKSTOP_DELAY

@@ -43,8 +43,8 @@ _FILES = {
     "etc/libvirt/qemu.conf": "cgroup_controllers = [ ]\n",
     "etc/systemd/journald.conf.d/lab.conf": "[Journal]\nStorage=volatile\n",
     # When a host goes down, guests that take no notice of the power button (agentless, paused) would hold
-    # it for Debian's five minutes.
-    "etc/systemd/system/libvirt-guests.service.d/lab.conf": "[Service]\nEnvironment=PARALLEL_SHUTDOWN=10 SHUTDOWN_TIMEOUT=5\n",
+    # it for libvirt's five minutes.
+    "etc/systemd/system/libvirt-guests.service.d/lab.conf": "[Service]\nTimeoutStopSec=15\n",
     "etc/hosts": "127.0.0.1 localhost\n",
 }
 

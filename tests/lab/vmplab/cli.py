@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections import Counter
 
@@ -20,6 +21,9 @@ def main() -> int:
         arguments.command(settings, arguments)
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # whoever reads our output (`| head`) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         print("lab: interrupted; the next `up` cleans up first.", file=sys.stderr)
