@@ -96,3 +96,17 @@ attributes:
     platforms: linux
     description: A KVM/libvirt host.
 """
+
+    FILE = r"""
+attributes:
+  check_mode:
+    support: full
+    description: Says what it would do, and touches nothing.
+  diff_mode:
+    support: none
+    description: The file is a program in a zip; there is nothing to read in a difference.
+  platform:
+    support: full
+    platforms: linux
+    description: A KVM/libvirt host.
+"""

@@ -11,6 +11,7 @@ import os
 import select
 import subprocess
 import sys
+import typing as t
 import zipfile
 
 from . import (
@@ -45,20 +46,53 @@ def program() -> bytes:
     return buffer.getvalue()
 
 
-def _install(where: Places) -> str:
-    """Put the program beside the ledger, under the name of its content, and return its path."""
-    data = program()
-    path = os.path.join(where.state, f"guard-{hashlib.sha256(data).hexdigest()[:16]}.pyz")
-    with contextlib.suppress(FileNotFoundError):
+def _holds(path: str, data: bytes) -> bool:
+    """Whether a file has just this content."""
+    try:
         with open(path, "rb") as stream:
-            if stream.read() == data:
-                return path
+            return stream.read() == data
+    except FileNotFoundError:
+        return False
+
+
+def _write(path: str, data: bytes) -> None:
     temporary = f"{path}.{os.getpid():d}.tmp"
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as stream:
         stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())
     os.replace(temporary, path)
+
+
+def keep_program(path: str, present: bool, check_mode: bool) -> dict[str, t.Any]:
+    """The body of guard_program: the program is at a path, or is not.
+
+    :returns: C(changed) and C(path).
+    :raises MaintenanceError: code C(file): the file cannot be written or removed.
+    """
+    data = program()
+    try:
+        changed = not _holds(path, data) if present else os.path.lexists(path)
+        if changed and not check_mode:
+            if present:
+                _write(path, data)
+            else:
+                os.unlink(path)
+    except OSError as error:
+        raise MaintenanceError(
+            f"the guard's program at {path} cannot be {'written' if present else 'removed'} ({error.strerror}); nothing was changed. "
+            "Look at that path on the host and run again", "file",
+        ) from error
+    return {"changed": changed, "path": path}
+
+
+def _install(where: Places) -> str:
+    """Put the program beside the ledger, under the name of its content, and return its path."""
+    data = program()
+    path = os.path.join(where.state, f"guard-{hashlib.sha256(data).hexdigest()[:16]}.pyz")
+    if _holds(path, data):
+        return path
+    _write(path, data)
     for name in os.listdir(where.state):
         # Programs of earlier releases; a guard that still runs one has it loaded.
         if name.startswith("guard-") and name.endswith(".pyz") and name != os.path.basename(path):
