@@ -1,5 +1,6 @@
 #!/bin/busybox sh
-# shellcheck shell=dash disable=SC3045,SC3028  # busybox has both: read -t and EPOCHREALTIME
+# busybox has both: read -t and EPOCHREALTIME
+# shellcheck shell=dash disable=SC3045,SC3028
 # The guest's first and only program: drivers, network, agent, and evidence that memory is preserved.
 /bin/busybox --install -s
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin

@@ -31,7 +31,7 @@ def _enter_control_groups(group: str) -> None:
     """Move into a group of our own in every hierarchy: the host's systemd takes our group for the root
     of the tree, and two hosts on the same root would manage each other's services."""
     for line in Path("/proc/self/mounts").read_text().splitlines():
-        _, place, kind, *_ = line.split()
+        place, kind = line.split()[1:3]
         if kind not in ("cgroup", "cgroup2"):
             continue
         own = Path(place) / group

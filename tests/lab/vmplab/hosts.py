@@ -156,4 +156,4 @@ def _remove_control_groups(pattern: str) -> None:
 
 def _hierarchies() -> list[Path]:
     mounts = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
-    return [Path(place) for _, place, kind, *_ in mounts if kind in ("cgroup", "cgroup2")]
+    return [Path(place) for place, kind in (fields[1:3] for fields in mounts) if kind in ("cgroup", "cgroup2")]

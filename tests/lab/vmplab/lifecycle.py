@@ -47,7 +47,7 @@ def reset(settings: Settings, names: list[str]) -> None:
     """Fresh hosts with fresh guests in place of these (of all, if none is named)."""
     lab = document.read_complete(settings)
     chosen = [document.host(lab, name) for name in names] or lab["hosts"]
-    base, guest, _ = _images(settings)
+    base, guest = _images(settings)[:2]
     # Until the new hosts answer the lab is not complete: a killed reset is cleaned up by the next `up`.
     lab["complete"] = False
     document.write(settings, lab)

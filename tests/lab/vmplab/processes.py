@@ -38,7 +38,7 @@ def find(settings: Settings, role: str | None = None) -> list[int]:
 
 def uses(cache: Path) -> bool:
     """Whether a process of any lab has this cache on its command line."""
-    for pid, _ in _marked():
+    for pid, _role in _marked():
         try:
             if f"{cache}/".encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
                 return True
