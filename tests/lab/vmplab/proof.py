@@ -2,8 +2,9 @@
 
 from typing import Any
 
-#: Counted down a column: what the table shows of a guest.
-COLUMNS = ("host", "domain", "guest", "paused for", "limit", "clock after pause", "clock now", "bound", "memory kept")
+#: What the table shows of a guest.
+#: The clocks are the guest's against its host's: as the pause left it, and as it is after the correction.
+COLUMNS = ("host", "domain", "guest", "paused for", "limit", "clock before", "clock after", "memory kept")
 
 
 def join_evidence(before: dict, after: dict, later: dict) -> dict[str, dict[str, Any]]:
@@ -45,14 +46,14 @@ def table(hosts: list[dict], memory: dict[str, dict]) -> tuple[str, bool]:
     sound = True
     for host in hosts:
         if not host["updated"]:
-            rows.append((host["host"], str(host["update_domain"]), "(all)", "not paused", "", "", "", "", "nothing was pending"))
+            rows.append((host["host"], str(host["update_domain"]), "(all)", "not paused", "", "", "", "nothing was pending"))
         for guest in host["guests"]:
             kept = memory.get(guest["name"], {}).get("kept")
             sound = sound and kept is not False and guest["clock_verdict"] != "out_of_sync" and not host["problems"]
             rows.append((
                 host["host"], str(host["update_domain"]), guest["name"], _seconds(guest["paused_for"], "not paused", "{:.2f} s"),
                 _seconds(host["pause_limit"] if guest["paused"] else None, "", "{:g} s"), _offset(guest["clock_after_pause"]),
-                _offset(guest["clock_now"]), _bound(guest["clock_now"]), _memory(kept, guest),
+                _offset(guest["clock_now"]), _memory(kept, guest),
             ))  # fmt: skip
     # A guest that nobody reported on was not part of an update; its memory counts all the same.
     sound = sound and all(one["kept"] is not False for one in memory.values())
@@ -66,11 +67,7 @@ def _seconds(value: float | None, otherwise: str, form: str) -> str:
 
 
 def _offset(clock: dict | None) -> str:
-    return "not readable" if clock is None else f"{clock['offset']:+.4f} s"
-
-
-def _bound(clock: dict | None) -> str:
-    return "" if clock is None else f"{clock['bound']:.4f} s"
+    return "not readable" if clock is None else f"{clock['offset']:+.4f} s ±{clock['bound']:.4f}"
 
 
 def _memory(kept: bool | None, guest: dict) -> str:
