@@ -34,10 +34,15 @@ class Call(t.Generic[T]):
         self.started_at: float | None = None
         self.ended_at: float | None = None
 
+    def take(self) -> None:
+        """Note that the call is about to be made. Whoever sees it C(waiting) after the time-out knows that it never will be."""
+        self.started_at = time.monotonic()
+        self.state = "running"
+
     def run(self) -> None:
         """Make the call. Never raises: the error is kept."""
-        self.state = "running"
-        self.started_at = time.monotonic()
+        if self.state == "waiting":
+            self.take()
         try:
             self.value = self.function()
         except Exception as error:  # kept and shown by the caller, who knows the guest
@@ -65,7 +70,9 @@ def run_lanes(lanes: t.Sequence[t.Sequence[Call[t.Any]]], width: int, timeout: f
     :param width: How many calls of one lane may be in flight at once.
     :param timeout: Seconds. After it no further call is started; those in flight are left behind.
     """
-    over = threading.Event()
+    over = False
+    # Taking a call and calling time are one or the other: a call left waiting is never made.
+    taking = threading.Lock()
     queues = [collections.deque(lane) for lane in lanes]
     remaining = sum(len(queue) for queue in queues)
     if not remaining:
@@ -73,11 +80,12 @@ def run_lanes(lanes: t.Sequence[t.Sequence[Call[t.Any]]], width: int, timeout: f
     finished = threading.Semaphore(0)
 
     def work(queue: collections.deque[Call[t.Any]]) -> None:
-        while not over.is_set():
-            try:
+        while True:
+            with taking:
+                if over or not queue:
+                    return
                 call = queue.popleft()
-            except IndexError:
-                return
+                call.take()
             call.run()
             finished.release()
 
@@ -88,7 +96,8 @@ def run_lanes(lanes: t.Sequence[t.Sequence[Call[t.Any]]], width: int, timeout: f
     for _number in range(remaining):
         if not finished.acquire(timeout=max(0.0, give_up - time.monotonic())):
             break
-    over.set()
+    with taking:
+        over = True
 
 
 def elapsed(calls: t.Iterable[Call[t.Any]]) -> float | None:

@@ -29,7 +29,9 @@ class _Unverified(Exception):
 
 
 def _sample(guest: Guest) -> _clock.Sample:
-    asked, began = time.time(), time.monotonic()
+    # The monotonic clock first: a delay between the two readings then lengthens the bound, and never the error.
+    began = time.monotonic()
+    asked = time.time()
     reading = guest.clock()
     return _clock.Sample(asked, time.monotonic() - began, reading)
 

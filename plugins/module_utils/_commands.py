@@ -108,12 +108,19 @@ class Command:
 
     @staticmethod
     def _end(process: subprocess.Popen[bytes]) -> None:
-        for number, grace in ((signal.SIGTERM, GRACE), (signal.SIGKILL, GRACE)):
+        """End the whole process group: ask, give it time to clean up, then kill what is left of it."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(grace)
-                return
+            give_up = time.monotonic() + GRACE
+            while time.monotonic() < give_up:
+                # Without this the leader would stay in its group as a zombie.
+                process.poll()
+                try:
+                    os.killpg(process.pid, 0)
+                except ProcessLookupError:
+                    return
+                time.sleep(0.02)
 
     def as_dict(self) -> dict[str, t.Any]:
         """For a module's result."""

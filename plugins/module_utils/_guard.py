@@ -52,7 +52,9 @@ def early_lead(pause_limit: float) -> float:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)  # pylint: disable=ansible-bad-function
+    # The journal may be restarted by the very update: nobody listening must not keep guests paused.
+    with contextlib.suppress(OSError, ValueError):
+        print(text, flush=True)  # pylint: disable=ansible-bad-function
 
 
 def _notify_ready() -> None:

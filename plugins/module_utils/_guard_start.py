@@ -163,11 +163,13 @@ def arm(where: Places, window: Window) -> None:
 
 def _detach(argv: list[str]) -> None:
     """Start the guard as a process in a session of its own, and wait until it says that it watches."""
+    # Should we run in a unit of type notify ourselves: our guard is not that unit.
+    environment = {key: value for key, value in os.environ.items() if key != "NOTIFY_SOCKET"}
     reader, writer = os.pipe()
     try:
         subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-            pass_fds=(writer,), env={**os.environ, "VM_PRESERVING_READY_FD": str(writer)}, cwd="/",
+            pass_fds=(writer,), env={**environment, "VM_PRESERVING_READY_FD": str(writer)}, cwd="/",
         )
         os.close(writer)
         writer = -1

@@ -41,7 +41,7 @@ def parse_boot_id(answer: str) -> str | None:
     """
     try:
         content = base64.b64decode(json.loads(answer)["return"]["buf-b64"], validate=True).decode("ascii").strip()
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return content if _UUID.fullmatch(content) else None
 

@@ -74,10 +74,11 @@ class Ledger:
             if error.errno == errno.ELOOP:
                 raise LedgerError(f"the ledger {path} is a symbolic link, which this collection never makes") from error
             raise LedgerError(f"the ledger {path} cannot be read ({error.strerror})") from error
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            os.close(handle)
+            raise LedgerError(f"the ledger {path} is not a private file of uid {os.geteuid()}, so it is not trusted")
         with os.fdopen(handle, "rb") as stream:
-            found = os.fstat(stream.fileno())
-            if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-                raise LedgerError(f"the ledger {path} is not a private file of uid {os.geteuid()}, so it is not trusted")
             if found.st_size > MAX_SIZE:
                 raise LedgerError(f"the ledger {path} has {found.st_size} bytes, which this collection never writes")
             text = stream.read()
@@ -141,9 +142,10 @@ class Ledger:
                             "nothing was changed by this run. Wait for it to end and run again"
                         ) from None
                     time.sleep(0.02)
-            os.ftruncate(handle, 0)
             since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            os.pwrite(handle, f"process {os.getpid():d} since {since}".encode("ascii"), 0)
+            with contextlib.suppress(OSError):  # a full disk: the lock holds all the same, only its holder has no name
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, f"process {os.getpid():d} since {since}".encode("ascii"), 0)
             yield
         finally:
             os.close(handle)

@@ -21,7 +21,9 @@ _LOCK_WAIT = ["-o", "DPkg::Lock::Timeout=60"]
 _NO_LOCK_WAIT = ["-o", "DPkg::Lock::Timeout=2"]
 
 # "Inst name [installed] (candidate origin [arch])"; "Remv name [installed]"; apt-get(8), --simulate
-_INST = re.compile(r"^Inst (?P<name>\S+)(?: \[(?P<installed>[^\]]*)\])? \((?P<candidate>\S+)")
+_INST = re.compile(r"^Inst (?P<name>\S+)(?: \[(?P<installed>[^\]]*)\])? \((?P<candidate>[^\s)]+)")
+# A package that an interrupted update left unpacked: "Conf name (version origin [arch])" without an Inst.
+_CONF = re.compile(r"^Conf (?P<name>\S+) \((?P<candidate>[^\s)]+)")
 _REMV = re.compile(r"^Remv (?P<name>\S+)(?: \[(?P<installed>[^\]]*)\])?")
 
 
@@ -52,6 +54,10 @@ def parse_simulation(text: str) -> list[Change]:
         match = _REMV.match(line)
         if match:
             found.append(Change(match["name"], match["installed"], None))
+            continue
+        match = _CONF.match(line)
+        if match and match["name"] not in {change.name for change in found}:
+            found.append(Change(match["name"], match["candidate"], match["candidate"]))
     return found
 
 
@@ -79,7 +85,8 @@ def apt_commands(packages: t.Sequence[str], release: str | None) -> Commands:
     """
     for name in packages:
         # Debian Policy 5.6.1 and 5.6.12, with an optional architecture. Above all: never an option of apt-get.
-        if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]*(:[a-z0-9-]+)?(=[A-Za-z0-9.+:~-]+)?", name):
+        # Nor a name with a minus at its end, which apt-get takes for a removal.
+        if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]*(?<!-)(:[a-z0-9-]*[a-z0-9])?(=[A-Za-z0-9.+:~-]+)?", name):
             raise MaintenanceError(f"{name!r} is no package name (name or name=version); no guest was touched", "packages")
     if release is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.~+/_-]*", release):
         raise MaintenanceError(f"release {release!r} is no name of an apt release; no guest was touched", "packages")

@@ -13,10 +13,7 @@ from ._ledger import Ledger
 from ._places import Places, places
 from ._states import LEAVE_ALONE, State
 from ._window import Candidate, PauseRequest, close_window, open_window, preflight, refuse_open, select, summary
-from ._window_document import Entry, Window
-
-#: The limit that public clouds promise; anything longer is no longer a pause to the guests' peers.
-MAX_PAUSE_LIMIT = 600.0
+from ._window_document import MAX_PAUSE_LIMIT, Entry, Window
 
 
 def check_limits(pause_limit: float, pause_budget: float) -> None:

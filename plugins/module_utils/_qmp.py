@@ -31,9 +31,14 @@ class _Monitor:
         self._give_up = time.monotonic() + timeout
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._buffer = b""
+        self._greeted = False
         try:
             self._wait()
             self._socket.connect(path)
+        except (BlockingIOError, socket.timeout) as error:
+            # The queue of connections that nobody accepts is full: ours of earlier tries.
+            self._socket.close()
+            raise MonitorSilent("the monitor accepts no connection") from error
         except OSError as error:
             self._socket.close()
             raise MonitorError(f"the monitor socket {path} cannot be reached ({error.strerror or error})") from error
@@ -44,8 +49,18 @@ class _Monitor:
     def _wait(self) -> None:
         left = self._give_up - time.monotonic()
         if left <= 0:
-            raise MonitorSilent("the monitor did not answer in time")
+            raise self._late()
         self._socket.settimeout(left)
+
+    def _late(self) -> MonitorError:
+        # Only a monitor that never greeted is held by somebody; after the greeting it is QEMU that is slow.
+        return MonitorError("QEMU did not answer in time") if self._greeted else MonitorSilent("the monitor did not greet in time")
+
+    def greeting(self) -> None:
+        """Wait for QEMU's greeting."""
+        if "QMP" not in self.message():
+            raise MonitorError("the monitor did not greet")
+        self._greeted = True
 
     def message(self) -> dict[str, t.Any]:
         while b"\n" not in self._buffer:
@@ -55,7 +70,7 @@ class _Monitor:
             try:
                 data = self._socket.recv(65536)
             except socket.timeout as error:
-                raise MonitorSilent("the monitor did not answer in time") from error
+                raise self._late() from error
             except OSError as error:
                 raise MonitorError(f"the monitor broke off ({error.strerror or error})") from error
             if not data:
@@ -64,7 +79,7 @@ class _Monitor:
         line, self._buffer = self._buffer.split(b"\n", 1)
         try:
             answer = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise MonitorError("the monitor answered something that is not JSON") from error
         if not isinstance(answer, dict):
             raise MonitorError("the monitor answered something that is no message")
@@ -98,8 +113,7 @@ def resume_if_paused(path: str, timeout: float) -> str:
     """
     monitor = _Monitor(path, timeout)
     try:
-        if "QMP" not in monitor.message():
-            raise MonitorError("the monitor did not greet")
+        monitor.greeting()
         monitor.execute("qmp_capabilities")
         status = monitor.execute("query-status")
         word = status.get("status") if isinstance(status, dict) else None

@@ -33,9 +33,14 @@ class State:
 
     @classmethod
     def of(cls, state: int, reason: int) -> State:
-        """From the two numbers that virDomainGetState gives; numbers of a newer libvirt become C(unknown)."""
+        """From the two numbers that virDomainGetState gives.
+
+        A reason that only a newer libvirt knows stays a number: it must not be taken for libvirt's own reason C(unknown).
+        """
         word = STATES.get(state, "unknown")
-        return cls(word, REASONS.get(word, {}).get(reason, "unknown"))
+        if word not in REASONS:
+            return cls(word, "unknown")
+        return cls(word, REASONS[word].get(reason, f"reason-{reason}"))
 
     @property
     def executes(self) -> bool:

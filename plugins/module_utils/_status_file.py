@@ -42,7 +42,7 @@ def guest_process(where: Places, name: str, uuid: str) -> GuestProcess | None:
     try:
         with open(os.path.join(where.runtime, name + ".xml"), "rb") as stream:
             root = ET.fromstring(stream.read())
-    except (OSError, ET.ParseError):
+    except (OSError, ET.ParseError, LookupError, ValueError):  # LookupError, ValueError: an encoding that Python does not know
         return None
     if root.tag != "domstatus" or root.findtext("domain/uuid") != uuid:
         return None

@@ -11,6 +11,10 @@ from ._errors import LedgerError
 
 #: The version of the document. A reader refuses any other: a ledger is never guessed at.
 VERSION = 1
+#: Seconds. The promise of public clouds is 30 s; anything longer than this is no pause any more to the guests' peers.
+MAX_PAUSE_LIMIT = 600.0
+#: Seconds; about thirty years. No host's monotonic clock gets there.
+MAX_MONOTONIC = 1e9
 
 #: C(pausing): written before the suspend, and the suspend has not been seen to return. C(paused): it has returned.
 #: C(settled): nothing is left to do; C(outcome) says how it ended.
@@ -170,4 +174,7 @@ def from_document(document: t.Any) -> Window:
     for entry in raw["guests"]:
         if entry.phase not in ("pausing", "paused", "settled") or entry.pid <= 1:
             raise LedgerError(f"the entry of guest {entry.name!r} makes no sense")
+    # Also refuses NaN and infinities, which Python's JSON reader lets through and for which the guard would wait for ever.
+    if not 0 < raw["pause_limit"] <= MAX_PAUSE_LIMIT or not 0 <= raw["deadline"] < MAX_MONOTONIC:
+        raise LedgerError("the limit or the deadline of the window makes no sense")
     return Window(**raw)

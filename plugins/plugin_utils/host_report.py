@@ -19,11 +19,13 @@ def memory_verdict(before: Result | None, after: Result | None) -> str:
     :param before: The guest as guest_info returned it before the update.
     :param after: The same afterwards.
     :returns: C(kept): the same QEMU process, and the guest itself says that it was not rebooted. C(same_process): the same QEMU process;
-        the guest cannot be asked. C(lost): another process, another boot, or gone.
+        the guest cannot be asked. C(unknown): libvirt gave no answer about it. C(lost): another process, another boot, or gone.
     """
     if before is None or after is None:
         return "lost"
-    if before.get("process") is None or before["process"] != after.get("process") or before["id"] != after["id"]:
+    if before.get("process") is None or after.get("process") is None:
+        return "unknown"
+    if before["process"] != after["process"] or before["id"] != after["id"]:
         return "lost"
     if before.get("boot_id") is None or after.get("boot_id") is None:
         return "same_process"
@@ -34,6 +36,8 @@ def _problems(guest: Result, limit: float) -> t.Iterator[str]:
     name = guest["name"]
     if guest["memory"] == "lost":
         yield f"guest {name!r} is not the one that ran before: it was restarted, rebooted or has ended"
+    if guest["memory"] == "unknown":
+        yield f"libvirt gave no answer about guest {name!r} (state {guest['state']}), so nothing is proved of it; look at it on the host"
     if guest["paused"] and guest["state"] != "running":
         yield f"guest {name!r} was paused by us and is now {guest['state']} ({guest['reason']})"
     if guest["paused"] and guest["paused_for"] is not None and guest["paused_for"] > limit:
@@ -66,7 +70,7 @@ def host_report(
     """
     opened = (window or {}).get("window") or {}
     limit = opened.get("pause_limit")
-    paused = {guest["uuid"]: guest for guest in (window or {}).get("guests", []) if guest.get("outcome")}
+    paused = {guest["uuid"]: guest for guest in (window or {}).get("guests", []) if guest.get("outcome") not in (None, "not_ours")}
     clock_before, clock_after, seen_after = _by_uuid(clocks_before), _by_uuid(clocks_after), _by_uuid(after)
     guests: list[dict[str, t.Any]] = []
     for uuid, guest in _by_uuid(before).items():

@@ -1,0 +1,411 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""_guard: the real program on a real ledger, with monitors on real sockets; libvirt is not there, as when it has died."""
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _guard, _guard_start, _identity
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._ledger import Ledger
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._places import places
+
+URI = "qemu:///session"
+#: Seconds to a deadline that a guard is started with; the limit is 30 s, of which the last 2 s are its own.
+SOON = 3.0
+FAR = 1000.0
+
+
+# ---- decisions ----
+
+@pytest.mark.parametrize(("limit", "expected"), [(1.0, 0.1), (10.0, 1.0), (20.0, 2.0), (30.0, 2.0), (600.0, 2.0)])
+def test_lead(limit, expected):
+    assert _guard.lead(limit) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("limit", [1.0, 2.0, 5.0, 14.0, 30.0, 600.0])
+def test_the_early_look_is_before_the_lead_and_after_the_opening(limit):
+    assert 0 < _guard.lead(limit) < _guard.early_lead(limit) < limit
+
+
+@pytest.mark.parametrize(("text", "found"), [("{pid}", True), ("{pid}\n", True), (" {pid} ", True), ("", False), ("x", False), ("-1", False), ("1 2", False)])
+def test_main_pid_is_the_pid_of_that_very_daemon(tmp_path, start, until, text, found):
+    (tmp_path / "libvirtd").symlink_to("/bin/sleep")
+    daemon = start([str(tmp_path / "libvirtd"), "1000"])
+    until(lambda: _comm(daemon.pid) == "libvirtd", "the daemon's name")
+    for name in ("libvirtd", "virtqemud"):
+        (tmp_path / f"{name}.pid").write_text(text.format(pid=daemon.pid))
+    assert _guard._main_pid(str(tmp_path / "libvirtd.pid")) == (daemon.pid if found else None)
+    assert _guard._main_pid(str(tmp_path / "virtqemud.pid")) is None  # the number is taken by something else
+    daemon.kill()
+    daemon.wait()
+    assert _guard._main_pid(str(tmp_path / "libvirtd.pid")) is None
+    assert _guard._main_pid(str(tmp_path / "nothing.pid")) is None
+
+
+def _comm(pid):
+    with open(f"/proc/{pid}/comm", encoding="utf-8") as stream:
+        return stream.read().strip()
+
+
+def test_fake_reboots(tmp_path):
+    assert _guard._fake_reboots(str(tmp_path / "nowhere")) == []
+    for name, text in {
+        "b.xml": "<domstatus><fakereboot/></domstatus>", "a.xml": "<domstatus>\n  <fakereboot/>\n</domstatus>", "c.xml": "<domstatus/>",
+        "d.pid": "<fakereboot/>", "e.xml": "",
+    }.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "f.xml").mkdir()
+    (tmp_path / "g.xml").write_bytes(b"\xff<fakereboot/>")
+    assert _guard._fake_reboots(str(tmp_path)) == ["a", "b", "g"]
+
+
+def test_ready_is_told_to_systemd(tmp_path, monkeypatch):
+    for address in (str(tmp_path / "notify"), f"@vm_preserving-test-{os.getpid()}"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind("\0" + address[1:] if address.startswith("@") else address)
+            monkeypatch.setenv("NOTIFY_SOCKET", address)
+            _guard._notify_ready()
+            assert manager.recv(100) == b"READY=1"
+
+
+def test_ready_is_told_to_a_parent(monkeypatch):
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    reader, writer = os.pipe()
+    monkeypatch.setenv("VM_PRESERVING_READY_FD", str(writer))
+    _guard._notify_ready()
+    with os.fdopen(reader, "rb") as stream:
+        assert stream.read() == b"ready\n"  # and closed: there is an end
+
+
+def test_ready_may_be_told_to_nobody(monkeypatch):
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    monkeypatch.delenv("VM_PRESERVING_READY_FD", raising=False)
+    _guard._notify_ready()
+
+
+# ---- the program ----
+
+@pytest.fixture
+def session(tmp_path):
+    """The places of a session's guests, in a folder of the test, and the environment that leads there."""
+    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state"), "XDG_RUNTIME_DIR": str(tmp_path)}
+    environment.pop("NOTIFY_SOCKET", None)
+    found = places(URI, environment)
+    Ledger(found).prepare()
+    return found, environment
+
+
+@pytest.fixture
+def ledger(session):
+    return Ledger(session[0])
+
+
+@pytest.fixture
+def guard(session, start, tmp_path):
+    """Start the guard of a window; with C(ready) return once it watches, with C(None) at once. Without a window it recovers."""
+    program = tmp_path / "guard.pyz"
+    program.write_bytes(_guard_start.program())
+
+    def arguments(window_id):
+        return ["--recover"] if window_id is None else ["--watch", window_id]
+
+    def start_one(window_id, ready=True, **options):
+        reader, writer = os.pipe()
+        process = start(
+            [sys.executable, "-I", str(program), "--uri", URI, *arguments(window_id)], pass_fds=(writer,),
+            env={**session[1], "VM_PRESERVING_READY_FD": str(writer)}, stdin=subprocess.DEVNULL, **{"stdout": subprocess.PIPE, **options},
+        )
+        os.close(writer)
+        with os.fdopen(reader, "rb") as stream:
+            if ready is not None:
+                assert stream.read() == (b"ready\n" if ready else b"")
+        return process
+    return start_one
+
+
+@pytest.fixture
+def paused(make_entry):
+    """A guest that we paused; this process is its QEMU."""
+    def make(monitor="", phase="paused", **over):
+        this = _identity.own_identity()
+        known = {"pid": this.pid, "start_time": this.start_time, "monitor": monitor, "phase": phase, "paused_at": time.monotonic()}
+        return make_entry(**{**known, **over})
+    return make
+
+
+def resumed(monitor, process, until):
+    """Wait until the guard has resumed the guest, or is dead and never will."""
+    until(lambda: monitor.status == "running" or process.poll() is not None, "the resume")
+    assert monitor.status == "running", f"the guard ended with {process.returncode}"
+
+
+def soon():
+    return time.monotonic() + SOON
+
+
+@pytest.fixture
+def watched(ledger, guard):
+    """Start guards of a window, and let its deadline come once all of them watch, as the modules do."""
+    def start_all(window, guards=1, **options):
+        window.deadline = time.monotonic() + FAR
+        ledger.write(window)
+        processes = [guard(window.id, **options) for _number in range(guards)]
+        window.deadline = time.monotonic() + _guard.lead(window.pause_limit) + 0.1
+        ledger.write(window)
+        return processes[0]
+    return start_all
+
+
+def closed(ledger, until):
+    """The window once somebody has closed it."""
+    until(lambda: not ledger.read().is_open, "the end of the window")
+    return ledger.read()
+
+
+@pytest.mark.parametrize("content", ["nothing", "closed", "another", "damaged"])
+def test_it_ends_at_once_when_there_is_nothing_to_watch(ledger, guard, make_window, content):
+    window = make_window()
+    if content == "closed":
+        ledger.write(make_window(closed_at="2026-11-23T08:00:30Z"))
+    elif content == "another":
+        ledger.write(make_window(id="another"))
+    elif content == "damaged":
+        with open(os.open(ledger.where.ledger, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as stream:
+            stream.write(b"{")
+    process = guard(window.id, ready=False)
+    told, _nothing = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert b"nothing to do" in told
+
+
+@pytest.mark.parametrize("change", [{"closed_at": "2026-11-23T08:00:30Z"}, {"id": "another"}])
+def test_it_ends_when_the_window_is_closed_or_another_is_open(ledger, guard, make_window, change):
+    window = make_window(deadline=time.monotonic() + FAR)
+    ledger.write(window)
+    process = guard(window.id)
+    after = make_window(**{"deadline": window.deadline, **change})
+    ledger.write(after)
+    assert process.wait(30) == 0
+    assert ledger.read() == after  # it wrote nothing
+
+
+@pytest.mark.usefixtures("no_libvirt")
+def test_at_the_deadline_it_resumes_what_is_paused_and_closes_the_window(ledger, watched, qemu, make_window, paused, until):
+    monitors = [qemu(), qemu(status="running"), qemu(status="io-error")]
+    guests = [paused(monitor.path, uuid=str(number)) for number, monitor in enumerate(monitors)] + [paused("", uuid="3", start_time=1)]
+    window = make_window(*guests)
+    process = watched(window)
+    found = closed(ledger, until)
+    assert [(entry.outcome, entry.resumed_by) for entry in found.guests] == [
+        ("resumed", "guard"), ("running", "owner"), ("not_ours", None), ("gone", None),
+    ]
+    assert found.closed_by == "guard" and [monitor.status for monitor in monitors] == ["running", "running", "io-error"]
+    assert found.guests[0].resumed_at <= window.deadline
+    process.terminate()  # it waits for a libvirt to tell
+    assert b"the deadline of window" in process.communicate(timeout=30)[0]
+
+
+@pytest.mark.usefixtures("no_libvirt")
+def test_before_the_deadline_it_touches_nothing(ledger, watched, qemu, make_window, paused, until):
+    monitor = qemu()
+    window = make_window(paused(monitor.path))
+    watched(window)
+    found = closed(ledger, until)
+    assert found.guests[0].resumed_at >= window.deadline - _guard.lead(30.0)
+    assert found.guests[0].resumed_at <= window.deadline
+
+
+@pytest.mark.usefixtures("no_libvirt")
+@pytest.mark.parametrize("harm", [
+    "removed", "truncated", "made a link", "given to all",
+    "replaced by a folder",
+])
+def test_it_goes_on_without_the_ledger(ledger, guard, qemu, make_window, paused, until, harm):
+    monitor = qemu()
+    window = make_window(paused(monitor.path), deadline=soon())
+    ledger.write(window)
+    process = guard(window.id)
+    path = ledger.where.ledger
+    if harm == "truncated":
+        os.truncate(path, 100)
+    elif harm == "given to all":
+        os.chmod(path, 0o666)
+    else:
+        os.unlink(path)
+        if harm == "replaced by a folder":
+            os.mkdir(path)
+        elif harm == "made a link":
+            os.symlink("/dev/null", path)
+    resumed(monitor, process, until)
+
+
+@pytest.mark.usefixtures("no_libvirt")
+def test_it_goes_on_when_the_whole_folder_is_gone(ledger, guard, qemu, make_window, paused, until):
+    monitor = qemu()
+    window = make_window(paused(monitor.path), deadline=soon())
+    ledger.write(window)
+    process = guard(window.id)
+    os.rename(ledger.where.state, ledger.where.state + ".away")
+    resumed(monitor, process, until)
+
+
+@pytest.mark.usefixtures("no_libvirt")
+def test_a_full_disk_does_not_keep_guests_paused(ledger, watched, qemu, make_window, paused, until):
+    """The limit on the size of a file does what a full disk does: every write fails. An update may well fill the disk."""
+    monitor = qemu()
+    window = make_window(paused(monitor.path))
+    process = watched(window, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)), stderr=subprocess.DEVNULL)
+    resumed(monitor, process, until)
+
+
+@pytest.mark.usefixtures("no_libvirt")
+def test_nobody_to_talk_to_does_not_keep_guests_paused(ledger, watched, qemu, make_window, paused, until):
+    """The journal may be restarted by the very update."""
+    monitor = qemu()
+    window = make_window(paused(monitor.path))
+    reader, writer = os.pipe()
+    process = watched(window, stdout=writer, stderr=subprocess.DEVNULL)
+    os.close(writer)
+    os.close(reader)
+    resumed(monitor, process, until)
+
+
+@pytest.mark.usefixtures("no_libvirt")
+def test_a_holder_of_the_lock_that_hangs_does_not_keep_guests_paused(ledger, watched, qemu, make_window, paused, until):
+    window = make_window(paused(qemu().path))
+    with ledger.locked(0.0):
+        watched(window)
+        found = closed(ledger, until)
+    assert found.guests[0].outcome == "resumed" and found.guests[0].resumed_at <= window.deadline
+
+
+@pytest.mark.usefixtures("no_libvirt")
+def test_it_tries_until_the_last_guest_runs(ledger, watched, qemu, make_window, paused, until, tmp_path):
+    first, path = qemu(), str(tmp_path / "later.sock")
+    window = make_window(paused(first.path, uuid="1"), paused(path, uuid="2"))
+    watched(window)
+    until(lambda: ledger.read().guests[0].settled, "the first guest")
+    assert ledger.read().is_open and "trying again" in ledger.read().guests[1].message
+    second = qemu(path)
+    found = closed(ledger, until)
+    assert [entry.outcome for entry in found.guests] == ["resumed", "resumed"]
+    assert first.commands.count("cont") == second.commands.count("cont") == 1
+
+
+@pytest.mark.usefixtures("no_libvirt")
+@pytest.mark.parametrize("change", [{"closed_at": "2026-11-23T08:00:30Z", "closed_by": "module"}, {"id": "another"}])
+def test_while_it_settles_it_never_writes_over_a_window_that_is_closed_or_another(ledger, watched, make_window, paused, until, tmp_path, change):
+    window = make_window(paused(str(tmp_path / "nothing")))
+    process = watched(window)
+    until(lambda: "trying again" in ledger.read().guests[0].message, "a first try")
+    with ledger.locked(30.0):
+        after = make_window(paused(str(tmp_path / "nothing")), **{"deadline": time.monotonic() + FAR, **change})
+        ledger.write(after)
+    assert process.wait(30) == 0
+    assert ledger.read() == after
+
+
+@pytest.mark.usefixtures("no_libvirt")
+@pytest.mark.parametrize(("phase", "killed"), [("pausing", True), ("paused", False)])
+def test_only_an_opener_that_is_still_suspending_at_the_deadline_is_killed(ledger, watched, qemu, make_window, paused, until, start, phase, killed):
+    opener = start(["sleep", "1000"])
+    identity = _identity.process_identity(opener.pid)
+    monitor = qemu()
+    window = make_window(paused(monitor.path, phase), opener_pid=identity.pid, opener_start_time=identity.start_time)
+    watched(window)
+    assert closed(ledger, until).guests[0].outcome == "resumed"
+    if killed:
+        assert opener.wait(30) == -signal.SIGKILL
+    else:
+        assert opener.poll() is None
+
+
+@pytest.mark.usefixtures("no_libvirt")
+def test_a_process_that_only_has_the_openers_number_is_not_killed(ledger, watched, qemu, make_window, paused, until, start):
+    bystander = start(["sleep", "1000"])
+    window = make_window(paused(qemu().path, "pausing"), opener_pid=bystander.pid, opener_start_time=1)
+    watched(window)
+    closed(ledger, until)
+    assert bystander.poll() is None
+
+
+@pytest.mark.usefixtures("no_libvirt")
+def test_two_guards_of_one_window_do_no_harm(ledger, watched, qemu, make_window, paused, until):
+    """The backstop and the guard."""
+    monitor = qemu()
+    window = make_window(paused(monitor.path))
+    watched(window, guards=2)
+    found = closed(ledger, until)
+    assert found.guests[0].settled and monitor.status == "running"
+    assert monitor.commands.count("cont") == 1
+
+
+# ---- recovery by hand and at boot ----
+
+@pytest.mark.parametrize("content", ["nothing", "closed", "damaged"])
+def test_recovery_with_nothing_to_recover(ledger, guard, make_window, content):
+    if content == "closed":
+        ledger.write(make_window(closed_at="2026-11-23T08:00:30Z"))
+    elif content == "damaged":
+        with open(os.open(ledger.where.ledger, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as stream:
+            stream.write(b"{")
+    process = guard(None, ready=False)
+    told, _nothing = process.communicate(timeout=30)
+    assert process.returncode == (1 if content == "damaged" else 0)
+    assert (b"is not JSON" if content == "damaged" else b"nothing was touched") in told
+
+
+@pytest.mark.usefixtures("no_libvirt")
+def test_recovery_resumes_at_once_whatever_the_deadline(ledger, guard, qemu, make_window, paused, until):
+    monitor = qemu()
+    ledger.write(make_window(paused(monitor.path), deadline=time.monotonic() + FAR))
+    guard(None, ready=None)
+    assert closed(ledger, until).guests[0].outcome == "resumed" and monitor.status == "running"
+
+
+@pytest.mark.usefixtures("no_libvirt")
+def test_recovery_after_a_crash_of_the_host_only_closes_the_window(ledger, guard, qemu, make_window, paused):
+    monitor = qemu()
+    ledger.write(make_window(paused(monitor.path), boot_id="00000000-0000-4000-8000-000000000000"))
+    process = guard(None, ready=False)
+    assert process.wait(30) == 0
+    found = ledger.read()
+    assert not found.is_open and found.guests[0].outcome == "gone" and monitor.commands == []
+
+
+# ---- the last resort ----
+
+class Host(_guard.Guard):
+    """A guard that is asked to end a daemon of the test."""
+
+    def __init__(self, ledger):
+        self.window_id, self.ledger, self._told = "w", ledger, set()
+
+
+@pytest.mark.parametrize(("marked", "age", "killed"), [(False, 100.0, True), (True, 100.0, False), (False, 0.5, False)])
+def test_a_hung_libvirtd_is_killed_unless_it_is_starting_or_would_reset_a_guest(where, monkeypatch, start, capsys, marked, age, killed):
+    daemon = start(["sleep", "1000"])
+    monkeypatch.setattr(_guard, "_main_pid", lambda path: daemon.pid if path == "/run/libvirtd.pid" else None)
+    monkeypatch.setattr(_identity, "age", lambda pid: age)
+    if marked:
+        with open(os.path.join(where.runtime, "g7.xml"), "w", encoding="ascii") as stream:
+            stream.write("<domstatus><fakereboot/></domstatus>")
+    guard = Host(Ledger(where))
+    guard._kill_libvirtd()
+    guard._kill_libvirtd()
+    if killed:
+        assert daemon.wait(30) == -signal.SIGKILL
+    else:
+        assert daemon.poll() is None
+    told = capsys.readouterr().out
+    assert ("would reset g7" in told) is marked
+    assert ("killing it" in told) is killed

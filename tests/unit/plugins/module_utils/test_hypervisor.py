@@ -1,0 +1,46 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""_hypervisor: what can be said without libvirt."""
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _hypervisor
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._errors import LibvirtUnreachable
+
+POLICY = '<policy xmlns="urn:vm_preserving:maintenance:policy" pause="never"/>'
+
+
+@pytest.mark.parametrize(("metadata", "expected"), [
+    ("", False),
+    (POLICY, True),
+    ('<vmp:policy xmlns:vmp="urn:vm_preserving:maintenance:policy" pause="never">text</vmp:policy>', True),
+    ('<other xmlns="urn:x"/>' + POLICY, True),
+    (POLICY.replace("never", "always"), False),
+    (POLICY.replace("never", "NEVER"), False),
+    (POLICY.replace(' pause="never"', ""), False),
+    ('<policy pause="never"/>', False),
+    ('<policy xmlns="urn:vm_preserving:maintenance:window" pause="never"/>', False),
+    (f'<other xmlns="urn:x">{POLICY}</other>', False),
+])
+def test_opted_out(metadata, expected):
+    assert _hypervisor.opted_out(ET.fromstring(f"<domain><name>g</name><metadata>{metadata}</metadata></domain>")) is expected
+
+
+def test_a_guest_without_metadata_has_not_opted_out():
+    assert _hypervisor.opted_out(ET.fromstring(f"<domain><devices>{POLICY}</devices></domain>")) is False
+
+
+@pytest.mark.usefixtures("no_libvirt")
+def test_without_the_bindings_libvirt_is_unreachable_and_the_operator_knows_why():
+    for connect in (lambda: _hypervisor.Connection("qemu:///system"), lambda: _hypervisor.Lanes("qemu:///system", [])):
+        with pytest.raises(LibvirtUnreachable) as caught:
+            connect()
+        assert "python3-libvirt" in str(caught.value)
+
+
+def test_an_error_is_told_on_one_line():
+    assert _hypervisor.describe(RuntimeError("two\nlines  and\tmore")) == "two lines and more"
