@@ -68,8 +68,13 @@ sanity: venv mirror  ## run ansible-test's sanity tests
 integration: deps collection  ## run tests/integration/targets/*/runme.sh
 	@tests/tools/run_each --quiet --keep-going integration 'cd "tests/integration/targets/$$1"; ./runme.sh' $(or $(T),$(INTEGRATION))
 
-molecule: deps collection  ## run the scenarios of extensions/molecule
-	@tests/tools/run_each --keep-going molecule 'molecule test -s "$$1"' $(or $(T),$(SCENARIOS))
+molecule: deps collection  ## run the scenarios of extensions/molecule on the lab, which is taken down again if it was not up
+	@tests/lab/lab status >/dev/null 2>&1 && was_up=yes || was_up=; status=0; \
+	tests/tools/run_each --keep-going molecule 'molecule test -s "$$1" --no-command-borders' $(or $(T),$(SCENARIOS)) || status=$$?; \
+	[ -n "$$was_up" ] || tests/lab/lab down; exit $$status
+
+chaos: deps collection  ## break everything on the lab, and show that the promises hold
+	@tests/chaos/run $(ARGS)
 
 # --- the lab ----------------------------------------------------------------------------------------------------------------------------
 
@@ -88,4 +93,4 @@ bench: deps collection  ## measure the pauses
 clean:  ## remove .venv and .build
 	@rm -rf .venv .build
 
-.PHONY: help deps venv mirror collection test test-all unit lint changelog sanity integration molecule lab-up lab-down demo bench clean
+.PHONY: help deps venv mirror collection test test-all unit lint changelog sanity integration molecule chaos lab-up lab-down demo bench clean

@@ -32,6 +32,8 @@ FOLLOW = 0.2
 TELL_LIBVIRT = 120.0
 #: How long libvirt may hold the monitors without answering, once the guests have to be resumed, before it is killed. Seconds.
 HANG_LIMIT = 1.5
+#: Seconds between two looks whether libvirt hangs, shortly before the deadline.
+PROBE = 1.0
 #: A libvirtd younger than this is starting, not hanging: it is let be. Seconds.
 STARTING = 10.0
 #: How long a recovery by hand goes on trying. Seconds.
@@ -47,7 +49,7 @@ def lead(pause_limit: float) -> float:
 
 
 def early_lead(pause_limit: float) -> float:
-    """How many seconds before the deadline the guard looks whether libvirt hangs. If it does, the guard begins then: it needs the time."""
+    """How many seconds before the deadline the guard begins to look whether libvirt hangs. If it does, the guard acts then: it needs the time."""
     return min(7.0, pause_limit / 2)
 
 
@@ -70,6 +72,25 @@ def _notify_ready() -> None:
         os.close(handle)
 
 
+def same_story(before: Window, now: Window) -> bool:
+    """Whether a later reading of the ledger tells of the same window as an earlier one.
+
+    Only how far we got with the guests changes, and the deadline only comes nearer. Anything else was not written by us.
+    """
+    def told_once(window: Window) -> tuple[t.Any, ...]:
+        return (
+            window.id, window.uri, window.boot_id, window.opener_pid, window.opener_start_time, window.pause_limit,
+            [(entry.name, entry.uuid, entry.id, entry.pid, entry.start_time, entry.monitor) for entry in window.guests],
+        )
+
+    return told_once(before) == told_once(now) and now.deadline <= before.deadline and (now.is_open or not now.unsettled())
+
+
+def _may_be_paused(window: Window) -> bool:
+    """Whether a guest that was not settled when we last looked still has its QEMU."""
+    return any(_identity.is_alive(_identity.ProcessIdentity(entry.pid, entry.start_time)) for entry in window.unsettled())
+
+
 class Guard:
     """The guard of one window.
 
@@ -82,6 +103,8 @@ class Guard:
         self.ledger = Ledger(places(uri))
         self.settler = Settler("guard", connect=1.0, calls=3.0)
         self.last_good: Window | None = None
+        self._distrusted = False
+        self._hanging_since: float | None = None
         self._told: set[str] = set()
 
     def _tell(self, text: str) -> None:
@@ -90,8 +113,13 @@ class Guard:
             self._told.add(text)
             _say(text)
 
-    def _window(self) -> Window | None:
-        """The window as the ledger has it, or as it last had it if the ledger cannot be read any more."""
+    def _window(self, watching: bool = False) -> Window | None:
+        """The window as the ledger has it, or as it last had it if the ledger cannot be read, or trusted, any more.
+
+        :param watching: The deadline has not come: nobody but the module has anything to change.
+        """
+        if self._distrusted:
+            return self.last_good
         try:
             window = self.ledger.read()
         except LedgerError as error:
@@ -99,6 +127,11 @@ class Guard:
             return self.last_good
         if window is None:
             # Somebody removed the file; the guests are still paused by us.
+            return self.last_good
+        if watching and self.last_good is not None and not same_story(self.last_good, window) and _may_be_paused(self.last_good):
+            self._distrusted = True
+            # If the window was closed and the next one opened between two looks, going on is harmless: the guests carry the next one's mark.
+            self._tell(f"the ledger tells another story than before (of window {window.id}); going on with what it said before")
             return self.last_good
         if window.id != self.window_id or not window.is_open:
             return None
@@ -111,18 +144,20 @@ class Guard:
             _say(f"window {self.window_id} is closed; nothing to do")
             return 0
         _notify_ready()
-        probed = False
+        probe_at = -1.0
         while True:
-            window = self._window()
+            window = self._window(watching=True)
             if window is None:
                 return 0
-            left = window.deadline - time.monotonic()
+            now = time.monotonic()
+            left = window.deadline - now
             if left <= lead(window.pause_limit):
                 break
-            if not probed and left <= early_lead(window.pause_limit):
-                probed = True
+            if left <= early_lead(window.pause_limit) and now >= probe_at:
+                probe_at = now + PROBE
                 if _hangs(window.uri):
                     _say("libvirt accepts connections and does not answer; beginning early")
+                    self._hanging_since = now
                     break
             time.sleep(min(FOLLOW, left - lead(window.pause_limit)))
         _say(f"the deadline of window {window.id} comes; resuming {', '.join(entry.name for entry in window.unsettled())}")
@@ -155,14 +190,14 @@ class Guard:
         :param give_up: C(CLOCK_MONOTONIC) seconds; C(None): never.
         :returns: Whether it is settled, by whomever.
         """
-        hanging_since: float | None = None
+        through_libvirt = True
         while True:
             with self._lock_if_possible():
                 window = self._window()
                 if window is None:
                     return True
                 before = {entry.uuid for entry in window.unsettled()}
-                self.settler.settle(window)
+                self.settler.settle(window, through_libvirt)
                 for entry in window.guests:
                     if entry.uuid in before:
                         self._tell(f"guest {entry.name}: {entry.outcome or entry.phase}: {entry.message}")
@@ -173,19 +208,27 @@ class Guard:
                 self.last_good = window
             if give_up is not None and time.monotonic() > give_up:
                 return False
+            through_libvirt = True
             if self.settler.libvirt_hangs:
-                hanging_since = hanging_since or time.monotonic()
-                if time.monotonic() - hanging_since > HANG_LIMIT:
-                    self._kill_libvirtd()
-                    hanging_since = None
+                self._hanging_since = self._hanging_since or time.monotonic()
+                if time.monotonic() - self._hanging_since > HANG_LIMIT:
+                    self._hanging_since = None
+                    if self._kill_libvirtd():
+                        # Its successor needs a while; the monitors are free now.
+                        through_libvirt = False
+                        continue
             else:
-                hanging_since = None
+                self._hanging_since = None
             # What is left after a minute is a guest whose QEMU does not answer: no need to hurry, and none to give up.
             time.sleep(FOLLOW if time.monotonic() < window.deadline + 60 else 1.0)
         self._after(window)
         return True
 
     def _save(self, window: Window) -> None:
+        with contextlib.suppress(LedgerError):
+            found = self.ledger.read()
+            if found is not None and found.id != window.id:
+                return  # another window's record is not ours to replace
         log: list[str] = []
         save(self.ledger, window, log)
         for line in log:
@@ -224,11 +267,14 @@ class Guard:
                 time.sleep(1.0)
         _say("libvirt did not come back; it may still show guests as paused that run: resume them there (virsh resume)")
 
-    def _kill_libvirtd(self) -> None:
+    def _kill_libvirtd(self) -> bool:
         """The last resort for a libvirtd that hangs: end it, so that the monitors are free and systemd starts it anew.
 
         Not while a guest carries the fake-reboot mark: the new libvirtd would reset that guest.
+
+        :returns: Whether one was killed.
         """
+        killed = False
         for name in ("libvirtd", "virtqemud"):
             pid = _main_pid(f"/run/{name}.pid")
             if pid is None or (_identity.age(pid) or 0.0) < STARTING:
@@ -239,10 +285,12 @@ class Guard:
                     f"{name} hangs and holds the monitors; it is not killed because it would reset {', '.join(marked)} "
                     "(reboot asked for and not done). End it by hand when that is acceptable"
                 )
-                return
+                return killed
             _say(f"{name} (process {pid}) hangs and holds the monitors of paused guests; killing it, systemd starts it anew")
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+            killed = True
+        return killed
 
 
 def _hangs(uri: str) -> bool:

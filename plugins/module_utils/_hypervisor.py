@@ -4,6 +4,7 @@
 """The libvirt adapter: connections and guests in our words. It holds no decisions."""
 from __future__ import annotations
 
+import os
 import typing as t
 import xml.etree.ElementTree as ET
 
@@ -211,9 +212,16 @@ class Connection:
         try:
             self._raw = call_with_timeout(lambda: libvirt.open(uri), timeout)
         except TimeoutError as error:
-            raise LibvirtUnreachable(f"libvirt at {uri} accepts connections but did not answer within {timeout:g} s") from error
+            raise LibvirtUnreachable(
+                f"libvirt at {uri} accepts connections but did not answer within {timeout:g} s; see on the host what holds it up "
+                "(systemctl status libvirtd, journalctl -u libvirtd) and run again"
+            ) from error
         except libvirt.libvirtError as error:
-            raise LibvirtUnreachable(f"libvirt at {uri} cannot be reached ({_words(error)})") from error
+            if error.get_error_code() in (libvirt.VIR_ERR_AUTH_FAILED, libvirt.VIR_ERR_AUTH_UNAVAILABLE, libvirt.VIR_ERR_AUTH_CANCELLED):
+                advice = f"uid {os.geteuid()} has no right to manage guests; run as root (become: true)"
+            else:
+                advice = "see on the host why (systemctl status libvirtd), start it and run again"
+            raise LibvirtUnreachable(f"libvirt at {uri} cannot be reached ({_words(error)}); {advice}") from error
 
     def running(self) -> list[Guest]:
         """All active guests, paused ones included, by name. (libvirt's word for them is "running domains".)"""

@@ -4,6 +4,7 @@
 """The meeting point with Ansible: common options, the search for python3-libvirt, and errors into C(fail_json)."""
 from __future__ import annotations
 
+import platform
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -34,7 +35,7 @@ def _require_libvirt(module: AnsibleModule) -> None:
         if interpreter:
             respawn_module(interpreter)  # does not return
     module.fail_json(
-        msg="the Python bindings of libvirt are missing on this host (no Python there can import libvirt); no guest was touched. "
+        msg=f"{platform.node()}: the Python bindings of libvirt are missing on this host (no Python there can import libvirt); no guest was touched. "
         "Install the distribution's package python3-libvirt and run again",
         error={"code": "python_libvirt_missing", "message": "python3-libvirt is not installed"},
     )
@@ -50,6 +51,8 @@ def run(
 ) -> None:
     """Run a module: parse, call C(body), return. The one place where errors become C(fail_json).
 
+    Messages begin with the host's own name, so that they tell it also where Ansible's prefix has been cut off.
+
     :param argument_spec: The module's options.
     :param body: Gets the parameters and whether this is check mode, and returns the result. A key C(warnings) in the result
         is shown by Ansible; a key C(failed_because) makes the module fail with that message and keep the whole result.
@@ -64,17 +67,19 @@ def run(
     try:
         result = body(module.params, module.check_mode)
     except MaintenanceError as error:
-        module.fail_json(msg=str(error), error={"code": error.code, "message": str(error)}, **{**partial, **error.result})
+        message = f"{platform.node()}: {error}"
+        module.fail_json(msg=message, error={"code": error.code, "message": message}, **{**partial, **error.result})
     except (libvirt.libvirtError if libvirt is not None else ()) as error:
         module.fail_json(
-            msg=f"libvirt answered with an error: {describe(error)}. Run guest_info to see in which state the guests are",
+            msg=f"{platform.node()}: libvirt answered with an error: {describe(error)}. Run guest_info to see in which state the guests are",
             error={"code": "libvirt", "message": describe(error)}, **partial,
         )
     for warning in result.pop("warnings", []):
         module.warn(warning)
     failed_because = result.pop("failed_because", None)
     if failed_because:
-        module.fail_json(msg=failed_because[1], error={"code": failed_because[0], "message": failed_because[1]}, **result)
+        message = f"{platform.node()}: {failed_because[1]}"
+        module.fail_json(msg=message, error={"code": failed_because[0], "message": message}, **result)
     module.exit_json(**result)
 
 

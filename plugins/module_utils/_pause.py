@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 import typing as t
 
-from ._errors import GuestGone, MaintenanceError
+from ._errors import GuestGone, LibvirtUnreachable, MaintenanceError
 from ._hypervisor import Connection
 from ._ledger import Ledger
 from ._places import Places, places
@@ -186,10 +186,12 @@ def look_again(window: Window, after: float) -> tuple[str, str] | None:
 
     :param after: Seconds to wait.
     :returns: Code and words for the operator when a guest that we resumed has stopped again, else C(None).
-    :raises LibvirtUnreachable: libvirt does not answer.
     """
     time.sleep(after)
-    stopped = _stopped_again(window)
+    try:
+        stopped = _stopped_again(window)
+    except LibvirtUnreachable as error:
+        return "libvirt_unreachable", f"all guests were resumed, but whether they still run could not be seen: {error}"
     if not stopped:
         return None
     rows = "; ".join(f"guest {entry.name!r} is {state.state} ({state.reason})" for entry, state in stopped)

@@ -8,13 +8,16 @@ at anew before it is touched, and resuming a running guest does nothing.
 """
 from __future__ import annotations
 
+import os
 import time
+import xml.etree.ElementTree as ET
 
 from . import _identity, _qmp, _states
 from ._calls import Call, elapsed, run_lanes
 from ._errors import GuestGone, LedgerError, LibvirtUnreachable
-from ._hypervisor import Guest, Lanes, describe
+from ._hypervisor import TOKEN_NAMESPACE, Guest, Lanes, describe
 from ._ledger import Ledger
+from ._places import places
 from ._window_document import Entry, Window
 
 #: Seconds after the first suspend in which a suspend that was given up can still happen: libvirt's own wait for a guest's
@@ -91,7 +94,7 @@ def _through_libvirt(window: Window, by: str, late: bool, connect: float, calls:
 def _through_monitors(window: Window, by: str, late: bool, settled_by_monitor: set[str]) -> bool:
     """One pass without libvirt. Returns whether a monitor was silent, that is: libvirtd lives but does not answer."""
     entries = window.unsettled()
-    calls = [Call(lambda entry=entry: _ask_monitor(entry)) for entry in entries]
+    calls = [Call(lambda entry=entry: _ask_monitor(entry, window)) for entry in entries]
     # Together: monitors that libvirtd holds cost their whole time-out each.
     run_lanes([calls], MONITORS_AT_ONCE, MONITOR_TIMEOUT * 2 * (1 + len(calls) / MONITORS_AT_ONCE))
     silent = False
@@ -111,10 +114,33 @@ def _through_monitors(window: Window, by: str, late: bool, settled_by_monitor: s
     return silent
 
 
-def _ask_monitor(entry: Entry) -> tuple[str, str, float]:
+def _recorded(entry: Entry, runtime: str) -> tuple[str | None, str | None, str | None] | None:
+    """Process id, monitor and token in libvirt's status file of a guest, which libvirt writes at every change.
+
+    :param runtime: libvirt's folder of status files.
+    :returns: C(None) when there is no such file of this guest.
+    """
+    if "/" in entry.name:
+        return None
+    try:
+        with open(os.path.join(runtime, entry.name + ".xml"), "rb") as stream:
+            root = ET.fromstring(stream.read())
+    except (OSError, ET.ParseError, LookupError, ValueError):
+        return None
+    if root.findtext("domain/uuid") != entry.uuid:
+        return None
+    monitor, token = root.find("monitor"), root.find(f"domain/metadata/{{{TOKEN_NAMESPACE}}}window")
+    return root.get("pid"), None if monitor is None else monitor.get("path"), None if token is None else token.get("id")
+
+
+def _ask_monitor(entry: Entry, window: Window) -> tuple[str, str, float]:
     """One guest without libvirt: look, resume if QEMU says paused. Returns what L(_look_and_resume) does."""
     if not _identity.is_alive(_identity.ProcessIdentity(entry.pid, entry.start_time)):
         return "gone", "its QEMU process does not run any more", time.monotonic()
+    recorded = _recorded(entry, places(window.uri).runtime)
+    # Where libvirt's record of the guest cannot be read, the identity of the process has to do.
+    if recorded is not None and recorded != (str(entry.pid), entry.monitor, window.id):
+        return "not_ours", "libvirt's record of it does not show our token on that process and monitor", time.monotonic()
     status = _qmp.resume_if_paused(entry.monitor, MONITOR_TIMEOUT)
     if status == "paused":
         return "resumed", "resumed through QEMU's monitor, libvirt did not answer", time.monotonic()
@@ -140,8 +166,11 @@ class Settler:
         #: Guests resumed behind libvirt's back; libvirt may still believe that they are paused.
         self.by_monitor: set[str] = set()
 
-    def settle(self, window: Window) -> None:
-        """One pass over the unsettled guests; the entries are changed in place. Never raises for one guest's trouble."""
+    def settle(self, window: Window, through_libvirt: bool = True) -> None:
+        """One pass over the unsettled guests; the entries are changed in place. Never raises for one guest's trouble.
+
+        :param through_libvirt: V(false): straight to the monitors; libvirt was just seen to be away.
+        """
         if not window.unsettled():
             return
         if window.boot_id != _identity.boot_id():
@@ -153,6 +182,8 @@ class Settler:
         late = _identity.is_alive(opener) or time.monotonic() < opened + LATE_SUSPEND
         self.libvirt_hangs = False
         try:
+            if not through_libvirt:
+                raise LibvirtUnreachable("libvirt was seen to be away")
             _through_libvirt(window, self.by, late, self.connect, self.calls)
         except LibvirtUnreachable:
             self.libvirt_hangs = _through_monitors(window, self.by, late, self.by_monitor)

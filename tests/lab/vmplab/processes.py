@@ -19,7 +19,7 @@ _VARIABLE = "VMP_LAB_PROCESS"
 def start(settings: Settings, role: str, argv: Sequence[str], log: Path) -> None:
     """Start a process in its own session, marked with its role, with its output in a log file."""
     with log.open("ab") as output:
-        subprocess.Popen(
+        process = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -28,6 +28,8 @@ def start(settings: Settings, role: str, argv: Sequence[str], log: Path) -> None
             cwd="/",
             start_new_session=True,
         )
+    # For an instant in its exec a process shows no environment, and would be taken for one that has ended.
+    wait_until(lambda: find(settings, role) or process.poll() is not None, what=f"The start of {role}", timeout=20)
 
 
 def find(settings: Settings, role: str | None = None) -> list[int]:

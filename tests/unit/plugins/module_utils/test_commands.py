@@ -125,6 +125,15 @@ def test_a_daemon_that_keeps_the_pipes_open_is_not_waited_for(tmp_path, start):
         os.kill(written(tmp_path / "pid"), 9)
 
 
+def test_our_own_standard_input_is_not_a_commands(start_python):
+    """A module's input is its parameters, or the SSH connection itself."""
+    module = start_python(
+        "import threading\nfrom ansible_collections.vm_preserving.maintenance.plugins.module_utils._commands import Command\n"
+        "command = Command(['cat'])\ncommand.run(20, threading.Event())\nprint(command.state)\n", stdin=-1,
+    )
+    assert module.stdout.readline() == b"finished\n"  # while our end of its input is open
+
+
 # ---- commands that do not end ----
 
 def test_a_command_past_its_time_is_ended():

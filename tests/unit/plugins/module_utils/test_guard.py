@@ -248,6 +248,53 @@ def test_it_goes_on_without_the_ledger(ledger, guard, qemu, make_window, paused,
     resumed(monitor, process, until)
 
 
+@pytest.mark.parametrize(("change", "same"), [
+    ({}, True), ({"deadline": 90.0}, True), ({"deadline": 101.0}, False), ({"id": "other"}, False), ({"boot_id": "other"}, False),
+    ({"pause_limit": 60.0}, False), ({"opener_pid": 7}, False), ({"guests": []}, False), ({"closed_at": "2026-11-23T08:00:30Z"}, False),
+    ({"paused_within": 0.1, "opener": "somebody"}, True),
+])
+def test_what_of_a_window_may_change(make_entry, make_window, change, same):
+    known = {"boot_id": "b", "deadline": 100.0}
+    assert _guard.same_story(make_window(**known), make_window(**{**known, **change})) is same
+
+
+def test_how_far_we_got_may_change_and_who_the_guests_are_may_not(make_entry, make_window):
+    before, now = (make_window(make_entry(), boot_id="b", deadline=100.0) for _number in range(2))
+    now.guests[0].settle("resumed", "resumed through libvirt", "module", 5.0)
+    now.closed_at = "2026-11-23T08:00:30Z"
+    assert _guard.same_story(before, now)
+    for field, value in (("name", "x"), ("uuid", "x"), ("id", 9), ("pid", 9), ("start_time", 9), ("monitor", "x")):
+        other = make_window(make_entry(**{field: value}), boot_id="b", deadline=100.0)
+        assert not _guard.same_story(before, other), field
+
+
+STORIES = {
+    "a later deadline": {"deadline": 1e8}, "closed with a guest paused": {"closed_at": "2026-11-23T08:00:30Z"}, "another window": {"id": "another"},
+    "no guests": {"guests": []},
+}
+
+
+@pytest.mark.usefixtures("no_libvirt")
+@pytest.mark.parametrize("story", STORIES)
+def test_it_does_not_believe_another_story(ledger, guard, make_window, paused, story):
+    window = make_window(paused(), deadline=time.monotonic() + FAR)
+    ledger.write(window)
+    process = guard(window.id)
+    ledger.write(make_window(window.guests[0], **{"deadline": window.deadline, **STORIES[story]}))
+    assert b"tells another story" in process.stdout.readline()
+    assert process.poll() is None
+
+
+@pytest.mark.usefixtures("no_libvirt")
+def test_it_resumes_at_the_deadline_that_it_knew(ledger, guard, qemu, make_window, paused, until):
+    monitor = qemu()
+    window = make_window(paused(monitor.path), deadline=soon() + 3)  # enough to change the ledger before the guard begins
+    ledger.write(window)
+    process = guard(window.id)
+    ledger.write(make_window(window.guests[0], **{"deadline": window.deadline, **STORIES["closed with a guest paused"]}))
+    resumed(monitor, process, until)
+
+
 @pytest.mark.usefixtures("no_libvirt")
 def test_it_goes_on_when_the_whole_folder_is_gone(ledger, guard, qemu, make_window, paused, until):
     monitor = qemu()

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 import uuid
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _identity
@@ -32,6 +33,14 @@ def test_a_process_with_the_same_id_and_another_start_is_another():
 
 def test_own_identity():
     assert _identity.own_identity() == _identity.process_identity(os.getpid())
+
+
+def test_the_start_of_a_process_is_counted_from_the_boot(start):
+    ticks = os.sysconf("SC_CLK_TCK")
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    child = start(["sleep", "1000"])
+    after = time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert before - 0.1 <= _identity.process_identity(child.pid).start_time / ticks <= after + 0.1
 
 
 def test_the_age_of_a_process(start):

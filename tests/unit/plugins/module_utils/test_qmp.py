@@ -112,6 +112,20 @@ def test_a_monitor_that_breaks_off_or_makes_no_sense(qemu, answers):
     assert str(caught.value)
 
 
+def test_the_monitor_is_left_at_once_also_after_an_error(qemu, until):
+    """A restarting libvirtd needs the only connection; the error that is still being looked at must not hold it."""
+    left = []
+
+    def talk(connection):
+        connection.sendall(b"junk\n")
+        left.append(connection.recv(65536))
+
+    with pytest.raises(MonitorError) as caught:
+        _qmp.resume_if_paused(qemu(talk=talk).path, ENOUGH)
+    until(lambda: left == [b""], "the end of the connection")
+    assert caught.value.__traceback__ is not None  # with its frames, and with them the monitor
+
+
 def test_a_line_without_end(qemu):
     def talk(connection):
         while True:

@@ -136,6 +136,59 @@ def test_it_may_be_repeated(qemu, paused, make_window):
     assert monitor.commands == ["qmp_capabilities", "query-status", "cont"]
 
 
+# ---- whose guest it is, by libvirt's own record ----
+
+@pytest.fixture
+def record(tmp_path, monkeypatch):
+    """Write libvirt's status file of guest g1 in a session of the test."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    folder = tmp_path / "libvirt" / "qemu" / "run"
+    folder.mkdir(parents=True)
+
+    def write(entry, token, **over):
+        known = {"pid": entry.pid, "monitor": entry.monitor, "uuid": entry.uuid, **over}
+        mark = "" if token is None else f'<metadata><v:window xmlns:v="urn:vm_preserving:maintenance:window" id="{token}"/></metadata>'
+        (folder / f"{entry.name}.xml").write_text(
+            f"<domstatus pid='{known['pid']}'><monitor path='{known['monitor']}'/><domain><uuid>{known['uuid']}</uuid>{mark}</domain></domstatus>"
+        )
+    return write
+
+
+def test_a_guest_with_our_mark_in_libvirts_record_is_resumed(qemu, paused, make_window, record):
+    entry = paused(qemu().path)
+    window = make_window(entry)
+    record(entry, window.id)
+    Settler("guard").settle(window)
+    assert entry.outcome == "resumed"
+
+
+@pytest.mark.parametrize(("token", "over"), [
+    (None, {}), ("", {}), ("another", {}), ("ours", {"pid": 1}), ("ours", {"pid": ""}), ("ours", {"monitor": "/elsewhere"}),
+])
+def test_a_guest_without_our_mark_on_that_process_and_monitor_is_left_alone(qemu, paused, make_window, record, token, over):
+    monitor = qemu()
+    entry = paused(monitor.path)
+    window = make_window(entry)
+    record(entry, window.id if token == "ours" else token, **over)
+    Settler("guard").settle(window)
+    assert entry.outcome == "not_ours" and monitor.commands == []
+
+
+@pytest.mark.parametrize("text", ["", "<domstatus", "<domstatus/>"])
+def test_a_record_that_cannot_be_used_does_not_keep_a_guest_paused(qemu, paused, make_window, record, tmp_path, text):
+    entry = paused(qemu().path)
+    record(entry, None)
+    (tmp_path / "libvirt" / "qemu" / "run" / "g1.xml").write_text(text)
+    Settler("guard").settle(make_window(entry))
+    assert entry.outcome == "resumed"
+
+
+def test_straight_to_the_monitors(qemu, paused, make_window):
+    entry = paused(qemu().path)
+    Settler("guard").settle(make_window(entry), through_libvirt=False)
+    assert entry.outcome == "resumed"
+
+
 # ---- a suspend that may still come ----
 
 @pytest.mark.parametrize(("phase", "opened_ago", "opener_alive", "settled"), [
