@@ -64,7 +64,7 @@ options:
     default: 30
   pause_budget:
     description:
-      - Seconds within which all guests must have been paused. When one takes longer, all are resumed and the module fails.
+      - Seconds within which all guests must have been paused, at most V(10). When one takes longer, all are resumed and the module fails.
     type: float
     default: 5
 """

@@ -4,6 +4,8 @@
 """Measuring guests' clocks, correcting them and measuring them again: what guest_clock does."""
 from __future__ import annotations
 
+import contextlib
+import math
 import time
 import typing as t
 
@@ -92,7 +94,9 @@ def check_clock(
                 if record["verdict"] == "in_sync":
                     break
         finally:
-            guest.reset_agent_timeout()
+            # The guest may have ended meanwhile, and its time-out with it; what was measured holds.
+            with contextlib.suppress(Exception):
+                guest.reset_agent_timeout()
     except _Unverified as error:
         record["error"] = {"code": error.code, "message": str(error)}
         record["verdict"] = "unverified"
@@ -116,15 +120,16 @@ def check_clocks(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]
         raise MaintenanceError(f"agent_timeout is {params['agent_timeout']} s, it must be from 1 to 300 s", "limit")
     targets: dict[str, float] = {}
     for name, value in params["target_offsets"].items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
             raise MaintenanceError(f"target_offsets of guest {name!r} is {value!r}, it must be a number of seconds", "limit")
         targets[name] = float(value)
     places(params["uri"])  # refuses a URI whose guests are not on this host: their clocks would be set by the wrong one
     connection = Connection(params["uri"])
     guests = select(connection.running(), connection.inactive_names(), params["name"])
+    wanted = {guest.uuid: targets.get(guest.uuid, targets.get(guest.name, 0.0)) for guest in guests}
     calls = {
         guest.uuid: Call(lambda guest=guest: check_clock(
-            guest, target=targets.get(guest.uuid, targets.get(guest.name, 0.0)), tolerance=params["tolerance"],
+            guest, target=wanted[guest.uuid], tolerance=params["tolerance"],
             samples=params["samples"], correct=params["correct"], agent_timeout=params["agent_timeout"], check_mode=check_mode,
         )) for guest in guests
     }
@@ -136,7 +141,7 @@ def check_clocks(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]
             records.append(calls[guest.uuid].result())
         except Exception as error:  # the guest ended meanwhile, or its agent never came back
             records.append({
-                "name": guest.name, "uuid": guest.uuid, "before": None, "after": None, "target": 0.0, "verdict": "unverified",
+                "name": guest.name, "uuid": guest.uuid, "before": None, "after": None, "target": wanted[guest.uuid], "verdict": "unverified",
                 "changed": False, "error": {"code": "no_answer", "message": describe(error)},
             })
     result: dict[str, t.Any] = {"changed": any(record["changed"] for record in records), "guests": records}

@@ -110,7 +110,7 @@ class Command:
     def _end(process: subprocess.Popen[bytes]) -> None:
         """End the whole process group: ask, give it time to clean up, then kill what is left of it."""
         for number in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, number)
             give_up = time.monotonic() + GRACE
             while time.monotonic() < give_up:
@@ -120,6 +120,8 @@ class Command:
                     os.killpg(process.pid, 0)
                 except ProcessLookupError:
                     return
+                except PermissionError:  # all that is left runs as somebody else
+                    pass
                 time.sleep(0.02)
 
     def as_dict(self) -> dict[str, t.Any]:

@@ -32,6 +32,10 @@ class LibvirtUnreachable(MaintenanceError):
         super().__init__(message, "libvirt_unreachable")
 
 
+class LibvirtHangs(LibvirtUnreachable):
+    """libvirt accepts connections and does not answer: the daemon lives, and holds the guests' monitors."""
+
+
 class GuestGone(MaintenanceError):
     """libvirt does not know the guest (any more)."""
 

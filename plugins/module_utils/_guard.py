@@ -19,8 +19,9 @@ import time
 import typing as t
 
 from . import _identity
-from ._errors import LedgerError, LibvirtUnreachable, WindowBusy
-from ._hypervisor import Connection
+from ._calls import Call, run_lanes
+from ._errors import LedgerError, LibvirtHangs, LibvirtUnreachable, WindowBusy
+from ._hypervisor import Connection, have_bindings
 from ._ledger import Ledger
 from ._places import SESSION_URI, SYSTEM_URI, places
 from ._settle import Settler, now_utc, save
@@ -36,6 +37,14 @@ HANG_LIMIT = 1.5
 PROBE = 1.0
 #: A libvirtd younger than this is starting, not hanging: it is let be. Seconds.
 STARTING = 10.0
+#: How long the monitors alone are tried after libvirtd was killed: a QEMU needs a moment to see its old reader gone. Seconds.
+MONITORS_FREE = 1.0
+#: How long another holder may keep the lock of the ledger, before the guard goes on without it. Seconds.
+LOCK = 0.5
+#: How long the disk may take for the ledger, before the guard goes on with what it knows. Seconds.
+DISK = 1.0
+
+T = t.TypeVar("T")
 #: How long a recovery by hand goes on trying. Seconds.
 RECOVER = 60.0
 
@@ -57,6 +66,11 @@ def _say(text: str) -> None:
     # The journal may be restarted by the very update: nobody listening must not keep guests paused.
     with contextlib.suppress(OSError, ValueError):
         print(text, flush=True)  # pylint: disable=ansible-bad-function
+
+
+def _is_awaited() -> bool:
+    """Whether somebody waits for us to say that we watch, and pauses guests then."""
+    return bool(os.environ.get("NOTIFY_SOCKET") or os.environ.get("VM_PRESERVING_READY_FD"))
 
 
 def _notify_ready() -> None:
@@ -99,12 +113,16 @@ class Guard:
     """
 
     def __init__(self, uri: str, window_id: str) -> None:
+        self.uri = uri
         self.window_id = window_id
         self.ledger = Ledger(places(uri))
         self.settler = Settler("guard", connect=1.0, calls=3.0)
         self.last_good: Window | None = None
+        self._read_at = 0.0
         self._distrusted = False
         self._hanging_since: float | None = None
+        self._monitors_until = 0.0
+        self._on_disk: Call[t.Any] | None = None
         self._told: set[str] = set()
 
     def _tell(self, text: str) -> None:
@@ -113,6 +131,20 @@ class Guard:
             self._told.add(text)
             _say(text)
 
+    def _from_disk(self, function: t.Callable[[], T], timeout: float = DISK) -> T:
+        """One call that needs the disk: storage that went away must not keep guests paused.
+
+        :raises LedgerError: The disk does not answer, or the call says so.
+        """
+        if self._on_disk is not None and self._on_disk.state == "running":
+            raise LedgerError("the disk of the ledger does not answer")
+        call = self._on_disk = Call(function)
+        run_lanes([[call]], 1, timeout)
+        try:
+            return call.result()
+        except TimeoutError as error:
+            raise LedgerError("the disk of the ledger does not answer") from error
+
     def _window(self, watching: bool = False) -> Window | None:
         """The window as the ledger has it, or as it last had it if the ledger cannot be read, or trusted, any more.
 
@@ -120,23 +152,30 @@ class Guard:
         """
         if self._distrusted:
             return self.last_good
+        asked_at = time.monotonic()
         try:
-            window = self.ledger.read()
+            window = self._from_disk(self.ledger.read)
         except LedgerError as error:
             self._tell(f"{error.problem}; going on with what it said before")
-            return self.last_good
+            return self._what_it_said()
         if window is None:
             # Somebody removed the file; the guests are still paused by us.
-            return self.last_good
+            return self._what_it_said()
         if watching and self.last_good is not None and not same_story(self.last_good, window) and _may_be_paused(self.last_good):
             self._distrusted = True
             # If the window was closed and the next one opened between two looks, going on is harmless: the guests carry the next one's mark.
             self._tell(f"the ledger tells another story than before (of window {window.id}); going on with what it said before")
-            return self.last_good
+            return self._what_it_said()
         if window.id != self.window_id or not window.is_open:
             return None
-        self.last_good = window
+        self.last_good, self._read_at = window, asked_at
         return window
+
+    def _what_it_said(self) -> Window | None:
+        if self.last_good is not None:
+            # The guard is started with a far deadline; the real one is in the ledger before the first suspend, and is not sooner than this.
+            self.last_good.deadline = min(self.last_good.deadline, self._read_at + self.last_good.pause_limit)
+        return self.last_good
 
     def follow(self) -> int:
         """Watch until the window is closed, by whomever. Returns the exit code of the process."""
@@ -181,8 +220,7 @@ class Guard:
         opener = _identity.ProcessIdentity(window.opener_pid, window.opener_start_time)
         if any(entry.phase == "pausing" for entry in window.guests) and _identity.is_alive(opener):
             _say(f"process {opener.pid}, which opened the window, is still suspending guests at the deadline; killing it")
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(opener.pid, signal.SIGKILL)
+            self._kill(opener.pid)
 
     def _settle(self, give_up: float | None) -> bool:
         """Settle the window, pass after pass.
@@ -190,56 +228,77 @@ class Guard:
         :param give_up: C(CLOCK_MONOTONIC) seconds; C(None): never.
         :returns: Whether it is settled, by whomever.
         """
-        through_libvirt = True
         while True:
-            with self._lock_if_possible():
-                window = self._window()
+            try:
+                window = self._pass()
                 if window is None:
                     return True
-                before = {entry.uuid for entry in window.unsettled()}
-                self.settler.settle(window, through_libvirt)
-                for entry in window.guests:
-                    if entry.uuid in before:
-                        self._tell(f"guest {entry.name}: {entry.outcome or entry.phase}: {entry.message}")
                 if not window.unsettled():
-                    self._close(window)
                     break
-                self._save(window)
-                self.last_good = window
+                self._unblock()
+            except Exception as error:  # a defect of ours in one pass must not keep guests paused for ever
+                self._tell(f"unexpected {type(error).__name__} ({error}); trying again")
             if give_up is not None and time.monotonic() > give_up:
                 return False
-            through_libvirt = True
-            if self.settler.libvirt_hangs:
-                self._hanging_since = self._hanging_since or time.monotonic()
-                if time.monotonic() - self._hanging_since > HANG_LIMIT:
-                    self._hanging_since = None
-                    if self._kill_libvirtd():
-                        # Its successor needs a while; the monitors are free now.
-                        through_libvirt = False
-                        continue
-            else:
-                self._hanging_since = None
             # What is left after a minute is a guest whose QEMU does not answer: no need to hurry, and none to give up.
-            time.sleep(FOLLOW if time.monotonic() < window.deadline + 60 else 1.0)
+            time.sleep(FOLLOW if self.last_good is None or time.monotonic() < self.last_good.deadline + 60 else 1.0)
         self._after(window)
         return True
 
+    def _pass(self) -> Window | None:
+        """Settle once. Returns the window as it is then, closed when everything is settled; C(None): somebody else closed it."""
+        with self._lock_if_possible():
+            window = self._window()
+            if window is None:
+                return None
+            before = {entry.uuid for entry in window.unsettled()}
+            self.settler.settle(window, through_libvirt=time.monotonic() >= self._monitors_until)
+            for entry in window.guests:
+                if entry.uuid in before:
+                    self._tell(f"guest {entry.name}: {entry.outcome or entry.phase}: {entry.message}")
+            if not window.unsettled():
+                self._close(window)
+            else:
+                self._save(window)
+                self.last_good = window
+            return window
+
+    def _unblock(self) -> None:
+        """When libvirt has held the monitors without answering for too long, take the last resort."""
+        if not self.settler.libvirt_hangs:
+            self._hanging_since = None
+            return
+        now = time.monotonic()
+        self._hanging_since = self._hanging_since or now
+        if now - self._hanging_since > HANG_LIMIT:
+            self._hanging_since = None
+            if self._kill_libvirtd():
+                # Its successor needs a while, and takes the monitors again.
+                self._monitors_until = time.monotonic() + MONITORS_FREE
+
     def _save(self, window: Window) -> None:
-        with contextlib.suppress(LedgerError):
-            found = self.ledger.read()
-            if found is not None and found.id != window.id:
-                return  # another window's record is not ours to replace
         log: list[str] = []
-        save(self.ledger, window, log)
+
+        def write() -> None:
+            with contextlib.suppress(LedgerError):
+                found = self.ledger.read()
+                if found is not None and found.id != window.id:
+                    return  # another window's record is not ours to replace
+            save(self.ledger, window, log)
+
+        try:
+            self._from_disk(write)
+        except LedgerError as error:
+            log.append(error.problem)
         for line in log:
             self._tell(line)
 
     @contextlib.contextmanager
     def _lock_if_possible(self) -> t.Iterator[None]:
-        """Take the lock, but never let its holder keep guests paused: after half a second go on without it."""
+        """Take the lock, but never let its holder, or the disk, keep guests paused: after a while go on without it."""
         with contextlib.ExitStack() as stack:
             try:
-                stack.enter_context(self.ledger.locked(0.5))
+                self._from_disk(lambda: stack.enter_context(self.ledger.locked(LOCK)), LOCK + DISK)
             except (WindowBusy, LedgerError) as error:
                 self._tell(f"going on without the lock: {error}")
             yield
@@ -274,6 +333,9 @@ class Guard:
 
         :returns: Whether one was killed.
         """
+        if self.uri != SYSTEM_URI:
+            self._tell("libvirt hangs and holds the monitors; the daemon of a session is not killed, nothing starts it anew. End it by hand")
+            return False
         killed = False
         for name in ("libvirtd", "virtqemud"):
             pid = _main_pid(f"/run/{name}.pid")
@@ -287,19 +349,26 @@ class Guard:
                 )
                 return killed
             _say(f"{name} (process {pid}) hangs and holds the monitors of paused guests; killing it, systemd starts it anew")
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            killed = True
+            killed = self._kill(pid) or killed
         return killed
+
+    def _kill(self, pid: int) -> bool:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except OSError as error:
+            self._tell(f"process {pid} could not be killed ({error.strerror})")
+            return False
+        return True
 
 
 def _hangs(uri: str) -> bool:
     """Whether libvirt accepts a connection and does not answer (a dead one refuses it)."""
-    began = time.monotonic()
     try:
         Connection(uri, 1.0)
+    except LibvirtHangs:
+        return True
     except LibvirtUnreachable:
-        return time.monotonic() - began >= 1.0
+        return False
     return False
 
 
@@ -362,6 +431,10 @@ def main(arguments: list[str]) -> int:
     os.chdir("/")
     if options.recover:
         return _recover(options.uri)
+    if _is_awaited() and not have_bindings():
+        # The backstop, which nobody awaits, is better than nothing without them: it still has the monitors.
+        _say("the Python bindings of libvirt are not installed for this interpreter; the guard does not start without them")
+        return 1
     # Load everything now: in the window the packages of libvirt, or of Python itself, may be replaced under us.
     with contextlib.suppress(LibvirtUnreachable):
         Connection(options.uri, 5.0)

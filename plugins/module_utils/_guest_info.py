@@ -55,10 +55,14 @@ def _boot_id(guest: Guest, timeout: int) -> str | None:
         handle = json.loads(ask("guest-file-open", path=_BOOT_ID_FILE, mode="r"))["return"]
     except Exception:  # no agent, a Windows guest, or guest-file-* forbidden by the guest: all mean "not to be had"
         return None
-    try:
-        return parse_boot_id(ask("guest-file-read", handle=handle, count=64))
-    finally:
-        ask("guest-file-close", handle=handle)
+    answer = ""
+    for command, arguments in (("guest-file-read", {"handle": handle, "count": 64}), ("guest-file-close", {"handle": handle})):
+        try:
+            said = ask(command, **arguments)
+        except Exception:  # the same; the file is closed by the agent's end at the latest
+            continue
+        answer = answer or said
+    return parse_boot_id(answer)
 
 
 def _describe(guest: Guest, candidate: Candidate, ask_agent: bool, agent_timeout: int) -> dict[str, t.Any]:

@@ -9,7 +9,7 @@ import typing as t
 import xml.etree.ElementTree as ET
 
 from ._calls import Call, call_with_timeout, run_lanes
-from ._errors import GuestGone, LibvirtUnreachable, MaintenanceError
+from ._errors import GuestGone, LibvirtHangs, LibvirtUnreachable, MaintenanceError
 from ._states import State
 
 try:
@@ -34,6 +34,11 @@ _JOBS = {
     0: "unknown", 1: "start", 2: "save", 3: "restore", 4: "migration", 5: "migration", 6: "snapshot", 7: "snapshot revert",
     8: "dump", 9: "backup", 10: "snapshot delete",
 }
+
+
+def have_bindings() -> bool:
+    """Whether this interpreter has libvirt's Python bindings."""
+    return libvirt is not None
 
 
 def _words(error: Exception) -> str:
@@ -212,7 +217,7 @@ class Connection:
         try:
             self._raw = call_with_timeout(lambda: libvirt.open(uri), timeout)
         except TimeoutError as error:
-            raise LibvirtUnreachable(
+            raise LibvirtHangs(
                 f"libvirt at {uri} accepts connections but did not answer within {timeout:g} s; see on the host what holds it up "
                 "(systemctl status libvirtd, journalctl -u libvirtd) and run again"
             ) from error
@@ -276,7 +281,7 @@ class Lanes:
             except GuestGone:
                 continue
             except TimeoutError as error:
-                raise LibvirtUnreachable(f"libvirt at {uri} did not answer within {timeout:g} s") from error
+                raise LibvirtHangs(f"libvirt at {uri} did not answer within {timeout:g} s") from error
             except libvirt.libvirtError as error:
                 raise LibvirtUnreachable(f"libvirt at {uri} answers with an error ({_words(error)})") from error
 

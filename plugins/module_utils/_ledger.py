@@ -81,7 +81,10 @@ class Ledger:
         with os.fdopen(handle, "rb") as stream:
             if found.st_size > MAX_SIZE:
                 raise LedgerError(f"the ledger {path} has {found.st_size} bytes, which this collection never writes")
-            text = stream.read()
+            try:
+                text = stream.read()
+            except OSError as error:
+                raise LedgerError(f"the ledger {path} cannot be read ({error.strerror})") from error
         try:
             return from_document(json.loads(text.decode("utf-8")))
         except (UnicodeDecodeError, ValueError, RecursionError) as error:

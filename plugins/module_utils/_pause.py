@@ -8,12 +8,17 @@ import time
 import typing as t
 
 from ._errors import GuestGone, LibvirtUnreachable, MaintenanceError
-from ._hypervisor import Connection
+from ._guard import lead
+from ._hypervisor import Connection, Lanes
 from ._ledger import Ledger
 from ._places import Places, places
 from ._states import LEAVE_ALONE, State
-from ._window import Candidate, PauseRequest, close_window, open_window, preflight, refuse_open, select, summary
-from ._window_document import MAX_PAUSE_LIMIT, Entry, Window
+from ._window import Candidate, PauseRequest, close_window, is_running, open_window, preflight, refuse_open, select, summary
+from ._window_document import MAX_PAUSE_BUDGET, MAX_PAUSE_LIMIT, Entry, Window
+
+
+#: Seconds that the second look waits for a libvirtd that is being restarted.
+SECOND_LOOK_PATIENCE = 20.0
 
 
 def check_limits(pause_limit: float, pause_budget: float) -> None:
@@ -27,9 +32,10 @@ def check_limits(pause_limit: float, pause_budget: float) -> None:
         raise MaintenanceError(
             f"pause_limit is {pause_limit:g} s, it must be from 1 to {MAX_PAUSE_LIMIT:g} s; no guest was touched", "limit"
         )
-    if not 0 < pause_budget < pause_limit:
+    longest = min(MAX_PAUSE_BUDGET, pause_limit - lead(pause_limit))
+    if not 0 < pause_budget <= longest:
         raise MaintenanceError(
-            f"pause_budget is {pause_budget:g} s, it must be more than 0 and less than pause_limit ({pause_limit:g} s); "
+            f"pause_budget is {pause_budget:g} s, it must be more than 0 and at most {longest:g} s (pause_limit is {pause_limit:g} s); "
             "no guest was touched", "limit",
         )
 
@@ -98,8 +104,9 @@ def plan_pause(request: PauseRequest, where: Places, window: Window | None) -> t
     connection = Connection(request.uri)
     chosen = select(connection.running(), connection.inactive_names(), request.names)
     candidates = preflight([guest for guest in chosen if not {guest.name, guest.uuid} & set(request.exclude)], where)
-    ours = set() if window is None or not window.is_open else {entry.uuid for entry in window.unsettled()}
-    if ours and all(one.guest.uuid in ours or (not request.names and not one.facts.state.executes) for one in candidates):
+    ours = set() if window is None or not is_running(window) else {entry.uuid for entry in window.unsettled()}
+    # Every guest that should be paused is: by us, now. One that is paused otherwise is not asked for, unless it was named.
+    if ours and all(not one.facts.state.executes and (one.guest.uuid in ours or not request.names) for one in candidates):
         return [], [one for one in candidates if one.guest.uuid not in ours], window
     refuse_open(window)
     to_pause, left_alone = _judge(candidates, bool(request.names))
@@ -165,36 +172,50 @@ def resumed_guests(window: Window, changed: bool) -> list[dict[str, t.Any]]:
     return guests
 
 
-def _stopped_again(window: Window) -> list[tuple[Entry, State]]:
-    """The guests that we resumed and that do not run any more."""
-    connection = Connection(window.uri)
-    stopped: list[tuple[Entry, State]] = []
-    for entry in window.guests:
-        if entry.outcome != "resumed":
-            continue
+def _states_now(window: Window, uuids: t.Sequence[str]) -> dict[str, State]:
+    """The states of the guests that libvirt tells at once; the others are missing."""
+    try:
+        lanes = Lanes(window.uri, uuids, 5.0)
+    except LibvirtUnreachable:
+        return {}
+    found = {uuid: State("shutoff", "unknown") for uuid in uuids if uuid not in lanes.guests}
+    for uuid, call in lanes.each(uuids, lambda guest: guest.state(), 5.0).items():
         try:
-            state = connection.guest(entry.uuid).state()
+            found[uuid] = call.result()
         except GuestGone:
-            state = State("shutoff", "unknown")
-        if not state.executes:
-            stopped.append((entry, state))
-    return stopped
+            found[uuid] = State("shutoff", "unknown")
+        except Exception:  # a daemon that is being restarted; asked again
+            continue
+    return found
 
 
 def look_again(window: Window, after: float) -> tuple[str, str] | None:
     """A second look, some seconds after the resume: a guest whose storage went away stops only with its next write.
 
     :param after: Seconds to wait.
-    :returns: Code and words for the operator when a guest that we resumed has stopped again, else C(None).
+    :returns: Code and words for the operator when a guest that we resumed has stopped again, or could not be seen, else C(None).
     """
     time.sleep(after)
-    try:
-        stopped = _stopped_again(window)
-    except LibvirtUnreachable as error:
-        return "libvirt_unreachable", f"all guests were resumed, but whether they still run could not be seen: {error}"
+    resumed = {entry.uuid: entry.name for entry in window.guests if entry.outcome == "resumed"}
+    if not resumed:
+        return None
+    give_up = time.monotonic() + SECOND_LOOK_PATIENCE
+    # The update may just have restarted libvirtd.
+    while True:
+        found = _states_now(window, list(resumed))
+        if len(found) == len(resumed) or time.monotonic() > give_up:
+            break
+        time.sleep(0.5)
+    unseen = [name for uuid, name in resumed.items() if uuid not in found]
+    if unseen:
+        return "libvirt_unreachable", (
+            f"every guest was resumed, but libvirt does not tell whether these still run: {', '.join(unseen)}. See on the host what holds it up "
+            "(systemctl status libvirtd)"
+        )
+    stopped = {uuid: state for uuid, state in found.items() if not state.executes}
     if not stopped:
         return None
-    rows = "; ".join(f"guest {entry.name!r} is {state.state} ({state.reason})" for entry, state in stopped)
+    rows = "; ".join(f"guest {resumed[uuid]!r} is {state.state} ({state.reason})" for uuid, state in stopped.items())
     return "stopped_again", (
         f"resumed, and stopped again since: {rows}. That was not us: after an I/O error look at the guest's storage, then resume it (virsh resume)"
     )

@@ -35,6 +35,10 @@ class Places(t.NamedTuple):
         return os.path.join(self.state, "lock")
 
 
+def _absolute(path: str | None) -> str | None:
+    return path if path and os.path.isabs(path) else None
+
+
 def places(uri: str, environ: t.Mapping[str, str] | None = None) -> Places:
     """The folders for a libvirt URI.
 
@@ -47,9 +51,10 @@ def places(uri: str, environ: t.Mapping[str, str] | None = None) -> Places:
         return Places("/var/lib/vm_preserving/system", "/run/libvirt/qemu")
     if uri == SESSION_URI:
         home = env.get("HOME") or os.path.expanduser("~")
-        state = env.get("XDG_STATE_HOME") or os.path.join(home, ".local", "state")
+        # A relative path is to be ignored (XDG Base Directory Specification).
+        state = _absolute(env.get("XDG_STATE_HOME")) or os.path.join(home, ".local", "state")
         # Without a session's runtime folder libvirt itself falls back to the cache folder.
-        runtime = env.get("XDG_RUNTIME_DIR") or os.path.join(env.get("XDG_CACHE_HOME") or os.path.join(home, ".cache"))
+        runtime = _absolute(env.get("XDG_RUNTIME_DIR")) or _absolute(env.get("XDG_CACHE_HOME")) or os.path.join(home, ".cache")
         return Places(os.path.join(state, "vm_preserving", "session"), os.path.join(runtime, "libvirt", "qemu", "run"))
     raise MaintenanceError(
         f"uri {uri!r} is not supported: the guard has to run on the host of the guests, so it is {SYSTEM_URI} or "

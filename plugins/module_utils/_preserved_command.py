@@ -104,13 +104,17 @@ def preserved_command(params: dict[str, t.Any], check_mode: bool) -> dict[str, t
             error.result["commands"] = [command.as_dict() for command in commands.commands]
             raise
         stopped_again = resumed.get("failed_because")
-        result["deadline_missed"] = not ended or resumed["window"]["closed_by"] == "guard"
+        result["deadline_missed"] = not ended
         if not ended:
             commands.wait()
         skipped = [{**guest, "outcome": None, "paused_for": None, "resumed_by": None} for guest in paused["guests"] if not guest["changed"]]
         before = {guest["uuid"]: guest["before"] for guest in paused["guests"]}
         records = [{**guest, "before": before.get(guest["uuid"], guest["before"]), "changed": True} for guest in resumed["guests"]]
-        result.update(window=resumed["window"], guests=records + skipped, warnings=resumed["warnings"])
+        warnings = list(resumed["warnings"])
+        if ended and resumed["window"]["closed_by"] == "guard":
+            warnings.append("the commands had ended, but the guests were resumed by the guard at the deadline and not by this run; "
+                            "see journalctl -u 'vm-preserving-guard-*' on the host for what held libvirt up")
+        result.update(window=resumed["window"], guests=records + skipped, warnings=warnings)
     result["commands"] = [command.as_dict() for command in commands.commands]
     story = _story(commands, result["deadline_missed"], params["on_deadline"], request.pause_limit) or stopped_again
     if story is not None:

@@ -39,9 +39,9 @@ class _Monitor:
             # The queue of connections that nobody accepts is full: ours of earlier tries.
             self._socket.close()
             raise MonitorSilent("the monitor accepts no connection") from error
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a path that is none, from a damaged ledger
             self._socket.close()
-            raise MonitorError(f"the monitor socket {path} cannot be reached ({error.strerror or error})") from error
+            raise MonitorError(f"the monitor socket {path!r} cannot be reached ({error})") from error
 
     def close(self) -> None:
         self._socket.close()

@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import os
 import time
+import typing as t
 import xml.etree.ElementTree as ET
 
 from . import _identity, _qmp, _states
 from ._calls import Call, elapsed, run_lanes
-from ._errors import GuestGone, LedgerError, LibvirtUnreachable
+from ._errors import GuestGone, LedgerError, LibvirtHangs, LibvirtUnreachable
 from ._hypervisor import TOKEN_NAMESPACE, Guest, Lanes, describe
 from ._ledger import Ledger
 from ._places import places
-from ._window_document import Entry, Window
+from ._window_document import MAX_PAUSE_BUDGET, Entry, Window
 
 #: Seconds after the first suspend in which a suspend that was given up can still happen: libvirt's own wait for a guest's
 #: job lock is 30 s (QEMU_JOB_WAIT_TIME), and the suspends start within the pause budget.
-LATE_SUSPEND = 30.0 + 10.0
+LATE_SUSPEND = 30.0 + MAX_PAUSE_BUDGET
 #: Seconds for one conversation with a monitor; the answer of a live QEMU takes milliseconds.
 MONITOR_TIMEOUT = 0.5
 MONITORS_AT_ONCE = 32
@@ -69,28 +70,6 @@ def _record(entry: Entry, outcome: str, why: str, at: float, by: str, late_suspe
         entry.settle("not_ours", why)
 
 
-def _through_libvirt(window: Window, by: str, late: bool, connect: float, calls: float) -> None:
-    """One pass through libvirt. Raises L(LibvirtUnreachable) when it does not answer at all."""
-    entries = {entry.uuid: entry for entry in window.unsettled()}
-    lanes = Lanes(window.uri, list(entries), connect)
-    for uuid, entry in entries.items():
-        if uuid not in lanes.guests:
-            _record(entry, "gone", "libvirt does not know it any more", time.monotonic(), by, late)
-    made = lanes.each(entries, lambda guest: _look_and_resume(entries[guest.uuid], window.id, guest), calls)
-    if window.resumed_within is None:
-        window.resumed_within = elapsed(made.values())
-    for uuid, call in made.items():
-        entry = entries[uuid]
-        try:
-            _record(entry, *call.result(), by, late)
-        except GuestGone as error:
-            _record(entry, "gone", str(error), time.monotonic(), by, late)
-        except TimeoutError:
-            entry.message = "libvirt did not answer about it; trying again"
-        except Exception as error:  # libvirt's error on one guest must not keep the others paused
-            entry.message = f"libvirt could not resume it ({describe(error)}); trying again"
-
-
 def _through_monitors(window: Window, by: str, late: bool, settled_by_monitor: set[str]) -> bool:
     """One pass without libvirt. Returns whether a monitor was silent, that is: libvirtd lives but does not answer."""
     entries = window.unsettled()
@@ -108,7 +87,8 @@ def _through_monitors(window: Window, by: str, late: bool, settled_by_monitor: s
         except _qmp.MonitorError as error:
             entry.message = f"libvirt does not answer and its monitor cannot be used ({error}); trying again"
             continue
-        if outcome == "resumed":
+        if outcome in ("resumed", "running"):
+            # A guest found running may have been resumed by a conversation of ours that broke off.
             settled_by_monitor.add(entry.uuid)
         _record(entry, outcome, why, at, by, late)
     return silent
@@ -165,6 +145,8 @@ class Settler:
         self.libvirt_hangs = False
         #: Guests resumed behind libvirt's back; libvirt may still believe that they are paused.
         self.by_monitor: set[str] = set()
+        #: Calls that have not come back. A guest gets no second one before: libvirtd has twenty workers for everybody.
+        self._waiting: dict[str, Call[t.Any]] = {}
 
     def settle(self, window: Window, through_libvirt: bool = True) -> None:
         """One pass over the unsettled guests; the entries are changed in place. Never raises for one guest's trouble.
@@ -184,9 +166,39 @@ class Settler:
         try:
             if not through_libvirt:
                 raise LibvirtUnreachable("libvirt was seen to be away")
-            _through_libvirt(window, self.by, late, self.connect, self.calls)
-        except LibvirtUnreachable:
+            self._through_libvirt(window, late)
+        except LibvirtHangs:
             self.libvirt_hangs = _through_monitors(window, self.by, late, self.by_monitor)
+        except LibvirtUnreachable:
+            _through_monitors(window, self.by, late, self.by_monitor)
+
+    def _through_libvirt(self, window: Window, late: bool) -> None:
+        """One pass through libvirt.
+
+        :raises LibvirtUnreachable: It does not answer at all.
+        """
+        entries = {entry.uuid: entry for entry in window.unsettled()}
+        asked = {uuid: call for uuid, call in self._waiting.items() if uuid in entries}
+        fresh = [uuid for uuid in entries if uuid not in asked]
+        lanes = Lanes(window.uri, fresh, self.connect)
+        for uuid in fresh:
+            if uuid not in lanes.guests:
+                _record(entries[uuid], "gone", "libvirt does not know it any more", time.monotonic(), self.by, late)
+        made = lanes.each(fresh, lambda guest: _look_and_resume(entries[guest.uuid], window.id, guest), self.calls)
+        if window.resumed_within is None:
+            window.resumed_within = elapsed(made.values())
+        asked.update(made)
+        self._waiting = {uuid: call for uuid, call in asked.items() if call.state == "running"}
+        for uuid, call in asked.items():
+            entry = entries[uuid]
+            try:
+                _record(entry, *call.result(), self.by, late)
+            except GuestGone as error:
+                _record(entry, "gone", str(error), time.monotonic(), self.by, late)
+            except TimeoutError:
+                entry.message = "libvirt did not answer about it; trying again"
+            except Exception as error:  # libvirt's error on one guest must not keep the others paused
+                entry.message = f"libvirt could not resume it ({describe(error)}); trying again"
 
     def tell_libvirt(self, window: Window) -> bool:
         """Resume once more, through libvirt, what was resumed through a monitor.

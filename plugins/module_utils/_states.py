@@ -153,7 +153,7 @@ def resume_verdict(window_id: str, sighting: Sighting) -> tuple[Verdict, str]:
     if sighting.state is None or sighting.state.state in ("shutoff", "crashed", "nostate"):
         return "gone", "it does not run any more"
     if not sighting.same_process:
-        return "not_ours", "it was started anew since we paused it"
+        return "not_ours", "its QEMU is not the process that we paused"
     if sighting.state.executes:
         return "running", "it runs"
     if sighting.state.state != "paused":

@@ -133,6 +133,11 @@ def preflight(guests: t.Sequence[Guest], where: Places) -> list[Candidate]:
     return found
 
 
+def is_running(window: Window) -> bool:
+    """Whether a window is open and its deadline is still ahead."""
+    return window.is_open and window.boot_id == _identity.boot_id() and window.deadline > time.monotonic()
+
+
 def refuse_open(window: Window | None) -> None:
     """Refuse when a window is open already.
 
@@ -142,7 +147,7 @@ def refuse_open(window: Window | None) -> None:
         return
     names = ", ".join(entry.name for entry in window.unsettled()) or "none"
     left = window.deadline - time.monotonic()
-    if left > 0 and window.boot_id == _identity.boot_id():
+    if is_running(window):
         advice = f"the guard resumes them in {left:.0f} s at the latest; wait for that and run again"
     else:
         advice = "its deadline has passed; run the playbook recover.yml, or guest_resume, on this host first"
@@ -169,6 +174,8 @@ def _suspend(guest: Guest) -> None:
     # libvirt suspends a paused guest without a word; only this look tells that the pause is ours.
     state = guest.state()
     if not state.executes:
+        # Without our mark nobody will take the owner's pause for ours, whatever happens to this process.
+        guest.clear_token()
         raise _NotRunning(f"it is {state.state} ({state.reason}), which we did not do")
     guest.suspend()
 
@@ -197,8 +204,7 @@ def _suspend_all(window: Window, lanes: Lanes, budget: float) -> list[str]:
                 entry.settle("running", "it was not paused: the others took too long")
             problems.append(f"guest {entry.name!r} was not paused within {budget:g} s")
         except Exception as error:  # libvirt's error on one guest: the others must be resumed
-            # The call has returned, so nothing comes late; what it left behind is seen by the settling.
-            entry.phase, entry.paused_at = "paused", None
+            # Not taken for final: when the connection broke, QEMU may still stop. The guard looks on.
             problems.append(f"guest {entry.name!r} could not be paused ({describe(error)})")
     window.paused_within = elapsed(calls.values())
     return problems
@@ -356,7 +362,7 @@ def summary(window: Window) -> dict[str, t.Any]:
         "paused_within": _rounded(window.paused_within),
         "resumed_within": _rounded(window.resumed_within),
         "seconds_left": round(left, 3) if window.is_open and window.boot_id == _identity.boot_id() else None,
-        "expired": window.is_open and (left <= 0 or window.boot_id != _identity.boot_id()),
+        "expired": window.is_open and not is_running(window),
         "guests": [
             {
                 "name": entry.name, "uuid": entry.uuid, "phase": entry.phase, "outcome": entry.outcome, "message": entry.message,

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing as t
 
 from ._errors import LedgerError
@@ -13,6 +14,8 @@ from ._errors import LedgerError
 VERSION = 1
 #: Seconds. The promise of public clouds is 30 s; anything longer than this is no pause any more to the guests' peers.
 MAX_PAUSE_LIMIT = 600.0
+#: Seconds. Reaching "all paused" takes milliseconds; what takes longer than this is stuck.
+MAX_PAUSE_BUDGET = 10.0
 #: Seconds; about thirty years. No host's monotonic clock gets there.
 MAX_MONOTONIC = 1e9
 
@@ -153,7 +156,8 @@ def _checked(raw: t.Any, types: dict[str, tuple[type, ...]], what: str) -> dict[
         if value is None and key in _OPTIONAL:
             continue
         # bool is an int to Python, but never a number in this document.
-        if isinstance(value, bool) or not isinstance(value, allowed):
+        # NaN and infinities pass Python's JSON reader, and the guard would wait for them for ever.
+        if isinstance(value, bool) or not isinstance(value, allowed) or (isinstance(value, float) and not math.isfinite(value)):
             raise LedgerError(f"{what} has a {key} of the wrong type")
     return raw
 
@@ -174,7 +178,6 @@ def from_document(document: t.Any) -> Window:
     for entry in raw["guests"]:
         if entry.phase not in ("pausing", "paused", "settled") or entry.pid <= 1:
             raise LedgerError(f"the entry of guest {entry.name!r} makes no sense")
-    # Also refuses NaN and infinities, which Python's JSON reader lets through and for which the guard would wait for ever.
     if not 0 < raw["pause_limit"] <= MAX_PAUSE_LIMIT or not 0 <= raw["deadline"] < MAX_MONOTONIC:
         raise LedgerError("the limit or the deadline of the window makes no sense")
     return Window(**raw)

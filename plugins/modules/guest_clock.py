@@ -43,7 +43,7 @@ options:
   target_offsets:
     description:
       - Seconds that a guest's clock should be ahead of the host's, by name or UUID of the guest. All others should be at V(0).
-      - For guests that are off on purpose.
+      - For guests that are off on purpose. Names that do not exist on the host are of no consequence.
     type: dict
     default: {}
 """

@@ -96,7 +96,7 @@ def host_report(
     if window is None and before is None:
         summary = "nothing was pending, nothing was paused"
     else:
-        longest = f"{len(times)} guests paused for at most {max(times):.1f} s (limit {limit:g} s)" if times else "no guest paused"
+        longest = f"{len(times)} guests paused for at most {max(times):.1f} s (limit {limit or 0:g} s)" if times else "no guest paused"
         clocks = ", ".join(f"{verdicts.count(word)} {word}" for word in ("in_sync", "out_of_sync", "unverified") if word in verdicts)
         summary = f"updated; {longest}; clocks: {clocks or 'none'}"
     return {

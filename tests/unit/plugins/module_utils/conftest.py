@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import signal
@@ -13,16 +14,45 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 
 import pytest
 
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _identity
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _guard_start, _identity
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._ledger import Ledger
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._places import Places
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._window_document import Entry, Window
 
 #: Only catches a hang; nothing is expected to take that long. Seconds.
 HANG = 30.0
+
+
+#: Stands for libvirt's bindings on a host whose libvirtd has died: no test talks to the libvirt of this machine.
+DEAD_LIBVIRT = """
+VIR_ERR_AUTH_FAILED, VIR_ERR_AUTH_UNAVAILABLE, VIR_ERR_AUTH_CANCELLED = 45, 79, 80
+class libvirtError(Exception):
+    def get_error_code(self):
+        return 38
+def registerErrorHandler(handler, context):
+    pass
+def open(uri):
+    raise libvirtError("connection refused")
+"""
+
+
+def with_libvirt(program, bindings=DEAD_LIBVIRT):
+    """A guard's program that brings its own bindings of libvirt along."""
+    buffer = io.BytesIO(program)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr(zipfile.ZipInfo("libvirt.py"), bindings)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def dead_libvirt(monkeypatch):
+    """The guards that the code itself starts meet a dead libvirt."""
+    whole = with_libvirt(_guard_start.program())
+    monkeypatch.setattr(_guard_start, "program", lambda: whole)
 
 
 def wait_until(condition, what):

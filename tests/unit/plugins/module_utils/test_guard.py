@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -17,6 +18,8 @@ import pytest
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _guard, _guard_start, _identity
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._ledger import Ledger
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._places import places
+
+from .conftest import with_libvirt
 
 URI = "qemu:///session"
 #: Seconds to a deadline that a guard is started with; the limit is 30 s, of which the last 2 s are its own.
@@ -113,7 +116,7 @@ def ledger(session):
 def guard(session, start, tmp_path):
     """Start the guard of a window; with C(ready) return once it watches, with C(None) at once. Without a window it recovers."""
     program = tmp_path / "guard.pyz"
-    program.write_bytes(_guard_start.program())
+    program.write_bytes(with_libvirt(_guard_start.program()))
 
     def arguments(window_id):
         return ["--recover"] if window_id is None else ["--watch", window_id]
@@ -429,13 +432,32 @@ def test_recovery_after_a_crash_of_the_host_only_closes_the_window(ledger, guard
     assert not found.is_open and found.guests[0].outcome == "gone" and monitor.commands == []
 
 
+@pytest.mark.parametrize("damage", ["removed", "damaged", "another story"])
+def test_a_ledger_that_is_lost_before_the_real_deadline_was_seen(ledger, make_window, paused, damage):
+    """Found on the lab: the guard is started with a far deadline, and had not yet looked again when the ledger was cut off."""
+    window = make_window(paused(), deadline=time.monotonic() + FAR)
+    ledger.write(window)
+    guard = _guard.Guard(URI, window.id)
+    guard.ledger = ledger
+    began = time.monotonic()
+    assert guard._window(watching=True).deadline == window.deadline
+    if damage == "removed":
+        os.unlink(ledger.where.ledger)
+    elif damage == "damaged":
+        os.truncate(ledger.where.ledger, 10)
+    else:
+        ledger.write(make_window(id="another"))
+    for _number in range(2):
+        assert began + window.pause_limit <= guard._window(watching=True).deadline <= time.monotonic() + window.pause_limit
+
+
 # ---- the last resort ----
 
 class Host(_guard.Guard):
     """A guard that is asked to end a daemon of the test."""
 
-    def __init__(self, ledger):
-        self.window_id, self.ledger, self._told = "w", ledger, set()
+    def __init__(self, ledger, uri="qemu:///system"):
+        self.uri, self.window_id, self.ledger, self._told = uri, "w", ledger, set()
 
 
 @pytest.mark.parametrize(("marked", "age", "killed"), [(False, 100.0, True), (True, 100.0, False), (False, 0.5, False)])
@@ -456,3 +478,96 @@ def test_a_hung_libvirtd_is_killed_unless_it_is_starting_or_would_reset_a_guest(
     told = capsys.readouterr().out
     assert ("would reset g7" in told) is marked
     assert ("killing it" in told) is killed
+
+
+def test_the_daemon_of_a_session_is_not_killed(where, monkeypatch, start, capsys):
+    daemon = start(["sleep", "1000"])
+    monkeypatch.setattr(_guard, "_main_pid", lambda path: daemon.pid)
+    monkeypatch.setattr(_identity, "age", lambda pid: 100.0)
+    assert Host(Ledger(where), "qemu:///session")._kill_libvirtd() is False
+    assert daemon.poll() is None
+    assert "End it by hand" in capsys.readouterr().out
+
+
+def test_a_daemon_that_may_not_be_killed_is_told(where, monkeypatch, capsys):
+    def refuse(pid, number):
+        raise PermissionError(1, "Operation not permitted")
+    monkeypatch.setattr(_guard, "_main_pid", lambda path: 4242)
+    monkeypatch.setattr(_identity, "age", lambda pid: 100.0)
+    monkeypatch.setattr(_guard.os, "kill", refuse)
+    assert Host(Ledger(where))._kill_libvirtd() is False
+    assert "process 4242 could not be killed (Operation not permitted)" in capsys.readouterr().out
+
+
+def test_after_the_last_resort_the_monitors_come_first(ledger, make_window, paused, qemu, monkeypatch):
+    """The libvirtd that is started anew takes the monitors, and needs a while before it answers."""
+    asked = []
+    guard = _guard.Guard("qemu:///system", "w")
+    guard.ledger = ledger
+    window = make_window(paused(qemu().path))
+    ledger.write(window)
+    monkeypatch.setattr(guard.settler, "settle", lambda window, through_libvirt: asked.append(through_libvirt))
+    monkeypatch.setattr(guard, "_kill_libvirtd", lambda: True)
+    guard.window_id = window.id
+    guard.settler.libvirt_hangs = True
+    guard._hanging_since = time.monotonic() - _guard.HANG_LIMIT - 1
+    for _number in range(2):
+        guard._pass()
+        guard._unblock()
+    guard._monitors_until = time.monotonic()
+    guard._pass()
+    assert asked == [True, False, True]
+
+
+def test_a_trouble_that_nobody_foresaw_does_not_end_the_guard(ledger, make_window, paused, qemu, monkeypatch, capsys):
+    monitor = qemu()
+    window = make_window(paused(monitor.path))
+    ledger.write(window)
+    guard = _guard.Guard(URI, window.id)
+    guard.ledger = ledger
+    settle, calls = guard.settler.settle, []
+
+    def fail_once(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 1:
+            raise RuntimeError("can't start new thread")
+        return settle(window=arguments[0], through_libvirt=False)
+    monkeypatch.setattr(guard.settler, "settle", fail_once)
+    monkeypatch.setattr(guard, "_after", lambda window: None)
+    assert guard._settle(None) is True
+    assert monitor.status == "running" and not ledger.read().is_open
+    assert "unexpected RuntimeError" in capsys.readouterr().out
+
+
+def test_a_disk_that_does_not_answer_does_not_keep_guests_paused(ledger, make_window, paused, qemu, monkeypatch, capsys):
+    monitor = qemu()
+    window = make_window(paused(monitor.path))
+    ledger.write(window)
+    guard = _guard.Guard(URI, window.id)
+    guard.ledger = ledger
+    assert guard._window() is not None
+    thawed = threading.Event()
+    monkeypatch.setattr(_guard, "DISK", 0.1)
+    monkeypatch.setattr(_guard, "LOCK", 0.1)
+    for name in ("read", "write", "locked"):
+        monkeypatch.setattr(ledger, name, lambda *_arguments: thawed.wait())
+    monkeypatch.setattr(guard, "_after", lambda window: None)
+    try:
+        assert guard._pass().guests[0].outcome == "resumed"
+    finally:
+        thawed.set()
+    assert monitor.status == "running"
+    assert "the disk of the ledger does not answer" in capsys.readouterr().out
+
+
+def test_a_guard_without_libvirt_does_not_say_that_it_watches(ledger, session, make_window, start, tmp_path):
+    program = tmp_path / "guard.pyz"
+    program.write_bytes(with_libvirt(_guard_start.program(), "raise ImportError"))
+    window = make_window(deadline=time.monotonic() + FAR)
+    ledger.write(window)
+    process = start(
+        [sys.executable, "-I", str(program), "--uri", URI, "--watch", window.id], env={**session[1], "NOTIFY_SOCKET": str(tmp_path / "notify")},
+        stdout=subprocess.PIPE,
+    )
+    out, _nothing = process.communicate(timeout=30)
+    assert process.returncode == 1 and b"bindings of libvirt are not installed" in out

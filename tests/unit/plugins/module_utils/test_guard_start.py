@@ -169,7 +169,7 @@ def test_a_place_where_no_program_can_be(tmp_path, present):
 # ---- its start without systemd ----
 
 @pytest.fixture
-def session(tmp_path, monkeypatch):
+def session(dead_libvirt, tmp_path, monkeypatch):
     """The places of a session's guests, in a folder of the test."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))

@@ -52,7 +52,8 @@ def test_each_status_of_qemu(qemu, paused, make_window, status, outcome, by):
     settler.settle(make_window(entry))
     assert (entry.settled, entry.outcome, entry.resumed_by) == (True, outcome, by)
     assert ("cont" in monitor.commands) == (status == "paused")
-    assert settler.by_monitor == ({entry.uuid} if status == "paused" else set())
+    # A guest that runs may run because a conversation of ours broke off: libvirt has to be told of it, too.
+    assert settler.by_monitor == ({entry.uuid} if status in ("paused", "running") else set())
     assert entry.message and settler.libvirt_hangs is False
 
 
@@ -117,7 +118,7 @@ def test_monitors_that_say_nothing_do_not_hold_up_the_others(qemu, paused, make_
     settler = Settler("guard")
     settler.settle(make_window(*entries))
     assert [entry.uuid for entry in entries if entry.outcome == "resumed"] == ["good"]
-    assert settler.libvirt_hangs is True
+    assert settler.libvirt_hangs is False  # libvirt is not there at all: silent monitors are no work of its
     assert entries[-1].resumed_at - began < 20 * _settle.MONITOR_TIMEOUT
 
 

@@ -1,0 +1,46 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The list of faults: each a function that breaks something on a stage and returns what the operator is told."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from .stage import Stage
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """One row of the table.
+
+    :ivar name: For the command line.
+    :ivar text: For people.
+    :ivar act: Breaks it; returns what the operator is told, in the product's own words.
+    :ivar limit: The pause limit, seconds.
+    :ivar fast: Part of the fast subset.
+    :ivar last: To be run after the others: it takes the host with it.
+    """
+
+    name: str
+    text: str
+    act: Callable[[Stage], str]
+    limit: float
+    fast: bool
+    last: bool
+
+
+FAULTS: dict[str, Fault] = {}
+
+
+def fault(name: str, text: str, *, limit: float = 8.0, fast: bool = False, last: bool = False) -> Callable[[Callable[[Stage], str]], Callable[[Stage], str]]:
+    """Put a function on the list."""
+
+    def add(act: Callable[[Stage], str]) -> Callable[[Stage], str]:
+        if name in FAULTS:
+            raise ValueError(f"two faults are called {name}")
+        FAULTS[name] = Fault(name, text, act, limit, fast, last)
+        return act
+
+    return add
