@@ -20,6 +20,10 @@ export ANSIBLE_DEVEL_WARNING := False
 INTEGRATION := $(notdir $(patsubst %/runme.sh,%,$(sort $(wildcard tests/integration/targets/*/runme.sh))))
 SCENARIOS := $(notdir $(patsubst %/molecule.yml,%,$(sort $(wildcard extensions/molecule/*/molecule.yml))))
 
+# Around a command that brings the lab up: take it down again if it was not up before.
+AS_IT_WAS := tests/lab/lab status >/dev/null 2>&1 && was_up=yes || was_up=; status=0;
+SO_AGAIN := [ -n "$$was_up" ] || tests/lab/lab down; exit $$status
+
 help:  ## show this list
 	@echo "make TARGET, where TARGET is one of:"
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
@@ -45,11 +49,11 @@ collection: venv  ## build the collection and install it into .build/collections
 
 # --- checks -----------------------------------------------------------------------------------------------------------------------------
 
-test:  ## run every check: unit lint sanity integration molecule; ends at the first that fails
-	@tests/tools/run_each test '$(MAKE) "$$1"' unit lint sanity integration molecule
+test:  ## run every check: unit lint sanity integration molecule chaos-fast; ends at the first that fails
+	@tests/tools/run_each test '$(MAKE) "$$1"' unit lint sanity integration molecule chaos-fast
 
-test-all:  ## run every check, then the demo and the benchmark
-	@tests/tools/run_each test-all '$(MAKE) "$$1"' unit lint sanity integration molecule demo bench
+test-all:  ## run every check, every fault, then the demo and the benchmark
+	@tests/tools/run_each test-all '$(MAKE) "$$1"' unit lint sanity integration molecule chaos demo bench
 
 unit: venv mirror  ## run the unit tests
 	@cd $(MIRROR); PYTHONPATH=$(BUILD)/src ANSIBLE_COLLECTIONS_PATH=$(BUILD)/src pytest $(ARGS)
@@ -69,12 +73,13 @@ integration: deps collection  ## run tests/integration/targets/*/runme.sh
 	@tests/tools/run_each --quiet --keep-going integration 'cd "tests/integration/targets/$$1"; ./runme.sh' $(or $(T),$(INTEGRATION))
 
 molecule: deps collection  ## run the scenarios of extensions/molecule on the lab, which is taken down again if it was not up
-	@tests/lab/lab status >/dev/null 2>&1 && was_up=yes || was_up=; status=0; \
-	tests/tools/run_each --keep-going molecule 'molecule test -s "$$1" --no-command-borders' $(or $(T),$(SCENARIOS)) || status=$$?; \
-	[ -n "$$was_up" ] || tests/lab/lab down; exit $$status
+	@$(AS_IT_WAS) tests/tools/run_each --keep-going molecule 'molecule test -s "$$1" --no-command-borders' $(or $(T),$(SCENARIOS)) || status=$$?; $(SO_AGAIN)
 
 chaos: deps collection  ## break everything on the lab, and show that the promises hold
-	@tests/chaos/run $(ARGS)
+	@$(AS_IT_WAS) tests/chaos/run $(ARGS) || status=$$?; $(SO_AGAIN)
+
+chaos-fast: deps collection  ## the same with a tenth of the faults
+	@$(AS_IT_WAS) tests/chaos/run --fast || status=$$?; $(SO_AGAIN)
 
 # --- the lab ----------------------------------------------------------------------------------------------------------------------------
 
@@ -93,4 +98,4 @@ bench: deps collection  ## measure the pauses
 clean:  ## remove .venv and .build
 	@rm -rf .venv .build
 
-.PHONY: help deps venv mirror collection test test-all unit lint changelog sanity integration molecule chaos lab-up lab-down demo bench clean
+.PHONY: help deps venv mirror collection test test-all unit lint changelog sanity integration molecule chaos chaos-fast lab-up lab-down demo bench clean

@@ -28,8 +28,6 @@ _MODULES = (
 _PACKAGE = "vm_preserving_guard"
 #: Seconds for the guard to say that it watches.
 READY_TIMEOUT = 20.0
-#: The backstop looks this many seconds after the deadline. It finds nothing to do when the guard has done its work.
-BACKSTOP_DELAY = 2.0
 
 
 def program() -> bytes:
@@ -129,8 +127,8 @@ def _run(argv: list[str], timeout: float) -> None:
 def arm(where: Places, window: Window) -> None:
     """Start the guard of a window, and return once it watches.
 
-    With systemd it is a unit of its own, outside the SSH session's scope, backed by a timer of PID 1 that looks again
-    shortly after the deadline. Without systemd, or for a session's guests, it is a detached process.
+    With systemd it is a unit of its own, outside the SSH session's scope, which systemd starts anew should it be killed. It
+    is backed by a timer of PID 1 that starts a second guard just before the deadline, in time to keep it. Without systemd, or for a session's guests, it is a detached process.
 
     :raises MaintenanceError: code C(guard): it did not start; no guest may be paused.
     """
@@ -143,7 +141,8 @@ def arm(where: Places, window: Window) -> None:
     argv = [sys.executable, "-I", path, "--uri", window.uri, "--watch", window.id]
     if window.uri == SYSTEM_URI and _has_systemd():
         description = "resumes guests paused by vm_preserving.maintenance at their deadline"
-        backstop = window.pause_limit + BACKSTOP_DELAY
+        # The deadline is counted from a later moment, so the second guard still waits for it a little.
+        backstop = window.pause_limit - _guard.lead(window.pause_limit)
         _run([
             "systemd-run", "--quiet", "--collect", f"--unit={_unit('backstop', window)}", f"--description=Backstop: {description}",
             f"--on-active={backstop:.3f}s", "--timer-property=AccuracySec=50ms", "--", *argv,
@@ -151,7 +150,8 @@ def arm(where: Places, window: Window) -> None:
         try:
             _run([
                 "systemd-run", "--quiet", "--collect", f"--unit={_unit('guard', window)}", f"--description=Guard: {description}",
-                "--service-type=notify", f"--property=TimeoutStartSec={READY_TIMEOUT:.0f}", "--property=OOMScoreAdjust=-900",
+                "--service-type=notify", "--property=Restart=on-failure", "--property=RestartSec=100ms",
+                f"--property=TimeoutStartSec={READY_TIMEOUT:.0f}", "--property=OOMScoreAdjust=-900",
                 "--", *argv,
             ], READY_TIMEOUT + 5)
         except MaintenanceError:

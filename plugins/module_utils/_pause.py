@@ -51,10 +51,8 @@ def _record(name: str, uuid: str, before: dict[str, str], after: dict[str, str],
 
 def _skipped(candidate: Candidate) -> dict[str, t.Any]:
     state = candidate.facts.state.as_dict()
-    return _record(
-        candidate.guest.name, candidate.guest.uuid, state, state, False,
-        message=f"left as it is: {candidate.blockers[0].message}",
-    )
+    why = candidate.blockers[0].message if candidate.blockers else "another guest cannot be paused"
+    return _record(candidate.guest.name, candidate.guest.uuid, state, state, False, message=f"left as it is: {why}")
 
 
 def _blocked(candidate: Candidate) -> dict[str, t.Any]:
