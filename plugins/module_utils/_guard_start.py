@@ -110,7 +110,7 @@ def _has_systemd() -> bool:
 def _run(argv: list[str], timeout: float) -> None:
     environment = {**os.environ, "LC_ALL": "C"}
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # pylint: disable=ansible-bad-function
             argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False, text=True, errors="replace",
             env=environment,
         )
@@ -167,7 +167,7 @@ def _detach(argv: list[str]) -> None:
     environment = {key: value for key, value in os.environ.items() if key != "NOTIFY_SOCKET"}
     reader, writer = os.pipe()
     try:
-        subprocess.Popen(
+        subprocess.Popen(  # pylint: disable=ansible-bad-function
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
             pass_fds=(writer,), env={**environment, "VM_PRESERVING_READY_FD": str(writer)}, cwd="/",
         )
@@ -186,7 +186,7 @@ def disarm(window: Window) -> None:
     """Take the guard of a closed window away. It would end by itself; this only tidies up at once."""
     if window.uri == SYSTEM_URI and _has_systemd():
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            subprocess.run(
+            subprocess.run(  # pylint: disable=ansible-bad-function
                 ["systemctl", "stop", "--no-block", f"{_unit('backstop', window)}.timer", f"{_unit('guard', window)}.service"],
                 stdin=subprocess.DEVNULL, capture_output=True, timeout=READY_TIMEOUT, check=False,
             )

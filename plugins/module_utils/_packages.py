@@ -103,7 +103,7 @@ def apt_commands(packages: t.Sequence[str], release: str | None) -> Commands:
 
 def _run(argv: t.Sequence[str], timeout: float) -> str:
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # pylint: disable=ansible-bad-function
             list(argv), stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=timeout, check=False,
             env={**os.environ, "LC_ALL": "C.UTF-8"},
         )

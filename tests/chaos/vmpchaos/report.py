@@ -13,6 +13,8 @@ from .stage import Verdict
 
 #: Characters of what the operator is told that the terminal shows; the files have more.
 SHORT = 150
+#: Characters of the fault's description that the terminal shows.
+NARROW = 72
 LONG = 600
 
 
@@ -49,11 +51,14 @@ class Row:
 
     def said(self, length: int) -> str:
         """What the operator is told, or why the row is red, on one line of so many characters."""
-        text = " ".join((f"RED: {self.problem}" if self.problem else self.told).split())
-        return text if len(text) <= length else text[: length - 3] + "..."
+        return _short(" ".join((f"RED: {self.problem}" if self.problem else self.told).split()), length)
 
 
 _HEAD = ("fault", "guests past the deadline", "guests touched that were not ours", "what the operator is told", "")
+
+
+def _short(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 3] + "..."
 
 
 def _cells(row: Row, length: int) -> tuple[str, ...]:
@@ -63,7 +68,7 @@ def _cells(row: Row, length: int) -> tuple[str, ...]:
 def table(rows: list[Row]) -> str:
     """For the terminal."""
     head = ("fault", "past the deadline", "touched", "what the operator is told", "")
-    cells = [head, *(_cells(row, SHORT) for row in rows)]
+    cells = [head, *((_short(row.text, NARROW), *_cells(row, SHORT)[1:]) for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(head))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells)
 
