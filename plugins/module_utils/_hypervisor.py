@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ET
 
 from ._calls import Call, call_with_timeout, run_lanes
 from ._errors import GuestGone, LibvirtHangs, LibvirtUnreachable, MaintenanceError
+from ._places import SESSION_URI
 from ._states import State
 
 try:
@@ -224,6 +225,12 @@ class Connection:
         except libvirt.libvirtError as error:
             if error.get_error_code() in (libvirt.VIR_ERR_AUTH_FAILED, libvirt.VIR_ERR_AUTH_UNAVAILABLE, libvirt.VIR_ERR_AUTH_CANCELLED):
                 advice = f"uid {os.geteuid()} has no right to manage guests; run as root (become: true)"
+            elif uri == SESSION_URI:
+                # become without a login shell keeps the folders of the user that logged in.
+                advice = (
+                    f"the task runs as uid {os.geteuid()} with XDG_RUNTIME_DIR={os.environ.get('XDG_RUNTIME_DIR', '')!r}; give it the session of that "
+                    "user (log in as that user, or become_flags: -l) and run again"
+                )
             else:
                 advice = "see on the host why (systemctl status libvirtd), start it and run again"
             raise LibvirtUnreachable(f"libvirt at {uri} cannot be reached ({_words(error)}); {advice}") from error
