@@ -19,6 +19,8 @@ from ._window_document import MAX_PAUSE_BUDGET, MAX_PAUSE_LIMIT, Entry, Window
 
 #: Seconds that the second look waits for a libvirtd that is being restarted.
 SECOND_LOOK_PATIENCE = 20.0
+#: The longest that a module waits because it was told to. Seconds.
+MAX_PATIENCE = 3600.0
 
 
 def check_limits(pause_limit: float, pause_budget: float) -> None:
@@ -38,6 +40,18 @@ def check_limits(pause_limit: float, pause_budget: float) -> None:
             f"pause_budget is {pause_budget:g} s, it must be more than 0 and at most {longest:g} s (pause_limit is {pause_limit:g} s); "
             "no guest was touched", "limit",
         )
+
+
+def check_patience(second_look: float, patience: float = 0.0) -> None:
+    """Refuse times that nobody can wait for.
+
+    :param second_look: Seconds.
+    :param patience: Seconds.
+    :raises MaintenanceError: code C(limit).
+    """
+    for name, value in (("second_look", second_look), ("patience", patience)):
+        if not 0 <= value <= MAX_PATIENCE:
+            raise MaintenanceError(f"{name} is {value:g} s, it must be from 0 to {MAX_PATIENCE:g} s; no guest was touched", "limit")
 
 
 def pause_request(params: t.Mapping[str, t.Any]) -> PauseRequest:
@@ -230,6 +244,7 @@ def resume_guests(uri: str, window_id: str | None, patience: float, second_look:
     :returns: C(changed), C(window), C(guests), C(warnings) and, when a guest has stopped again, C(failed_because).
     :raises MaintenanceError: Guests are still paused; the guard goes on.
     """
+    check_patience(second_look, patience)
     where = places(uri)
     ledger = Ledger(where)
     window = ledger.read()

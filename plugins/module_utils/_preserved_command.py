@@ -11,7 +11,7 @@ from ._commands import CommandList
 from ._errors import MaintenanceError
 from ._guard import lead
 from ._ledger import Ledger
-from ._pause import pause_guests, pause_request, resume_guests
+from ._pause import check_patience, pause_guests, pause_request, resume_guests
 from ._places import places
 
 #: Seconds before the guard would begin at which the module itself resumes: both would do, one is enough.
@@ -74,6 +74,7 @@ def preserved_command(params: dict[str, t.Any], check_mode: bool) -> dict[str, t
     argvs = _checked_commands(params["commands"])
     if not params["command_timeout"] > 0:
         raise MaintenanceError(f"command_timeout is {params['command_timeout']:g} s, it must be more than 0; no guest was touched", "limit")
+    check_patience(params["second_look"])
     request = pause_request(params)
     ledger = Ledger(places(request.uri))
     paused = pause_guests(request, check_mode)

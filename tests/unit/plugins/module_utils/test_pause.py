@@ -9,7 +9,7 @@ import types
 import pytest
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._errors import MaintenanceError
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause import _judge, check_limits
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause import _judge, check_limits, check_patience
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._states import GuestFacts, State, pause_blockers
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._window import Candidate
 
@@ -71,4 +71,18 @@ def test_limits(limit, budget, fine):
     else:
         with pytest.raises(MaintenanceError) as caught:
             check_limits(limit, budget)
+        assert caught.value.code == "limit" and "no guest was touched" in str(caught.value)
+
+
+@pytest.mark.parametrize(("second_look", "patience", "fine"), [
+    (2, 20, True), (0, 0, True), (3600, 3600, True), (-1, 0, False), (0, -0.1, False), (float("nan"), 0, False), (0, float("nan"), False),
+    (float("inf"), 0, False), (3601, 0, False),
+])
+def test_patience(second_look, patience, fine):
+    """Before anything is done: Python cannot sleep for less than nothing, and guests would be paused by then."""
+    if fine:
+        check_patience(second_look, patience)
+    else:
+        with pytest.raises(MaintenanceError) as caught:
+            check_patience(second_look, patience)
         assert caught.value.code == "limit" and "no guest was touched" in str(caught.value)
