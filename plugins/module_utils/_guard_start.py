@@ -128,7 +128,8 @@ def arm(where: Places, window: Window) -> None:
     """Start the guard of a window, and return once it watches.
 
     With systemd it is a unit of its own, outside the SSH session's scope, which systemd starts anew should it be killed. It
-    is backed by a timer of PID 1 that starts a second guard just before the deadline, in time to keep it. Without systemd, or for a session's guests, it is a detached process.
+    is backed by a timer of PID 1 that starts a second guard just before the deadline, in time to keep it.
+    Without systemd, or for a session's guests, it is a detached process.
 
     :raises MaintenanceError: code C(guard): it did not start; no guest may be paused.
     """
