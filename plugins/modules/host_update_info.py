@@ -6,13 +6,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: host_update_info
-short_description: What a package update would change on a host
+short_description: What is pending on a host, which technique it needs, and what runs old code
 version_added: 0.1.0
 description:
-  - Asks the host's package manager what bringing some packages to their newest (or a named) version would change.
+  - Asks the host's package manager what an update would change, and tells for each package by which technique it can be applied under
+    running guests, and why.
   - Returns the commands that stage the update while guests run, and that apply it.
-  - An update that would remove a package is refused.
-  - Knows apt.
+  - Tells what runs on code that was replaced on disk already - guests, libvirt's daemons, the kernel.
+  - An update that would remove a package is refused. A package that another one replaces (C(Obsoletes) of an rpm), and old kernels that
+    make room for a new one, do not count as removed.
+  - Knows apt, and dnf 4 with the Python bindings that come with it. Which of them is decided by C(/etc/os-release).
+  - Asks libvirt nothing, and answers also when libvirt does not.
 extends_documentation_fragment:
   - vm_preserving.maintenance.maintenance.reads
 attributes:
@@ -21,35 +25,94 @@ attributes:
     description: Changes nothing but, with O(update_cache), the package lists.
 options:
   packages:
-    description: Package names, or C(name=version).
+    description:
+      - Package names, or C(name=version), to be brought to their newest (or the named) version, or installed.
+      - Left empty, everything that is pending on the host. Packages that an upgrade needs are installed, and what could be upgraded only
+        by removing a package is left as it is.
     type: list
     elements: str
-    required: true
+    default: []
   default_release:
-    description: apt's target release, for example a backports suite.
+    description: apt's target release, for example a backports suite. Not for dnf.
     type: str
   update_cache:
-    description: Read the package lists anew before. Does so in check mode, too, because the answer depends on it.
+    description:
+      - Read the package lists anew before. Does so in check mode, too, because the answer depends on it.
+      - Without it nothing is fetched. dnf then fails while the list of a repository has never been read.
     type: bool
     default: false
+  rules:
+    description:
+      - Which technique updates of some packages need. These rules come before the collection's own table, the first that matches wins,
+        and what it says is final, also for code that a guest's QEMU runs.
+      - The table is told in C(docs/techniques.md).
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      packages:
+        description: Globs of package names, without an architecture. One glob may be given as a text.
+        type: list
+        elements: str
+        required: true
+      technique:
+        description:
+          - V(live) - the guests run on.
+          - V(pause) - the guests' vCPUs are stopped meanwhile.
+          - V(refresh) - the guests' QEMU is replaced by save and restore.
+          - V(reboot) - the host is rebooted.
+          - V(refuse) - not by this collection.
+        type: str
+        choices: [live, pause, refresh, reboot, refuse]
+        required: true
+      reason:
+        description: Why, for whoever reads the result.
+        type: str
+        required: true
+  uri:
+    description: The libvirt URI of the host's own guests, V(qemu:///system) or V(qemu:///session). Only says where libvirt keeps its files.
+    type: str
+    default: qemu:///system
 requirements:
   - python >= 3.9 on the host
+  - root for V(qemu:///system)
 author:
   - The vm_preserving.maintenance authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""
-- name: See what is pending
+- name: See everything that is pending
   vm_preserving.maintenance.host_update_info:
-    packages: [libvirt-daemon-system]
     update_cache: true
   register: update
+
+- name: Say what it needs, and why
+  ansible.builtin.debug:
+    msg: "{{ item.name }}: {{ item.technique }}, because {{ item.reason }}"
+  loop: "{{ update.pending }}"
+  loop_control:
+    label: "{{ item.name }}"
 
 - name: Download it
   ansible.builtin.command:
     argv: "{{ update.commands.stage }}"
   when: update.pending
   changed_when: true
+
+- name: Look at one update, with knowledge of the site
+  vm_preserving.maintenance.host_update_info:
+    packages: [openvswitch-switch, site-storage-agent]
+    rules:
+      - packages: openvswitch-*
+        technique: live
+        reason: these hosts restart only the switch's control plane, and its datapath forwards on
+      - packages: [site-storage-agent, site-storage-agent-*]
+        technique: pause
+        reason: the agent drops the paths to the guests' disks when it is restarted
+
+- name: Name the guests that run on an old QEMU
+  ansible.builtin.debug:
+    msg: "{{ update.stale.guests | map(attribute='name') | list }}"
 """
 
 RETURN = r"""
@@ -60,18 +123,94 @@ pending:
   elements: dict
   contains:
     name:
-      description: The package.
+      description: The package. dpkg's architecture follows when it is a foreign one.
       type: str
     installed:
-      description: Its version now, V(null) when it is not installed.
+      description: Its version now, V(null) when it is not installed. Of packages that stay beside older ones, as kernels do, V(null), too.
       type: str
     candidate:
-      description: Its version after the update.
+      description:
+        - Its version after the update, V(null) when another package takes its place (dnf).
+        - The same as RV(pending[].installed) for a package that an interrupted update left unpacked (apt).
       type: str
+    technique:
+      description: The gentlest technique that works for it, a word of O(rules[].technique).
+      type: str
+      sample: refresh
+    reason:
+      description: Why.
+      type: str
+      sample: a running guest stays on the QEMU that it was started with; save and restore gives it the new one
+technique:
+  description: The strongest technique of RV(pending), in the order V(live), V(pause), V(refresh), V(reboot), V(refuse). V(null) when nothing is pending.
+  returned: success
+  type: str
+  sample: refresh
 commands:
-  description: Argument lists, C(stage) to be run while guests run, and C(apply).
+  description: Argument lists.
   returned: success
   type: dict
+  contains:
+    stage:
+      description: Downloads the update; to be run while guests run.
+      type: list
+      elements: str
+    apply:
+      description: Applies what was downloaded, and fetches nothing.
+      type: list
+      elements: str
+stale:
+  description: What runs on code that was replaced or removed on disk already.
+  returned: success
+  type: dict
+  contains:
+    guests:
+      description: The guests whose QEMU does, by name.
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: libvirt's name.
+          type: str
+        uuid:
+          description: libvirt's UUID.
+          type: str
+        pid:
+          description: The process of its QEMU.
+          type: int
+        files:
+          description:
+            - The programs and libraries that its QEMU runs and that are no longer what is installed there.
+            - One that was installed again with the same content (build id) does not count, and neither do files that are no code, as guest
+              memory in V(/dev/shm) or huge pages.
+          type: list
+          elements: str
+          sample: [/usr/bin/qemu-system-x86_64]
+        build_id:
+          description: The ELF build id of its QEMU program, C(running) and C(installed), each V(null) when there is none.
+          type: dict
+    daemons:
+      description: The daemons of libvirt that do, each with C(name), C(pid) and C(files).
+      type: list
+      elements: dict
+      sample:
+        - name: virtlogd
+          pid: 200
+          files: [/usr/lib/x86_64-linux-gnu/libvirt.so.0.9000.0, /usr/sbin/virtlogd]
+    kernel:
+      description: The kernel.
+      type: dict
+      contains:
+        running:
+          description: The release that runs.
+          type: str
+          sample: 6.1.0-28-amd64
+        newest:
+          description: The newest release that is installed, by the numbers it begins with; V(null) when there is none, as in a container.
+          type: str
+        differs:
+          description: Whether the newest is another than the one that runs. V(false) when there is none.
+          type: bool
 error:
   description: What went wrong, as C(code) and C(message).
   returned: failure
@@ -80,19 +219,23 @@ error:
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _module
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._packages import update_info
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._techniques import TECHNIQUES
 
 
 def main() -> None:
     """The module."""
-    options = {
+    rule = {
         "packages": {"type": "list", "elements": "str", "required": True},
+        "technique": {"type": "str", "choices": list(TECHNIQUES), "required": True},
+        "reason": {"type": "str", "required": True},
+    }
+    options = {
+        "packages": {"type": "list", "elements": "str", "default": []},
         "default_release": {"type": "str"},
         "update_cache": {"type": "bool", "default": False},
+        "rules": {"type": "list", "elements": "dict", "options": rule, "default": []},
     }
-    _module.run(
-        options, lambda params, _check_mode: update_info(params["packages"], params["default_release"], params["update_cache"]),
-        needs_libvirt=False,
-    )
+    _module.run({**_module.URI, **options}, lambda params, _check_mode: update_info(params), needs_libvirt=False)
 
 
 if __name__ == "__main__":

@@ -1,203 +1,189 @@
 # Copyright: (c) 2026, The vm_preserving.maintenance authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""_packages: what apt-get says it would do, and the argument lists that it gets."""
+"""_packages: which package manager, and the whole answer, with a program in the package manager's place."""
 from __future__ import annotations
 
 import os
-import shutil
 
 import pytest
-from hypothesis import given, strategies as st
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _packages
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._apt import Apt
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._dnf import Dnf
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._errors import MaintenanceError
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._packages import Change, apt_commands, parse_simulation
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._package_manager import run, usr_merged
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._packages import manager_of
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._running_code import CodeFile, GuestCode
 
 #: Of a Debian 12 host, shortened.
-SIMULATION = """NOTE: This is only a simulation!
-      apt-get needs root privileges for real execution.
-Reading package lists...
-The following packages will be upgraded:
-  libvirt0 qemu-system-x86
+SIMULATION = """Reading package lists...
 Inst libvirt0 [9.0.0-4+deb12u2] (11.3.0-3~bpo12+1 Debian Backports:stable-backports [amd64]) []
 Inst qemu-system-x86 [1:7.2+dfsg-7+deb12u12] (1:10.0.2+ds-1~bpo12+1 Debian Backports:stable-backports [amd64])
 Inst libfdt1:i386 (1.6.1-4+b1 Debian:12.9/stable [i386])
-Remv qemu-old [1:5.2]
 Conf libvirt0 (11.3.0-3~bpo12+1 Debian Backports:stable-backports [amd64])
-Conf qemu-system-x86 (1:10.0.2+ds-1~bpo12+1 Debian Backports:stable-backports [amd64])
-Conf libfdt1:i386 (1.6.1-4+b1 Debian:12.9/stable [i386])
 """
-CHANGES = [
-    Change("libvirt0", "9.0.0-4+deb12u2", "11.3.0-3~bpo12+1"),
-    Change("qemu-system-x86", "1:7.2+dfsg-7+deb12u12", "1:10.0.2+ds-1~bpo12+1"),
-    Change("libfdt1:i386", None, "1.6.1-4+b1"),
-    Change("qemu-old", "1:5.2", None),
-]
-NAMES = st.from_regex(r"[a-z0-9][a-z0-9+.]{1,8}(:amd64)?(=[0-9][A-Za-z0-9.+~:-]{0,8})?", fullmatch=True)
 
 
-# ---- the simulation ----
+# ---- which package manager ----
 
-def test_parse_simulation():
-    assert parse_simulation(SIMULATION) == CHANGES
-
-
-@pytest.mark.parametrize(("line", "expected"), [
-    ("Inst a (1)", [Change("a", None, "1")]),
-    ("Inst a [] (1 x [all])", [Change("a", "", "1")]),
-    ("Remv a", [Change("a", None, None)]),
-    ("Remv a [1] [b:amd64 ]", [Change("a", "1", None)]),
-    ("inst a (1 x)", []),
-    (" Inst a (1 x)", []),
-    ("Inst", []),
-    ("Inst a", []),
-    ("0 upgraded, 0 newly installed, 0 to remove and 3 not upgraded.", []),
-    ("", []),
+@pytest.mark.parametrize(("text", "expected"), [
+    ('PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n', Apt),
+    ("ID=ubuntu\nID_LIKE=debian\n", Apt),
+    ("ID=linuxmint\nID_LIKE='ubuntu debian'\n", Apt),
+    ('NAME="Red Hat Enterprise Linux"\nID="rhel"\nID_LIKE="fedora"\n', Dnf),
+    ('ID="rocky"\nID_LIKE="rhel centos fedora"\n', Dnf),
+    ("ID=fedora\nVERSION_ID=40", Dnf),
 ])
-def test_lines_of_a_simulation(line, expected):
-    assert parse_simulation(line) == expected
+def test_manager_of(text, expected):
+    assert manager_of(text) is expected
 
 
-def test_a_package_that_is_unpacked_and_not_configured_is_pending():
-    """What an update that was killed leaves: apt-get says Conf and no Inst. The host is not done (promise 9)."""
-    text = "fookernel is already the newest version (1.0).\n1 not fully installed or removed.\nConf fookernel (1.0  [all])\n"
-    assert [change.name for change in parse_simulation(text)] == ["fookernel"]
+@pytest.mark.parametrize("text", ["", "ID=alpine\n", "ID=opensuse-leap\nID_LIKE='suse opensuse'\n", "no equals sign\nPRETTY_NAME=debian"])
+def test_another_family_is_refused(text):
+    with pytest.raises(MaintenanceError) as caught:
+        manager_of(text)
+    assert caught.value.code == "packages" and "neither of Debian's family nor of RHEL's" in str(caught.value)
 
 
-@pytest.mark.skipif(shutil.which("apt-get") is None, reason="no apt-get here")
-def test_what_apt_get_says_is_what_is_expected_of_it(tmp_path):
-    """apt-get itself, on a status file of our own: a package unpacked and not configured."""
-    (tmp_path / "status").write_text(
-        "Package: fookernel\nStatus: install ok unpacked\nPriority: optional\nSection: misc\nMaintainer: x\nArchitecture: all\n"
-        "Version: 1.0\nDescription: x\n\n"
-    )
-    argv = apt_commands(["fookernel"], None).simulate
-    (tmp_path / "lists" / "partial").mkdir(parents=True)
-    places = [f"Dir::State::status={tmp_path}/status", f"Dir::State::lists={tmp_path}/lists", "Dir::Cache::pkgcache=", "Dir::Cache::srcpkgcache="]
-    argv[argv.index("--simulate"):argv.index("--simulate")] = [word for place in places for word in ("-o", place)]
-    assert "Conf fookernel (1.0" in _packages._run(argv, 60)
+def test_a_host_that_does_not_say_what_it_is(monkeypatch, tmp_path):
+    monkeypatch.setattr(_packages, "OS_RELEASE", str(tmp_path / "none"))
+    with pytest.raises(MaintenanceError) as caught:
+        _packages._manager([], None)
+    assert "says nothing" in str(caught.value)
 
 
-@given(st.text() | st.lists(st.sampled_from(["Inst", "Remv", " ", "a", "[", "]", "(", ")", "1", "\n", "\r"])).map("".join))
-def test_arbitrary_text_is_parsed_or_passed_over(text):
-    for change in parse_simulation(text):
-        assert change.name and " " not in change.name
+# ---- who uses what ----
+
+def test_users():
+    code = {
+        GuestCode("g1", "u1", 1): [CodeFile("/q", False, "0-1"), CodeFile("/c", False, "1-2"), CodeFile("/c", True, "2-3")],
+        GuestCode("g2", "u2", 2): [CodeFile("/c", False, "0-1"), CodeFile("/mine", False, "1-2")],
+    }
+    assert _packages.users(code, {"/q": ["qemu"], "/c": ["libc6", "libc6-x"]}) == {"qemu": ["g1"], "libc6": ["g1", "g2"], "libc6-x": ["g1", "g2"]}
 
 
-# ---- the commands ----
-
-@given(st.lists(NAMES, min_size=1, max_size=4), st.none() | st.sampled_from(["bookworm-backports", "stable", "a/b"]))
-def test_packages_come_last_and_only_where_they_belong(packages, release):
-    commands = apt_commands(packages, release)
-    for command in (commands.simulate, commands.stage, commands.apply):
-        assert command[-len(packages) - 1:] == ["install", *packages]
-        assert ("--target-release" in command) == (release is not None)
-        if release is not None:
-            assert command[command.index("--target-release") + 1] == release
-        assert command[0] == "env" and "DEBIAN_FRONTEND=noninteractive" in command
-    assert commands.refresh[-1] == "update" and not set(packages) & set(commands.refresh)
-
-
-def test_inside_the_pause_nothing_is_downloaded_asked_removed_or_waited_for():
-    apply = apt_commands(["qemu-system-x86"], None).apply
-    assert {"--assume-yes", "--no-remove", "--no-download", "NEEDRESTART_SUSPEND=1"} <= set(apply)
-    assert "DPkg::Lock::Timeout=2" in apply
-    assert not {"--force-yes", "--allow-downgrades", "--allow-remove-essential", "--allow-unauthenticated"} & set(apply)
-
-
-def test_staging_only_downloads_and_the_simulation_only_simulates():
-    commands = apt_commands(["qemu-system-x86"], None)
-    assert "--download-only" in commands.stage
-    assert "--simulate" in commands.simulate and "--no-remove" not in commands.simulate
-
-
-@pytest.mark.parametrize("name", ["a", "qemu-system-x86", "libstdc++6", "g++", "linux-image-6.1.0-28-amd64", "libc6:amd64=2.36-9+deb12u9", "a=1:2~3"])
-def test_package_names(name):
-    assert apt_commands([name], None).apply[-1] == name
-
-
-@pytest.mark.parametrize("name", [
-    "", " ", "-o", "--force-yes", "-oDPkg::Pre-Invoke::=sh", "a b", "A", "a=", "a=1 2", "a;b", "a*", "a/bookworm", "a\n", "a=1\n", "./a.deb", "ä", "a:",
-    "a=$(x)", "\n-y",
+@pytest.mark.parametrize(("path", "expected"), [
+    ("/usr/lib/x/libc.so.6", ["/usr/lib/x/libc.so.6", "/lib/x/libc.so.6"]), ("/usr/lib64/a", ["/usr/lib64/a", "/lib64/a"]),
+    ("/usr/bin/a", ["/usr/bin/a", "/bin/a"]), ("/usr/share/a", ["/usr/share/a"]), ("/opt/a", ["/opt/a"]),
 ])
-def test_what_is_no_package_name(name):
-    with pytest.raises(MaintenanceError) as caught:
-        apt_commands(["good", name], None)
-    assert caught.value.code == "packages" and repr(name) in str(caught.value) and "no guest was touched" in str(caught.value)
-
-
-def test_a_name_that_apt_get_takes_for_a_removal_is_no_package_name():
-    with pytest.raises(MaintenanceError):
-        apt_commands(["qemu-system-x86-"], None)
-
-
-@pytest.mark.parametrize("release", ["", "-t", "--x", "a b", "a\n", "ä", "a;b"])
-def test_what_is_no_release(release):
-    with pytest.raises(MaintenanceError) as caught:
-        apt_commands(["a"], release)
-    assert caught.value.code == "packages"
+def test_usr_merged(path, expected):
+    assert usr_merged(path) == expected
 
 
 # ---- the whole, with a program in apt-get's place ----
 
 @pytest.fixture
 def apt_get(tmp_path, monkeypatch):
-    """Put a shell script in apt-get's place on PATH."""
+    """Put a shell script in apt-get's place on PATH, on a host of Debian's family without guests."""
     def make(script):
         path = tmp_path / "bin" / "apt-get"
         path.parent.mkdir(exist_ok=True)
         path.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/log\n{script}\n')
         path.chmod(0o755)
+        (tmp_path / "os-release").write_text("ID=debian\n")
+        monkeypatch.setattr(_packages, "OS_RELEASE", str(tmp_path / "os-release"))
         monkeypatch.setenv("PATH", f"{path.parent}{os.pathsep}{os.environ['PATH']}")
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
         return tmp_path / "log"
     return make
 
 
+def info(packages=(), release=None, refresh=False, rules=()):
+    return _packages.update_info({
+        "packages": list(packages), "default_release": release, "update_cache": refresh, "rules": list(rules), "uri": "qemu:///session",
+    })
+
+
 def test_update_info(apt_get, tmp_path):
-    (tmp_path / "said").write_text(SIMULATION.replace("Remv qemu-old [1:5.2]\n", ""))
+    (tmp_path / "said").write_text(SIMULATION)
     log = apt_get(f"cat {tmp_path}/said")
-    found = _packages.update_info(["qemu-system-x86"], None, False)
+    found = info(["qemu-system-x86"])
     assert found["changed"] is False
-    assert [change["name"] for change in found["pending"]] == ["libvirt0", "qemu-system-x86", "libfdt1:i386"]
-    assert found["pending"][0] == {"name": "libvirt0", "installed": "9.0.0-4+deb12u2", "candidate": "11.3.0-3~bpo12+1"}
-    assert found["commands"] == {key: getattr(apt_commands(["qemu-system-x86"], None), key) for key in ("stage", "apply")}
+    assert [(change["name"], change["technique"]) for change in found["pending"]] == [
+        ("libvirt0", "live"), ("qemu-system-x86", "refresh"), ("libfdt1:i386", "live"),
+    ]
+    assert found["pending"][0] == {
+        "name": "libvirt0", "installed": "9.0.0-4+deb12u2", "candidate": "11.3.0-3~bpo12+1", "technique": "live",
+        "reason": "libvirt's daemons are restarted and find their guests again, which run on meanwhile",
+    }
+    assert found["technique"] == "refresh"
+    commands = Apt(["qemu-system-x86"], None).commands
+    assert found["commands"] == {"stage": commands.stage, "apply": commands.apply}
+    assert found["stale"]["guests"] == [] and found["stale"]["kernel"]["running"] == os.uname().release
+    assert found["warnings"] == []
     assert len(log.read_text().splitlines()) == 1
+
+
+def test_the_operators_rules_are_heard(apt_get, tmp_path):
+    (tmp_path / "said").write_text(SIMULATION)
+    apt_get(f"cat {tmp_path}/said")
+    found = info(rules=[{"packages": ["libvirt*"], "technique": "refuse", "reason": "not this month"}])
+    assert found["technique"] == "refuse" and found["pending"][0]["reason"] == "not this month"
+
+
+def test_a_guest_that_cannot_be_looked_at_is_told_of(apt_get, tmp_path):
+    apt_get("true")
+    folder = tmp_path / "libvirt" / "qemu" / "run"
+    folder.mkdir(parents=True)
+    (folder / "g1.xml").write_text("")
+    [warning] = info()["warnings"]
+    assert "status file g1.xml cannot be read or names no guest" in warning
+
+
+def test_nothing_pending_needs_no_technique(apt_get):
+    apt_get("true")
+    found = info()
+    assert found["pending"] == [] and found["technique"] is None
 
 
 def test_the_lists_are_read_first_when_asked_for(apt_get):
     log = apt_get("true")
-    assert _packages.update_info(["a"], None, True)["pending"] == []
+    assert info(["a"], refresh=True)["pending"] == []
     first, second = log.read_text().splitlines()
     assert first.endswith(" update") and "--simulate" in second
 
 
 def test_an_update_that_removes_is_refused(apt_get, tmp_path):
-    (tmp_path / "said").write_text(SIMULATION)
+    (tmp_path / "said").write_text(SIMULATION + "Remv qemu-old [1:5.2]\n")
     apt_get(f"cat {tmp_path}/said")
     with pytest.raises(MaintenanceError) as caught:
-        _packages.update_info(["qemu-system-x86"], None, False)
+        info(["qemu-system-x86"])
     assert caught.value.code == "packages" and "would remove qemu-old," in str(caught.value)
 
+
+def test_what_is_wrong_with_the_call_is_told_before_anybody_is_asked(apt_get):
+    log = apt_get("true")
+    with pytest.raises(MaintenanceError) as caught:
+        info(refresh=True, rules=[{"packages": [], "technique": "live", "reason": "x"}])
+    assert caught.value.code == "rules"
+    with pytest.raises(MaintenanceError) as caught:
+        info(["-o"], refresh=True)
+    assert caught.value.code == "packages"
+    assert not log.exists()
+
+
+# ---- running a package manager ----
 
 def test_the_package_managers_own_words_are_passed_on(apt_get):
     apt_get("echo 'W: x' >&2; echo 'E: Unable to locate package a' >&2; exit 100")
     with pytest.raises(MaintenanceError) as caught:
-        _packages.update_info(["a"], None, False)
+        info(["a"])
     assert "refuses: Unable to locate package a; no guest was touched" in str(caught.value)
-
-
-def test_no_packages_and_no_apt_get(monkeypatch, tmp_path):
-    with pytest.raises(MaintenanceError):
-        _packages.update_info([], None, False)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MaintenanceError) as caught:
-        _packages.update_info(["a"], None, False)
-    assert "no apt-get" in str(caught.value)
 
 
 def test_a_package_manager_that_hangs(apt_get):
     apt_get("exec sleep 1000")
     with pytest.raises(MaintenanceError) as caught:
-        _packages._run(["apt-get"], 0.3)
+        run(["apt-get"], 0.3)
     assert "did not end within 0.3 s" in str(caught.value)
+
+
+def test_a_package_manager_that_cannot_be_started(tmp_path):
+    with pytest.raises(MaintenanceError) as caught:
+        run([str(tmp_path / "none")], 5)
+    assert caught.value.code == "packages" and "cannot be started (No such file or directory)" in str(caught.value)
+
+
+def test_exit_codes_that_mean_success_and_what_is_read():
+    assert run(["sh", "-c", "cat; exit 1"], 5, stdin="x", fine=(0, 1)) == "x"
