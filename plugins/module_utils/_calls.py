@@ -89,15 +89,22 @@ def run_lanes(lanes: t.Sequence[t.Sequence[Call[t.Any]]], width: int, timeout: f
             call.run()
             finished.release()
 
-    for queue in queues:
-        for _number in range(min(width, len(queue))):
-            threading.Thread(target=work, args=(queue,), daemon=True).start()
     give_up = time.monotonic() + timeout
-    for _number in range(remaining):
-        if not finished.acquire(timeout=max(0.0, give_up - time.monotonic())):
-            break
-    with taking:
-        over = True
+    try:
+        for queue in queues:
+            for number in range(min(width, len(queue))):
+                try:
+                    threading.Thread(target=work, args=(queue,), daemon=True).start()
+                except RuntimeError:  # the host gives no more threads: those that there are do it
+                    if not number:
+                        raise
+                    break
+        for _number in range(remaining):
+            if not finished.acquire(timeout=max(0.0, give_up - time.monotonic())):
+                break
+    finally:
+        with taking:
+            over = True
 
 
 def elapsed(calls: t.Iterable[Call[t.Any]]) -> float | None:

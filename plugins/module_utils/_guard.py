@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import signal
 import socket
 import sys
@@ -22,8 +23,9 @@ from . import _identity
 from ._calls import Call, run_lanes
 from ._errors import LedgerError, LibvirtHangs, LibvirtUnreachable, WindowBusy
 from ._hypervisor import Connection, have_bindings
-from ._ledger import Ledger
+from ._ledger import Ledger, RefreshLedger
 from ._places import SESSION_URI, SYSTEM_URI, places
+from ._refresh_guard import RefreshGuard
 from ._settle import Settler, now_utc, save
 from ._window_document import Window
 
@@ -31,8 +33,10 @@ from ._window_document import Window
 FOLLOW = 0.2
 #: How long the guard tries to tell a libvirtd that comes back later which guests run. Seconds.
 TELL_LIBVIRT = 120.0
-#: How long libvirt may hold the monitors without answering, once the guests have to be resumed, before it is killed. Seconds.
-HANG_LIMIT = 1.5
+#: How long libvirt may hold the monitors without answering, once the guests have to be resumed, before it is killed: one whole pass. Seconds.
+HANG_LIMIT = 1.0
+#: How often one guard takes the last resort. A libvirtd that hangs anew each time is not what is wrong.
+KILLS = 2
 #: Seconds between two looks whether libvirt hangs, shortly before the deadline.
 PROBE = 1.0
 #: A libvirtd younger than this is starting, not hanging: it is let be. Seconds.
@@ -116,12 +120,14 @@ class Guard:
         self.uri = uri
         self.window_id = window_id
         self.ledger = Ledger(places(uri))
-        self.settler = Settler("guard", connect=1.0, calls=3.0)
+        # Short: what has not come back is not asked again, and is looked at in the next pass.
+        self.settler = Settler("guard", connect=1.0, calls=1.0)
         self.last_good: Window | None = None
         self._read_at = 0.0
         self._distrusted = False
         self._hanging_since: float | None = None
         self._monitors_until = 0.0
+        self._kills = 0
         self._on_disk: Call[t.Any] | None = None
         self._told: set[str] = set()
 
@@ -145,11 +151,19 @@ class Guard:
         except TimeoutError as error:
             raise LedgerError("the disk of the ledger does not answer") from error
 
-    def _window(self, watching: bool = False) -> Window | None:
-        """The window as the ledger has it, or as it last had it if the ledger cannot be read, or trusted, any more.
+    def _first_look(self) -> Window | None:
+        """The window when the guard starts; C(None): it is closed.
 
-        :param watching: The deadline has not come: nobody but the module has anything to change.
+        :raises LedgerError: The ledger cannot be read, and there is no earlier look to go by.
         """
+        window = self._from_disk(self.ledger.read)
+        if window is None or window.id != self.window_id or not window.is_open:
+            return None
+        self.last_good, self._read_at = window, time.monotonic()
+        return window
+
+    def _window(self) -> Window | None:
+        """The window as the ledger has it, or as it last had it if the ledger cannot be read, or trusted, any more."""
         if self._distrusted:
             return self.last_good
         asked_at = time.monotonic()
@@ -161,7 +175,7 @@ class Guard:
         if window is None:
             # Somebody removed the file; the guests are still paused by us.
             return self._what_it_said()
-        if watching and self.last_good is not None and not same_story(self.last_good, window) and _may_be_paused(self.last_good):
+        if self.last_good is not None and not same_story(self.last_good, window) and _may_be_paused(self.last_good):
             self._distrusted = True
             # If the window was closed and the next one opened between two looks, going on is harmless: the guests carry the next one's mark.
             self._tell(f"the ledger tells another story than before (of window {window.id}); going on with what it said before")
@@ -179,34 +193,61 @@ class Guard:
 
     def follow(self) -> int:
         """Watch until the window is closed, by whomever. Returns the exit code of the process."""
-        if self._window() is None:
+        while True:
+            try:
+                window = self._first_look()
+                break
+            except LedgerError as error:
+                self._tell(f"{error.problem}; this guard knows no window to go by")
+                if _is_awaited():
+                    return 1  # nobody pauses a guest then; and systemd starts a guard anew that it had started before
+                time.sleep(FOLLOW)
+        if window is None:
             _say(f"window {self.window_id} is closed; nothing to do")
             return 0
+        # Read now what has to be read from the disk, Python's own modules included.
+        _identity.boot_id()
         _notify_ready()
-        probe_at = -1.0
         while True:
-            window = self._window(watching=True)
-            if window is None:
-                return 0
-            now = time.monotonic()
-            left = window.deadline - now
-            if left <= lead(window.pause_limit):
+            try:
+                window = self._watch()
                 break
-            if left <= early_lead(window.pause_limit) and now >= probe_at:
-                probe_at = now + PROBE
-                if _hangs(window.uri):
-                    _say("libvirt accepts connections and does not answer; beginning early")
-                    self._hanging_since = now
-                    break
-            time.sleep(min(FOLLOW, left - lead(window.pause_limit)))
+            except Exception as error:  # a defect of ours must not end the watch
+                self._tell(f"unexpected {type(error).__name__} ({error}); going on")
+                time.sleep(FOLLOW)
+        if window is None:
+            return 0
         _say(f"the deadline of window {window.id} comes; resuming {', '.join(entry.name for entry in window.unsettled())}")
         self._stop_a_stuck_opener(window)
         self._settle(None)
         return 0
 
+    def _watch(self) -> Window | None:
+        """Wait until the guests have to be resumed. Returns the window, C(None) when somebody else has closed it."""
+        probe_at = -1.0
+        while True:
+            window = self._window()
+            if window is None:
+                return None
+            now = time.monotonic()
+            left = window.deadline - now
+            if left <= lead(window.pause_limit):
+                return window
+            if left <= early_lead(window.pause_limit) and now >= probe_at:
+                probe_at = now + PROBE
+                if _hangs(window.uri):
+                    _say("libvirt accepts connections and does not answer; beginning early")
+                    self._hanging_since = now
+                    return window
+            time.sleep(min(FOLLOW, left - lead(window.pause_limit)))
+
     def recover(self) -> int:
         """Resume what is left, now. Returns the exit code of the process: 1 when a guest could not be settled."""
-        window = self._window()
+        try:
+            window = self._first_look()
+        except LedgerError as error:
+            _say(str(error))
+            return 1
         if window is None:
             return 0
         _say(f"window {window.id}, opened by {window.opener} at {window.opened_at}, is open; resuming its guests")
@@ -229,13 +270,14 @@ class Guard:
         :returns: Whether it is settled, by whomever.
         """
         while True:
+            began = time.monotonic()
             try:
                 window = self._pass()
                 if window is None:
                     return True
                 if not window.unsettled():
                     break
-                self._unblock()
+                self._unblock(began)
             except Exception as error:  # a defect of ours in one pass must not keep guests paused for ever
                 self._tell(f"unexpected {type(error).__name__} ({error}); trying again")
             if give_up is not None and time.monotonic() > give_up:
@@ -263,16 +305,19 @@ class Guard:
                 self.last_good = window
             return window
 
-    def _unblock(self) -> None:
-        """When libvirt has held the monitors without answering for too long, take the last resort."""
+    def _unblock(self, began: float) -> None:
+        """When libvirt has held the monitors without answering for too long, take the last resort.
+
+        :param began: When the pass began that has just ended, C(CLOCK_MONOTONIC) seconds.
+        """
         if not self.settler.libvirt_hangs:
             self._hanging_since = None
             return
-        now = time.monotonic()
-        self._hanging_since = self._hanging_since or now
-        if now - self._hanging_since > HANG_LIMIT:
+        self._hanging_since = self._hanging_since or began
+        if time.monotonic() - self._hanging_since > HANG_LIMIT and self._kills < KILLS:
             self._hanging_since = None
             if self._kill_libvirtd():
+                self._kills += 1
                 # Its successor needs a while, and takes the monitors again.
                 self._monitors_until = time.monotonic() + MONITORS_FREE
 
@@ -312,6 +357,7 @@ class Guard:
 
     def _after(self, window: Window) -> None:
         """Put libvirt's mind right, and remove our marks. The guests run; nothing here is urgent."""
+        self._on_disk = None  # with it goes a lock that may have been taken after we had given it up
         if all(entry.outcome == "gone" for entry in window.guests):
             return
         give_up = time.monotonic() + TELL_LIBVIRT
@@ -329,7 +375,7 @@ class Guard:
     def _kill_libvirtd(self) -> bool:
         """The last resort for a libvirtd that hangs: end it, so that the monitors are free and systemd starts it anew.
 
-        Not while a guest carries the fake-reboot mark: the new libvirtd would reset that guest.
+        Not while a guest carries the fake-reboot mark, or is being started: the new libvirtd would reset the one, and end the other.
 
         :returns: Whether one was killed.
         """
@@ -341,11 +387,15 @@ class Guard:
             pid = _main_pid(f"/run/{name}.pid")
             if pid is None or (_identity.age(pid) or 0.0) < STARTING:
                 continue
-            marked = _fake_reboots(self.ledger.where.runtime)
-            if marked:
+            try:
+                endangered = _endangered(self.ledger.where.runtime)
+            except OSError as error:
+                self._tell(f"{name} hangs and holds the monitors; it is not killed because its record of the guests cannot be read ({error.strerror})")
+                return killed
+            if endangered:
                 self._tell(
-                    f"{name} hangs and holds the monitors; it is not killed because it would reset {', '.join(marked)} "
-                    "(reboot asked for and not done). End it by hand when that is acceptable"
+                    f"{name} hangs and holds the monitors; it is not killed because its successor would reset or end {', '.join(endangered)} "
+                    "(a reboot that was asked for and not done, or a start that is not done). End it by hand when that is acceptable"
                 )
                 return killed
             _say(f"{name} (process {pid}) hangs and holds the monitors of paused guests; killing it, systemd starts it anew")
@@ -384,36 +434,43 @@ def _main_pid(path: str) -> int | None:
         return None
 
 
-def _fake_reboots(runtime: str) -> list[str]:
-    """The names of guests whose status file carries the fake-reboot mark."""
+def _endangered(runtime: str) -> list[str]:
+    """The names of guests which a restarted libvirtd would reset (fake-reboot mark) or end (paused while they are being started).
+
+    :param runtime: libvirt's folder of status files.
+    :raises OSError: The folder cannot be read.
+    """
     found: list[str] = []
-    try:
-        names = os.listdir(runtime)
-    except OSError:
-        return found
-    for name in sorted(names):
+    for name in sorted(os.listdir(runtime)):
         if not name.endswith(".xml"):
             continue
         try:
             with open(os.path.join(runtime, name), encoding="utf-8", errors="replace") as stream:
-                if "<fakereboot" in stream.read():
-                    found.append(name[:-4])
+                text = stream.read()
         except OSError:
-            continue
+            continue  # it ended just now
+        # The first element has the state: <domstatus state='paused' reason='starting up' pid='1'>
+        if "<fakereboot" in text or re.search(r"<domstatus [^>]*reason='(starting up|migration)'", text):
+            found.append(name[:-4])
     return found
 
 
 def _recover(uri: str) -> int:
-    """Resume what the ledger says, whichever window it holds."""
+    """Resume, and bring back, what the ledgers say."""
+    where = places(uri)
     try:
-        window = Ledger(places(uri)).read()
+        window, refresh = Ledger(where).read(), RefreshLedger(where).read()
     except LedgerError as error:
         _say(str(error))
         return 1
-    if window is None or not window.is_open:
-        _say("no pause window is open on this host; nothing was touched")
-        return 0
-    return Guard(uri, window.id).recover()
+    status, nothing = 0, True
+    if window is not None and window.is_open:
+        nothing, status = False, Guard(uri, window.id).recover()
+    if refresh is not None and refresh.is_open:
+        nothing, status = False, RefreshGuard(uri, refresh.id, _say).recover(RECOVER) or status
+    if nothing:
+        _say("no pause window is open on this host, and no guest is left saved; nothing was touched")
+    return status
 
 
 def main(arguments: list[str]) -> int:
@@ -426,18 +483,24 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--uri", default=SYSTEM_URI, choices=[SYSTEM_URI, SESSION_URI], help="libvirt URI (default: %(default)s)")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--watch", metavar="WINDOW", help="id of a pause window: follow it, and resume its guests at its deadline")
+    what.add_argument("--finish", metavar="REFRESH", help="id of a refresh: follow it, and bring its guests back if its program dies")
     what.add_argument("--recover", action="store_true", help="resume now what an earlier run left paused on this host")
     options = parser.parse_args(arguments)
     os.chdir("/")
     if options.recover:
         return _recover(options.uri)
+    # A journal that does not take a line must not hold up a guest.
+    with contextlib.suppress(OSError, ValueError):
+        os.set_blocking(sys.stdout.fileno(), False)
     if _is_awaited() and not have_bindings():
         # The backstop, which nobody awaits, is better than nothing without them: it still has the monitors.
         _say("the Python bindings of libvirt are not installed for this interpreter; the guard does not start without them")
         return 1
     # Load everything now: in the window the packages of libvirt, or of Python itself, may be replaced under us.
     with contextlib.suppress(LibvirtUnreachable):
-        Connection(options.uri, 5.0)
+        Connection(options.uri, 1.0)
+    if options.finish:
+        return RefreshGuard(options.uri, options.finish, _say).follow(_notify_ready)
     return Guard(options.uri, options.watch).follow()
 
 

@@ -15,7 +15,8 @@ import typing as t
 import zipfile
 
 from . import (
-    _calls, _errors, _guard, _hypervisor, _identity, _ledger, _places, _qmp, _settle, _states, _status_file, _window_document,
+    _calls, _errors, _guard, _hypervisor, _identity, _ledger, _places, _qmp, _ram_in_place, _refresh_document, _refresh_guard, _refresh_move,
+    _refresh_rules, _settle, _states, _status_file, _window_document,
 )
 from ._errors import MaintenanceError
 from ._places import SYSTEM_URI, Places
@@ -23,7 +24,8 @@ from ._window_document import Window
 
 #: Everything the guard is made of.
 _MODULES = (
-    _calls, _errors, _guard, _hypervisor, _identity, _ledger, _places, _qmp, _settle, _states, _status_file, _window_document,
+    _calls, _errors, _guard, _hypervisor, _identity, _ledger, _places, _qmp, _ram_in_place, _refresh_document, _refresh_guard, _refresh_move,
+    _refresh_rules, _settle, _states, _status_file, _window_document,
 )
 _PACKAGE = "vm_preserving_guard"
 #: Seconds for the guard to say that it watches.
@@ -124,6 +126,26 @@ def _run(argv: list[str], timeout: float) -> None:
         )
 
 
+def _installed(where: Places) -> str:
+    try:
+        return _install(where)
+    except OSError as error:
+        raise MaintenanceError(
+            f"the guard cannot be written to {where.state} ({error.strerror}); no guest was paused", "guard"
+        ) from error
+
+
+def _start_unit(unit: str, description: str, argv: list[str]) -> None:
+    """Start a guard as a unit of its own, and return once it watches."""
+    _run([
+        "systemd-run", "--quiet", "--collect", f"--unit={unit}", f"--description={description}",
+        "--service-type=notify", "--property=Restart=on-failure", "--property=RestartSec=100ms", "--property=StartLimitIntervalSec=0",
+        # systemd takes these for a wish to end; `systemctl stop` still ends it.
+        "--property=RestartForceExitStatus=SIGTERM SIGINT SIGHUP SIGPIPE",
+        f"--property=TimeoutStartSec={READY_TIMEOUT:.0f}", "--property=OOMScoreAdjust=-900", "--", *argv,
+    ], READY_TIMEOUT + 5)
+
+
 def arm(where: Places, window: Window) -> None:
     """Start the guard of a window, and return once it watches.
 
@@ -133,13 +155,7 @@ def arm(where: Places, window: Window) -> None:
 
     :raises MaintenanceError: code C(guard): it did not start; no guest may be paused.
     """
-    try:
-        path = _install(where)
-    except OSError as error:
-        raise MaintenanceError(
-            f"the guard cannot be written to {where.state} ({error.strerror}); no guest was paused", "guard"
-        ) from error
-    argv = [sys.executable, "-I", path, "--uri", window.uri, "--watch", window.id]
+    argv = [sys.executable, "-I", _installed(where), "--uri", window.uri, "--watch", window.id]
     if window.uri == SYSTEM_URI and _has_systemd():
         description = "resumes guests paused by vm_preserving.maintenance at their deadline"
         # The deadline is counted from a later moment, so the second guard still waits for it a little.
@@ -149,15 +165,22 @@ def arm(where: Places, window: Window) -> None:
             f"--on-active={backstop:.3f}s", "--timer-property=AccuracySec=50ms", "--", *argv,
         ], READY_TIMEOUT)
         try:
-            _run([
-                "systemd-run", "--quiet", "--collect", f"--unit={_unit('guard', window)}", f"--description=Guard: {description}",
-                "--service-type=notify", "--property=Restart=on-failure", "--property=RestartSec=100ms",
-                f"--property=TimeoutStartSec={READY_TIMEOUT:.0f}", "--property=OOMScoreAdjust=-900",
-                "--", *argv,
-            ], READY_TIMEOUT + 5)
+            _start_unit(_unit("guard", window), f"Guard: {description}", argv)
         except MaintenanceError:
             disarm(window)
             raise
+    else:
+        _detach(argv)
+
+
+def arm_refresh(where: Places, uri: str, refresh_id: str) -> None:
+    """Start the guard of a refresh, and return once it watches. It ends by itself with the refresh.
+
+    :raises MaintenanceError: code C(guard): it did not start; no guest may be saved.
+    """
+    argv = [sys.executable, "-I", _installed(where), "--uri", uri, "--finish", refresh_id]
+    if _has_systemd():
+        _start_unit(f"vm-preserving-refresh-{refresh_id}", "Guard: brings back guests saved by vm_preserving.maintenance", argv)
     else:
         _detach(argv)
 

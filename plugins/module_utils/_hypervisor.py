@@ -4,7 +4,11 @@
 """The libvirt adapter: connections and guests in our words. It holds no decisions."""
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import threading
+import time
 import typing as t
 import xml.etree.ElementTree as ET
 
@@ -126,6 +130,29 @@ class Guest:
         """Whether libvirtd is waiting for this guest's monitor or a job of it, so that a call that was given up can still be under way."""
         return self._domain.controlInfo(0)[0] != libvirt.VIR_DOMAIN_CONTROL_OK
 
+    def save(self, path: str) -> None:
+        """Stop it, write its state to a file and end its QEMU. Returns when that is done; on an error the guest runs on.
+
+        :param path: The file. libvirt makes it, and marks it as whole only when it is.
+        """
+        self._domain.saveFlags(path, None, 0)
+
+    def abort_job(self) -> None:
+        """End the job that libvirt is doing on it; a guest that was being saved runs on."""
+        self._domain.abortJob()
+
+    def monitor(self, command: dict[str, t.Any]) -> None:
+        """Send a command to its QEMU through libvirt. libvirt marks the guest as tainted by that.
+
+        :param command: A message of QMP.
+        :raises MaintenanceError: code C(monitor): QEMU refused it.
+        """
+        import libvirt_qemu
+
+        answer = json.loads(libvirt_qemu.qemuMonitorCommand(self._domain, json.dumps(command), 0))
+        if "error" in answer:
+            raise MaintenanceError(f"QEMU of guest {self.name!r} refused {command['execute']} ({answer['error'].get('desc')})", "monitor")
+
     def persistent(self) -> bool:
         """Whether libvirt keeps its definition when it ends (otherwise it is transient)."""
         return bool(self._domain.isPersistent())
@@ -197,6 +224,42 @@ def opted_out(xml: ET.Element) -> bool:
     return any(element.get("pause") == "never" for element in xml.findall(f"metadata/{{{POLICY_NAMESPACE}}}policy"))
 
 
+def _quiet(raw: t.Any) -> t.Any:
+    """A connection whose end nobody waits for: closing is a call to libvirtd, without a time-out like all the others."""
+    class Quiet(type(raw)):  # type: ignore[misc]
+        def __del__(self) -> None:
+            handle, self._o = getattr(self, "_o", None), None
+            if handle is not None:
+                # At the end of the interpreter no thread starts any more; then the kernel closes it.
+                with contextlib.suppress(RuntimeError):
+                    threading.Thread(target=libvirt.libvirtmod.virConnectClose, args=(handle,), daemon=True).start()
+
+    raw.__class__ = Quiet
+    return raw
+
+
+#: By URI: the attempt to connect that has not come back. Another one would only be stuck beside it.
+_opening: dict[str, Call[t.Any]] = {}
+
+
+def _open(uri: str, timeout: float) -> t.Any:
+    """Connect, or wait for the attempt that is still out.
+
+    :raises TimeoutError: libvirt accepts and does not answer.
+    """
+    give_up = time.monotonic() + timeout
+    earlier = _opening.get(uri)
+    while earlier is not None and earlier.state == "running":
+        if time.monotonic() > give_up:
+            raise TimeoutError("no answer in time")
+        time.sleep(0.01)
+    call = Call(lambda: _quiet(libvirt.open(uri)))
+    run_lanes([[call]], 1, max(0.05, give_up - time.monotonic()))
+    if call.state == "running":
+        _opening[uri] = call
+    return call.result()
+
+
 class Connection:
     """One connection to libvirt."""
 
@@ -216,7 +279,7 @@ class Connection:
         # libvirt prints every error to stderr as well; an error is told once, by whoever catches it.
         libvirt.registerErrorHandler(lambda _context, _error: None, None)
         try:
-            self._raw = call_with_timeout(lambda: libvirt.open(uri), timeout)
+            self._raw = _open(uri, timeout)
         except TimeoutError as error:
             raise LibvirtHangs(
                 f"libvirt at {uri} accepts connections but did not answer within {timeout:g} s; see on the host what holds it up "
@@ -235,21 +298,54 @@ class Connection:
                 advice = "see on the host why (systemctl status libvirtd), start it and run again"
             raise LibvirtUnreachable(f"libvirt at {uri} cannot be reached ({_words(error)}); {advice}") from error
 
+    def _domains(self, which: int) -> list[t.Any]:
+        try:
+            return t.cast("list[t.Any]", call_with_timeout(lambda: self._raw.listAllDomains(which), CONNECT_TIMEOUT))
+        except TimeoutError as error:
+            raise LibvirtHangs(
+                f"libvirt at {self.uri} did not list its guests within {CONNECT_TIMEOUT:g} s; no guest was touched. See on the host what holds it up "
+                "(systemctl status libvirtd, journalctl -u libvirtd) and run again"
+            ) from error
+
     def running(self) -> list[Guest]:
-        """All active guests, paused ones included, by name. (libvirt's word for them is "running domains".)"""
+        """All active guests, paused ones included, by name. (libvirt's word for them is "running domains".)
+
+        :raises LibvirtHangs: libvirt does not tell.
+        """
         found: list[Guest] = []
-        for domain in self._raw.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+        for domain in self._domains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
             guest = Guest(domain)
             if guest.id >= 0:  # -1: it ended between the listing and here
                 found.append(guest)
         return sorted(found, key=lambda guest: guest.name)
 
     def inactive_names(self) -> list[tuple[str, str]]:
-        """Name and UUID of every defined guest that is not active."""
-        return [
-            (domain.name(), domain.UUIDString())
-            for domain in self._raw.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_INACTIVE)
-        ]
+        """Name and UUID of every defined guest that is not active.
+
+        :raises LibvirtHangs: libvirt does not tell.
+        """
+        return [(domain.name(), domain.UUIDString()) for domain in self._domains(libvirt.VIR_CONNECT_LIST_DOMAINS_INACTIVE)]
+
+    def restore(self, path: str, xml: str | None) -> None:
+        """Start the guest of an image, in the state in which it was saved. The image stays.
+
+        :param path: The image.
+        :param xml: What to start it with instead of the definition in the image.
+        """
+        self._raw.restoreFlags(path, xml, 0)
+
+    def image_xml(self, path: str) -> str:
+        """The definition in an image, secrets included."""
+        return t.cast(str, self._raw.saveImageGetXMLDesc(path, libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE))
+
+    def check_machine(self, emulator: str, xml: ET.Element) -> None:
+        """See that libvirt understands the QEMU that is installed now, and that this QEMU knows the guest's machine.
+
+        :param xml: The guest's live XML.
+        :raises libvirt.libvirtError: One of them does not.
+        """
+        kind = xml.find("os/type")
+        self._raw.getDomainCapabilities(emulator, None if kind is None else kind.get("arch"), None if kind is None else kind.get("machine"), xml.get("type"), 0)
 
     def guest(self, uuid: str) -> Guest:
         """One guest by its UUID.
@@ -271,15 +367,18 @@ class Lanes:
         """Open the connections and look every guest up.
 
         :param uri: The libvirt URI.
-        :param uuids: The guests. One that libvirt does not know is left out of L(known).
+        :param uuids: The guests.
         :param timeout: Seconds for each connection, and for all lookups together.
-        :raises LibvirtUnreachable: libvirt did not answer.
+        :raises LibvirtUnreachable: libvirt did not answer about any guest.
         """
         count = max(1, min(MAX_CONNECTIONS, -(-len(uuids) // CALLS_PER_CONNECTION)))
         connections = [Connection(uri, timeout) for _number in range(count)]
         self._lane = {uuid: number % count for number, uuid in enumerate(uuids)}
         self._count = count
+        #: The guests that libvirt found.
         self.guests: dict[str, Guest] = {}
+        #: Why libvirt did not say whether it has a guest: one that is stuck must not keep the others waiting.
+        self.silent: dict[str, str] = {}
         lookups = {uuid: Call(lambda lane=lane, uuid=uuid: connections[lane].guest(uuid)) for uuid, lane in self._lane.items()}
         self._run(lookups, timeout)
         for uuid, call in lookups.items():
@@ -287,10 +386,14 @@ class Lanes:
                 self.guests[uuid] = call.result()
             except GuestGone:
                 continue
-            except TimeoutError as error:
-                raise LibvirtHangs(f"libvirt at {uri} did not answer within {timeout:g} s") from error
+            except TimeoutError:
+                self.silent[uuid] = f"no answer within {timeout:g} s"
             except libvirt.libvirtError as error:
-                raise LibvirtUnreachable(f"libvirt at {uri} answers with an error ({_words(error)})") from error
+                self.silent[uuid] = _words(error)
+        if self.silent and len(self.silent) == len(lookups):
+            if all(call.state != "failed" for call in lookups.values()):
+                raise LibvirtHangs(f"libvirt at {uri} did not answer within {timeout:g} s")
+            raise LibvirtUnreachable(f"libvirt at {uri} answers with an error ({'; '.join(sorted(set(self.silent.values())))})")
 
     def _run(self, calls: dict[str, Call[t.Any]], timeout: float) -> None:
         lanes: list[list[Call[t.Any]]] = [[] for _number in range(self._count)]
@@ -315,3 +418,8 @@ class Lanes:
 def describe(error: BaseException) -> str:
     """An error of a call for an operator: libvirt's own words on one line."""
     return _words(t.cast(Exception, error))
+
+
+def daemon_said(error: BaseException) -> bool:
+    """Whether an error is libvirtd's own answer, and not the loss of it: only then is what was asked for known not to go on."""
+    return not isinstance(error, libvirt.libvirtError) or error.get_error_domain() not in (libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE)

@@ -43,6 +43,16 @@ def process_identity(pid: int) -> ProcessIdentity | None:
     return ProcessIdentity(pid, int(fields[19]))
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a process cannot go on by itself: stopped, traced, or waiting for a device (states T, t and D of proc(5)), or gone."""
+    try:
+        with open(f"/proc/{pid:d}/stat", "rb") as stream:
+            text = stream.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return text[text.rindex(b")") + 2:].split()[0] not in (b"R", b"S", b"I")
+
+
 def own_identity() -> ProcessIdentity:
     """The identity of this process."""
     return t.cast(ProcessIdentity, process_identity(os.getpid()))

@@ -15,7 +15,9 @@ import typing as t
 
 from ._errors import LedgerError, WindowBusy
 from ._places import Places
-from ._window_document import Window, from_document, to_document
+from ._refresh_document import Refresh
+from . import _refresh_document, _window_document
+from ._window_document import Window
 
 #: A ledger of 1000 guests has about 500 kB. Anything above this was not written by us. Bytes.
 MAX_SIZE = 16 * 1024 * 1024
@@ -23,17 +25,25 @@ MAX_SIZE = 16 * 1024 * 1024
 _ADVICE = "no guest was touched by this run. See on the host which guests are paused (virsh list), then remove that file and run again"
 
 
-class Ledger:
-    """The ledger file of one libvirt URI.
+T = t.TypeVar("T")
 
-    The file holds the last window, open or closed. It is written to a temporary file, fsynced and renamed, mode 0600,
+
+class _Record(t.Generic[T]):
+    """A document on the host's disk.
+
+    The file is written to a temporary file, fsynced and renamed, mode 0600,
     in a folder of mode 0700, so a reader sees either the old or the new document and never a part of one.
 
     :param where: The folders of the URI.
     """
 
+    _path: t.Callable[[Places], str]
+    _from_document: t.Callable[[t.Any], T]
+    _to_document: t.Callable[[T], dict[str, t.Any]]
+
     def __init__(self, where: Places) -> None:
         self.where = where
+        self.path = type(self)._path(where)
 
     def prepare(self) -> None:
         """Make the folder.
@@ -54,18 +64,17 @@ class Ledger:
                 "Run as root (become: true) and look at the file system"
             ) from error
 
-    def read(self) -> Window | None:
-        """The last window, or C(None) when there never was one.
+    def read(self) -> T | None:
+        """The last document, or C(None) when there never was one.
 
         :raises LedgerError: The file is there and cannot be read or trusted.
         """
         try:
-            return self._read(self.where.ledger)
+            return self._read(self.path)
         except LedgerError as error:
             raise LedgerError(error.problem, _ADVICE) from error
 
-    @staticmethod
-    def _read(path: str) -> Window | None:
+    def _read(self, path: str) -> T | None:
         try:
             handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         except (FileNotFoundError, NotADirectoryError):
@@ -86,20 +95,20 @@ class Ledger:
             except OSError as error:
                 raise LedgerError(f"the ledger {path} cannot be read ({error.strerror})") from error
         try:
-            return from_document(json.loads(text.decode("utf-8")))
+            return type(self)._from_document(json.loads(text.decode("utf-8")))
         except (UnicodeDecodeError, ValueError, RecursionError) as error:
             raise LedgerError(f"the ledger {path} is not JSON ({error})") from error
         except LedgerError as error:
             raise LedgerError(f"the ledger {path} cannot be used: {error}") from error
 
-    def write(self, window: Window) -> None:
-        """Replace the ledger, on disk when this returns.
+    def write(self, content: T) -> None:
+        """Replace the document, on disk when this returns.
 
         :raises LedgerError: It cannot be written; the old document is still there.
         """
-        path = self.where.ledger
+        path = self.path
         temporary = f"{path}.{os.getpid():d}.tmp"
-        data = json.dumps(to_document(window), indent=1, ensure_ascii=True).encode("ascii")
+        data = json.dumps(type(self)._to_document(content), indent=1, ensure_ascii=True).encode("ascii")
         try:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
@@ -152,6 +161,22 @@ class Ledger:
             yield
         finally:
             os.close(handle)
+
+
+class Ledger(_Record[Window]):
+    """The ledger of one libvirt URI: the last pause window, open or closed."""
+
+    _path = staticmethod(lambda where: where.ledger)
+    _from_document = staticmethod(_window_document.from_document)
+    _to_document = staticmethod(_window_document.to_document)
+
+
+class RefreshLedger(_Record[Refresh]):
+    """The ledger of the refreshes of one libvirt URI: the last one, open or closed. Its lock is that of L(Ledger)."""
+
+    _path = staticmethod(lambda where: where.refresh)
+    _from_document = staticmethod(_refresh_document.from_document)
+    _to_document = staticmethod(_refresh_document.to_document)
 
 
 def _text(raw: bytes) -> str:

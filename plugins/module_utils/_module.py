@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import platform
+import traceback
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -73,6 +74,12 @@ def run(
         module.fail_json(
             msg=f"{platform.node()}: libvirt answered with an error: {describe(error)}. Run guest_info to see in which state the guests are",
             error={"code": "libvirt", "message": describe(error)}, **partial,
+        )
+    except Exception as error:  # a defect of ours: told in a sentence all the same, the traceback with -vvv
+        module.fail_json(
+            msg=f"{platform.node()}: unexpected {type(error).__name__} ({error}), a defect of this collection. Run guest_info to see in which state the "
+            "guests are; what was paused is resumed by the guard at its deadline",
+            error={"code": "defect", "message": f"{type(error).__name__}: {error}"}, exception=traceback.format_exc(), **partial,
         )
     for warning in result.pop("warnings", []):
         module.warn(warning)

@@ -12,6 +12,7 @@ from ._guard import lead
 from ._hypervisor import Connection, Lanes
 from ._ledger import Ledger
 from ._places import Places, places
+from ._refresh import finish_refresh, has_unfinished, refuse_unfinished
 from ._states import LEAVE_ALONE, State
 from ._window import Candidate, PauseRequest, close_window, is_running, open_window, preflight, refuse_open, select, summary
 from ._window_document import MAX_PAUSE_BUDGET, MAX_PAUSE_LIMIT, Entry, Window
@@ -121,6 +122,7 @@ def plan_pause(request: PauseRequest, where: Places, window: Window | None) -> t
     if ours and all(not one.facts.state.executes and (one.guest.uuid in ours or not request.names) for one in candidates):
         return [], [one for one in candidates if one.guest.uuid not in ours], window
     refuse_open(window)
+    refuse_unfinished(where)
     to_pause, left_alone = _judge(candidates, bool(request.names))
     return to_pause, left_alone, None
 
@@ -190,7 +192,7 @@ def _states_now(window: Window, uuids: t.Sequence[str]) -> dict[str, State]:
         lanes = Lanes(window.uri, uuids, 5.0)
     except LibvirtUnreachable:
         return {}
-    found = {uuid: State("shutoff", "unknown") for uuid in uuids if uuid not in lanes.guests}
+    found = {uuid: State("shutoff", "unknown") for uuid in uuids if uuid not in lanes.guests and uuid not in lanes.silent}
     for uuid, call in lanes.each(uuids, lambda guest: guest.state(), 5.0).items():
         try:
             found[uuid] = call.result()
@@ -234,19 +236,32 @@ def look_again(window: Window, after: float) -> tuple[str, str] | None:
 
 
 def resume_guests(uri: str, window_id: str | None, patience: float, second_look: float, check_mode: bool) -> dict[str, t.Any]:
-    """Resume what we paused, and close the window.
+    """Resume what we paused, and close the window; without a window's id, bring back what an interrupted refresh left saved, too.
 
     :param uri: The libvirt URI.
-    :param window_id: This window and no other; C(None): whichever is open.
+    :param window_id: This window and no other; C(None): whatever was left.
     :param patience: Seconds to go on trying.
     :param second_look: Seconds after the resume at which the guests are looked at again.
     :param check_mode: Say what would be done and touch nothing.
     :returns: C(changed), C(window), C(guests), C(warnings) and, when a guest has stopped again, C(failed_because).
-    :raises MaintenanceError: Guests are still paused; the guard goes on.
+    :raises MaintenanceError: Guests are still paused or saved; the guard goes on.
     """
     check_patience(second_look, patience)
     where = places(uri)
     ledger = Ledger(where)
+    result = _resume_window(uri, where, ledger, window_id, patience, second_look, check_mode)
+    if window_id is None and has_unfinished(where):
+        with ledger.locked(patience):
+            guests, log = finish_refresh(uri, where, check_mode, patience)
+        result["guests"] = result["guests"] + guests
+        result["warnings"] = result["warnings"] + log
+        result["changed"] = result["changed"] or any(guest["changed"] for guest in guests)
+    return result
+
+
+def _resume_window(
+    uri: str, where: Places, ledger: Ledger, window_id: str | None, patience: float, second_look: float, check_mode: bool
+) -> dict[str, t.Any]:
     window = ledger.read()
     if window is None or (window_id is not None and not window.is_open and window.id != window_id):
         if window_id is None:

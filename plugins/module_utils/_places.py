@@ -30,8 +30,13 @@ class Places(t.NamedTuple):
         return os.path.join(self.state, "ledger.json")
 
     @property
+    def refresh(self) -> str:
+        """The file that says which guests are being moved to the installed QEMU."""
+        return os.path.join(self.state, "refresh.json")
+
+    @property
     def lock(self) -> str:
-        """The lock file which serialises the changes of the ledger."""
+        """The lock file which serialises the changes of both."""
         return os.path.join(self.state, "lock")
 
 

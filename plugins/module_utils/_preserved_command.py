@@ -102,6 +102,8 @@ def preserved_command(params: dict[str, t.Any], check_mode: bool) -> dict[str, t
         try:
             resumed = resume_guests(request.uri, window.id, PATIENCE, params["second_look"], check_mode=False)
         except MaintenanceError as error:
+            # With the end of this module the commands would lose their output, and themselves with it.
+            commands.wait()
             error.result["commands"] = [command.as_dict() for command in commands.commands]
             raise
         stopped_again = resumed.get("failed_because")

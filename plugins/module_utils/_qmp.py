@@ -29,9 +29,12 @@ class MonitorSilent(MonitorError):
 class _Monitor:
     def __init__(self, path: str, timeout: float) -> None:
         self._give_up = time.monotonic() + timeout
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._buffer = b""
         self._greeted = False
+        try:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        except OSError as error:
+            raise MonitorError(f"the host gives no socket ({error.strerror})") from error
         try:
             self._wait()
             self._socket.connect(path)
@@ -85,10 +88,11 @@ class _Monitor:
             raise MonitorError("the monitor answered something that is no message")
         return answer
 
-    def execute(self, command: str) -> t.Any:
+    def execute(self, command: str, arguments: dict[str, t.Any] | None = None) -> t.Any:
         self._wait()
+        message = {"execute": command} if arguments is None else {"execute": command, "arguments": arguments}
         try:
-            self._socket.sendall(json.dumps({"execute": command}).encode("ascii") + b"\n")
+            self._socket.sendall(json.dumps(message).encode("ascii") + b"\n")
         except OSError as error:
             raise MonitorError(f"the monitor broke off ({error.strerror or error})") from error
         while True:
@@ -124,4 +128,30 @@ def resume_if_paused(path: str, timeout: float) -> str:
         return word
     finally:
         # At once: a restarting libvirtd needs the only connection.
+        monitor.close()
+
+
+def capability(name: str, value: bool) -> dict[str, t.Any]:
+    """The message that sets one capability of QEMU's migration.
+
+    :param name: For example C(x-ignore-shared).
+    """
+    return {"execute": "migrate-set-capabilities", "arguments": {"capabilities": [{"capability": name, "state": value}]}}
+
+
+def set_capability(path: str, name: str, timeout: float) -> None:
+    """Set a capability of QEMU's migration at a monitor of our own.
+
+    :param path: The monitor's socket.
+    :param name: The capability.
+    :param timeout: Seconds for the whole conversation.
+    :raises MonitorError: The monitor cannot be reached, or refuses.
+    """
+    monitor = _Monitor(path, timeout)
+    try:
+        monitor.greeting()
+        monitor.execute("qmp_capabilities")
+        message = capability(name, True)
+        monitor.execute(message["execute"], message["arguments"])
+    finally:
         monitor.close()

@@ -24,6 +24,8 @@ from ._window_document import MAX_PAUSE_BUDGET, Entry, Window
 #: Seconds after the first suspend in which a suspend that was given up can still happen: libvirt's own wait for a guest's
 #: job lock is 30 s (QEMU_JOB_WAIT_TIME), and the suspends start within the pause budget.
 LATE_SUSPEND = 30.0 + MAX_PAUSE_BUDGET
+#: How long two or more calls about different guests may all be out before libvirtd counts as hanging: its workers are used up. Seconds.
+ALL_OUT = 1.5
 #: Seconds for one conversation with a monitor; the answer of a live QEMU takes milliseconds.
 MONITOR_TIMEOUT = 0.5
 MONITORS_AT_ONCE = 32
@@ -70,9 +72,8 @@ def _record(entry: Entry, outcome: str, why: str, at: float, by: str, late_suspe
         entry.settle("not_ours", why)
 
 
-def _through_monitors(window: Window, by: str, late: bool, settled_by_monitor: set[str]) -> bool:
-    """One pass without libvirt. Returns whether a monitor was silent, that is: libvirtd lives but does not answer."""
-    entries = window.unsettled()
+def _through_monitors(window: Window, entries: t.Sequence[Entry], by: str, late: bool, settled_by_monitor: set[str]) -> bool:
+    """One pass over some guests without libvirt. Returns whether a monitor was silent, that is: libvirtd lives but does not answer."""
     calls = [Call(lambda entry=entry: _ask_monitor(entry, window)) for entry in entries]
     # Together: monitors that libvirtd holds cost their whole time-out each.
     run_lanes([calls], MONITORS_AT_ONCE, MONITOR_TIMEOUT * 2 * (1 + len(calls) / MONITORS_AT_ONCE))
@@ -84,7 +85,7 @@ def _through_monitors(window: Window, by: str, late: bool, settled_by_monitor: s
             silent = True
             entry.message = "libvirt does not answer and holds its monitor; trying again"
             continue
-        except _qmp.MonitorError as error:
+        except Exception as error:  # whatever it is with one guest, the others come next
             entry.message = f"libvirt does not answer and its monitor cannot be used ({error}); trying again"
             continue
         if outcome in ("resumed", "running"):
@@ -94,7 +95,7 @@ def _through_monitors(window: Window, by: str, late: bool, settled_by_monitor: s
     return silent
 
 
-def _recorded(entry: Entry, runtime: str) -> tuple[str | None, str | None, str | None] | None:
+def _recorded(entry: Entry, runtime: str) -> tuple[str | None, str, str | None] | None:
     """Process id, monitor and token in libvirt's status file of a guest, which libvirt writes at every change.
 
     :param runtime: libvirt's folder of status files.
@@ -110,7 +111,7 @@ def _recorded(entry: Entry, runtime: str) -> tuple[str | None, str | None, str |
     if root.findtext("domain/uuid") != entry.uuid:
         return None
     monitor, token = root.find("monitor"), root.find(f"domain/metadata/{{{TOKEN_NAMESPACE}}}window")
-    return root.get("pid"), None if monitor is None else monitor.get("path"), None if token is None else token.get("id")
+    return root.get("pid"), "" if monitor is None else monitor.get("path", ""), None if token is None else token.get("id")
 
 
 def _ask_monitor(entry: Entry, window: Window) -> tuple[str, str, float]:
@@ -168,37 +169,68 @@ class Settler:
                 raise LibvirtUnreachable("libvirt was seen to be away")
             self._through_libvirt(window, late)
         except LibvirtHangs:
-            self.libvirt_hangs = _through_monitors(window, self.by, late, self.by_monitor)
+            self.libvirt_hangs = _through_monitors(window, window.unsettled(), self.by, late, self.by_monitor)
         except LibvirtUnreachable:
-            _through_monitors(window, self.by, late, self.by_monitor)
+            _through_monitors(window, window.unsettled(), self.by, late, self.by_monitor)
 
     def _through_libvirt(self, window: Window, late: bool) -> None:
         """One pass through libvirt.
 
+        :raises LibvirtHangs: It takes calls, and answers none.
         :raises LibvirtUnreachable: It does not answer at all.
         """
         entries = {entry.uuid: entry for entry in window.unsettled()}
-        asked = {uuid: call for uuid, call in self._waiting.items() if uuid in entries}
-        fresh = [uuid for uuid in entries if uuid not in asked]
+        earlier = {uuid: call for uuid, call in self._waiting.items() if uuid in entries}
+        fresh = [uuid for uuid in entries if uuid not in earlier]
         lanes = Lanes(window.uri, fresh, self.connect)
-        for uuid in fresh:
-            if uuid not in lanes.guests:
-                _record(entries[uuid], "gone", "libvirt does not know it any more", time.monotonic(), self.by, late)
+        forgotten = [uuid for uuid in fresh if uuid not in lanes.guests and uuid not in lanes.silent]
+        for uuid, why in lanes.silent.items():
+            entries[uuid].message = f"libvirt does not find it ({why}); trying again"
         made = lanes.each(fresh, lambda guest: _look_and_resume(entries[guest.uuid], window.id, guest), self.calls)
         if window.resumed_within is None:
             window.resumed_within = elapsed(made.values())
-        asked.update(made)
-        self._waiting = {uuid: call for uuid, call in asked.items() if call.state == "running"}
-        for uuid, call in asked.items():
+        self._waiting = {uuid: call for uuid, call in {**earlier, **made}.items() if call.state == "running"}
+        for uuid, call in {**earlier, **made}.items():
             entry = entries[uuid]
             try:
-                _record(entry, *call.result(), self.by, late)
-            except GuestGone as error:
-                _record(entry, "gone", str(error), time.monotonic(), self.by, late)
+                outcome, why, at = call.result()
+            except GuestGone:
+                forgotten.append(uuid)
             except TimeoutError:
                 entry.message = "libvirt did not answer about it; trying again"
             except Exception as error:  # libvirt's error on one guest must not keep the others paused
                 entry.message = f"libvirt could not resume it ({describe(error)}); trying again"
+            else:
+                if outcome == "gone":
+                    forgotten.append(uuid)
+                elif uuid in made or outcome not in ("running", "busy"):
+                    # A look of an earlier pass is old by now: a late suspend may have come after it.
+                    _record(entry, outcome, why, at, self.by, late)
+        self._forgotten(window, [entries[uuid] for uuid in forgotten], late)
+        self._see_if_it_answers(entries, {**earlier, **made})
+
+    def _forgotten(self, window: Window, entries: t.Sequence[Entry], late: bool) -> None:
+        """Guests that libvirt does not have any more. Some have ended; a libvirtd that was replaced may also have lost one that still stands."""
+        alive = [entry for entry in entries if _identity.is_alive(_identity.ProcessIdentity(entry.pid, entry.start_time))]
+        for entry in entries:
+            if entry not in alive:
+                _record(entry, "gone", "it does not run any more", time.monotonic(), self.by, late)
+        _through_monitors(window, alive, self.by, late, self.by_monitor)
+
+    def _see_if_it_answers(self, entries: t.Mapping[str, Entry], asked: t.Mapping[str, Call[t.Any]]) -> None:
+        """libvirtd opens connections and finds guests with workers of their own: they do when all others are stuck.
+
+        :raises LibvirtHangs: No call comes back, though several guests were asked about whose QEMU is not to blame.
+        """
+        if any(call.state != "running" for call in asked.values()):
+            return
+        now = time.monotonic()
+        blameless = [
+            uuid for uuid, call in asked.items()
+            if not _identity.is_stopped(entries[uuid].pid) and now - t.cast(float, call.started_at) > ALL_OUT
+        ]
+        if len(blameless) > 1:
+            raise LibvirtHangs("libvirt takes calls and answers none")
 
     def tell_libvirt(self, window: Window) -> bool:
         """Resume once more, through libvirt, what was resumed through a monitor.
@@ -209,7 +241,7 @@ class Settler:
         entries = {entry.uuid: entry for entry in window.guests if entry.uuid in self.by_monitor}
         lanes = Lanes(window.uri, list(entries), self.connect)
         made = lanes.each(entries, lambda guest: _look_and_resume(entries[guest.uuid], window.id, guest), self.calls)
-        self.by_monitor = {uuid for uuid, call in made.items() if call.state != "done"}
+        self.by_monitor = {uuid for uuid, call in made.items() if call.state != "done"} | set(lanes.silent)
         return not self.by_monitor
 
     def clear_tokens(self, window: Window) -> None:

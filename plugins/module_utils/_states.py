@@ -21,6 +21,9 @@ REASONS: dict[str, dict[int, str]] = {
         8: "shutting-down", 9: "snapshot", 10: "crashed", 11: "starting-up", 12: "postcopy", 13: "postcopy-failed",
         14: "api-error",
     },
+    "shutoff": {
+        0: "unknown", 1: "shutdown", 2: "destroyed", 3: "crashed", 4: "migrated", 5: "saved", 6: "failed", 7: "from-snapshot", 8: "daemon",
+    },
 }
 
 

@@ -4,6 +4,7 @@
 """The pause window: open it, close it. The whole protocol, top to bottom, is in L(open_window) and L(close_window)."""
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import getpass
 import os
@@ -170,13 +171,16 @@ class _NotRunning(Exception):
     """Between the preflight and the suspend somebody else stopped the guest: it is theirs."""
 
 
-def _suspend(guest: Guest) -> None:
+def _suspend(guest: Guest, seen: dict[str, _NotRunning]) -> None:
     # libvirt suspends a paused guest without a word; only this look tells that the pause is ours.
     state = guest.state()
     if not state.executes:
-        # Without our mark nobody will take the owner's pause for ours, whatever happens to this process.
-        guest.clear_token()
-        raise _NotRunning(f"it is {state.state} ({state.reason}), which we did not do")
+        not_ours = _NotRunning(f"it is {state.state} ({state.reason}), which we did not do")
+        seen[guest.uuid] = not_ours
+        # Without our mark nobody will take the owner's pause for ours, whatever happens to this process. It may take a job, which may be held.
+        with contextlib.suppress(Exception):
+            guest.clear_token()
+        raise not_ours
     guest.suspend()
 
 
@@ -184,7 +188,8 @@ def _suspend_all(window: Window, lanes: Lanes, budget: float) -> list[str]:
     """Suspend every guest of the window; returns what went wrong, in words. The entries are changed in place."""
     problems: list[str] = []
     entries = {entry.uuid: entry for entry in window.guests}
-    calls = lanes.each(entries, _suspend, budget)
+    seen: dict[str, _NotRunning] = {}
+    calls = lanes.each(entries, lambda guest: _suspend(guest, seen), budget)
     for uuid, entry in entries.items():
         call = calls.get(uuid)
         if call is None:
@@ -200,6 +205,9 @@ def _suspend_all(window: Window, lanes: Lanes, budget: float) -> list[str]:
         except GuestGone as error:
             entry.settle("gone", str(error))
         except TimeoutError:
+            if uuid in seen:
+                entry.settle("not_ours", str(seen[uuid]))
+                continue
             if call.state == "waiting":
                 entry.settle("running", "it was not paused: the others took too long")
             problems.append(f"guest {entry.name!r} was not paused within {budget:g} s")
@@ -213,7 +221,8 @@ def _suspend_all(window: Window, lanes: Lanes, budget: float) -> list[str]:
 def open_window(request: PauseRequest, where: Places, candidates: t.Sequence[Candidate], ledger: Ledger) -> Window:
     """Pause guests, with their resume assured before the first one stops. The ledger's lock is held by the caller.
 
-    The order is the promise: mark the guests, write the ledger, start the guard and see it watch, fix the deadline, suspend.
+    The order is the promise: write the ledger, start the guard and see it watch, mark the guests, fix the deadline, suspend.
+    The marks come late, because a guest that its owner pauses before is not taken for ours without one.
     Whatever dies at whatever point, either no guest is paused yet or the guard knows about it.
 
     :param request: What was asked for.
@@ -230,17 +239,24 @@ def open_window(request: PauseRequest, where: Places, candidates: t.Sequence[Can
         guests=[_entry(candidate) for candidate in candidates],
     )
     lanes = Lanes(request.uri, [entry.uuid for entry in window.guests])
-    _require(lanes.each(lanes.guests, lambda guest: guest.set_token(window.id), PREFLIGHT_TIMEOUT), window, "marked")
+    if lanes.silent:
+        names = ", ".join(repr(entry.name) for entry in window.guests if entry.uuid in lanes.silent)
+        raise MaintenanceError(
+            f"libvirt does not answer about guest {names} ({'; '.join(sorted(set(lanes.silent.values())))}); no guest was paused. "
+            "Look at what keeps it busy (virsh domjobinfo) and run again", "pause",
+        )
     ledger.write(window)
     try:
         _guard_start.arm(where, window)
+        _require(lanes.each(lanes.guests, lambda guest: guest.set_token(window.id), PREFLIGHT_TIMEOUT), window, "marked")
         window.deadline = time.monotonic() + request.pause_limit
         ledger.write(window)
         problems = _suspend_all(window, lanes, request.pause_budget)
         ledger.write(window)
-    except MaintenanceError:
-        _give_up(window, ledger)
-        raise
+    except Exception as error:  # also a defect of ours: guests that are paused by now must not wait for the deadline
+        with contextlib.suppress(Exception):  # then the guard does it
+            _give_up(window, ledger)
+        raise _given_up(window, error) from error
     if problems:
         _give_up(window, ledger)
         left = [entry.name for entry in window.unsettled()]
@@ -253,6 +269,16 @@ def open_window(request: PauseRequest, where: Places, candidates: t.Sequence[Can
             "--hmp NAME info status) and run again", "pause", {"window": summary(window)},
         )
     return window
+
+
+def _given_up(window: Window, error: Exception) -> MaintenanceError:
+    """Why a window was given up, and the state in which the guests were left."""
+    left = [entry.name for entry in window.unsettled()]
+    rest = f"guests that may still be paused: {', '.join(left)}; the guard resumes them" if left else "no guest is left paused by this run"
+    if isinstance(error, MaintenanceError):
+        text = str(error) if "no guest was paused" in str(error) and not left else f"{error}; the update was not begun, and {rest}"
+        return MaintenanceError(text, error.code, {**error.result, "window": summary(window)})
+    return MaintenanceError(f"unexpected {type(error).__name__} ({error}) while guests were being paused; the update was not begun, and {rest}", "pause")
 
 
 def _require(calls: dict[str, Call[t.Any]], window: Window, what: str) -> None:
@@ -298,8 +324,8 @@ def _try_libvirt(function: t.Callable[[], t.Any], log: list[str]) -> None:
     """Tidying that may fail: the guests run already, and a mark of a closed window is harmless."""
     try:
         function()
-    except MaintenanceError as error:
-        log.append(str(error))
+    except Exception as error:  # nothing here is worth an error
+        log.append(describe(error))
 
 
 def close_window(where: Places, ledger: Ledger, window_id: str | None, patience: float) -> tuple[Window | None, bool, list[str]]:

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import typing as t
 
 from ._errors import LedgerError
+from ._places import SESSION_URI, SYSTEM_URI
 
 #: The version of the document. A reader refuses any other: a ledger is never guessed at.
 VERSION = 1
@@ -18,6 +20,11 @@ MAX_PAUSE_LIMIT = 600.0
 MAX_PAUSE_BUDGET = 10.0
 #: Seconds; about thirty years. No host's monotonic clock gets there.
 MAX_MONOTONIC = 1e9
+
+#: No number of a document is larger: process ids, clock ticks since boot, seconds.
+MAX_NUMBER = 1 << 62
+#: Ids and UUIDs become names of units and arguments.
+_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 #: C(pausing): written before the suspend, and the suspend has not been seen to return. C(paused): it has returned.
 #: C(settled): nothing is left to do; C(outcome) says how it ended.
@@ -145,7 +152,30 @@ _WINDOW_TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def _checked(raw: t.Any, types: dict[str, tuple[type, ...]], what: str) -> dict[str, t.Any]:
+def _too_large(value: t.Any) -> bool:
+    return isinstance(value, (int, float)) and not (math.isfinite(value) if isinstance(value, float) else abs(value) < MAX_NUMBER)
+
+
+def check_ids(uri: str, ids: t.Iterable[str]) -> None:
+    """See that a document is of a URI that we serve, and that its ids can be ids.
+
+    :raises LedgerError: They are not.
+    """
+    if uri not in (SYSTEM_URI, SESSION_URI):
+        raise LedgerError("it is of another URI")
+    if not all(_ID.fullmatch(one) for one in ids):
+        raise LedgerError("it has an id that is none")
+
+
+def checked(raw: t.Any, types: t.Mapping[str, tuple[type, ...]], optional: t.Container[str], what: str) -> dict[str, t.Any]:
+    """An object of a document whose every key and type is as it has to be.
+
+    :param raw: What the JSON reader gave.
+    :param types: The keys, all of which have to be there, and the types of their values.
+    :param optional: Keys whose value may be null.
+    :param what: The object in words.
+    :raises LedgerError: It is not as it has to be.
+    """
     if not isinstance(raw, dict):
         raise LedgerError(f"{what} is not an object")
     if set(raw) != set(types):
@@ -153,11 +183,11 @@ def _checked(raw: t.Any, types: dict[str, tuple[type, ...]], what: str) -> dict[
         raise LedgerError(f"{what} has missing or unknown keys: {', '.join(map(repr, odd[:5]))}")
     for key, allowed in types.items():
         value = raw[key]
-        if value is None and key in _OPTIONAL:
+        if value is None and key in optional:
             continue
         # bool is an int to Python, but never a number in this document.
         # NaN and infinities pass Python's JSON reader, and the guard would wait for them for ever.
-        if isinstance(value, bool) or not isinstance(value, allowed) or (isinstance(value, float) and not math.isfinite(value)):
+        if isinstance(value, bool) is not (allowed == (bool,)) or not isinstance(value, allowed) or _too_large(value):
             raise LedgerError(f"{what} has a {key} of the wrong type")
     return raw
 
@@ -171,10 +201,11 @@ def from_document(document: t.Any) -> Window:
         raise LedgerError("the document is not a ledger")
     if document["version"] != VERSION or isinstance(document["version"], bool):
         raise LedgerError(f"its version is {document['version']!r}, this release reads only {VERSION}")
-    raw = dict(_checked(document["window"], _WINDOW_TYPES, "the window"))
+    raw = dict(checked(document["window"], _WINDOW_TYPES, _OPTIONAL, "the window"))
     raw["guests"] = [
-        Entry(**_checked(entry, _ENTRY_TYPES, f"guest {number}")) for number, entry in enumerate(raw["guests"], 1)
+        Entry(**checked(entry, _ENTRY_TYPES, _OPTIONAL, f"guest {number}")) for number, entry in enumerate(raw["guests"], 1)
     ]
+    check_ids(raw["uri"], [raw["id"], raw["boot_id"], *(entry.uuid for entry in raw["guests"])])
     for entry in raw["guests"]:
         if entry.phase not in ("pausing", "paused", "settled") or entry.pid <= 1:
             raise LedgerError(f"the entry of guest {entry.name!r} makes no sense")

@@ -18,14 +18,15 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._window_
 
 SECONDS = st.floats(0, 1e9)
 ENTRIES = st.builds(
-    Entry, name=st.text(), uuid=st.uuids().map(str), id=st.integers(0, 2**31), pid=st.integers(2, 2**22), start_time=st.integers(0, 2**63),
+    Entry, name=st.text(), uuid=st.uuids().map(str), id=st.integers(0, 2**31), pid=st.integers(2, 2**22), start_time=st.integers(0, 2**61),
     monitor=st.text(), state_before=st.text(max_size=9), reason_before=st.text(max_size=9), phase=st.sampled_from(["pausing", "paused", "settled"]),
     paused_at=st.none() | SECONDS, resumed_at=st.none() | SECONDS, resumed_by=st.none() | st.sampled_from(["module", "guard", "owner"]),
     outcome=st.none() | st.sampled_from(["resumed", "running", "gone", "not_ours"]), message=st.text(),
 )
 WINDOWS = st.builds(
-    Window, id=st.uuids().map(str), uri=st.text(), boot_id=st.uuids().map(str), opener=st.text(), opener_pid=st.integers(2, 2**22),
-    opener_start_time=st.integers(0, 2**63), opened_at=st.text(), pause_limit=st.floats(1, 600), deadline=st.floats(0, 1e8),
+    Window, id=st.uuids().map(str), uri=st.sampled_from(["qemu:///system", "qemu:///session"]), boot_id=st.uuids().map(str), opener=st.text(),
+    opener_pid=st.integers(2, 2**22),
+    opener_start_time=st.integers(0, 2**61), opened_at=st.text(), pause_limit=st.floats(1, 600), deadline=st.floats(0, 1e8),
     guests=st.lists(ENTRIES, max_size=3), closed_at=st.none() | st.text(), closed_by=st.none() | st.text(),
     paused_within=st.none() | SECONDS, resumed_within=st.none() | SECONDS,
 )

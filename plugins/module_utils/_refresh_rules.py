@@ -1,0 +1,168 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which guests can be moved to the installed QEMU, how, for how long they will be away, and what to do with one that was left half way. Pure."""
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+import xml.etree.ElementTree as ET
+
+from ._states import Blocker, State
+
+MIB = 1024 * 1024
+#: Seconds that saving and restoring a guest take without any memory: two processes, the devices, libvirt's own work.
+FIXED = 1.2
+#: How much slower QEMU is at writing a page than a plain copy in RAM: the page is looked at, goes through a pipe, and is written.
+SAVE_FACTOR = 2.0
+#: The same for reading it back into a page that has to be made first.
+RESTORE_FACTOR = 2.0
+#: Reasons of a pause in which nothing is under way: its owner's; and what libvirt says of a paused guest that was restored, or after its own restart.
+QUIET = ("user", "migration", "unknown", "from-snapshot")
+#: Memory of the host that is never used for images. Bytes.
+RESERVE = 256 * MIB
+
+
+def save_blockers(xml: ET.Element, state: State) -> list[Blocker]:
+    """Everything in a guest's definition that keeps libvirt from saving it, or a QEMU from taking it up again. There is no dry run.
+
+    Source: libvirt, src/qemu/qemu_migration.c (qemuMigrationSrcIsAllowed) and the devices that QEMU marks as not migratable.
+
+    :param xml: The live XML.
+    :param state: Its state now.
+    """
+    found: list[Blocker] = []
+
+    def block(code: str, message: str) -> None:
+        found.append(Blocker(code, message))
+
+    if not state.executes and not (state.state == "paused" and state.reason in QUIET):
+        block("not_running", f"it is {state.state} ({state.reason})")
+    if xml.findall("devices/hostdev") or [one for one in xml.findall("devices/interface") if one.get("type") in ("hostdev", "vdpa")]:
+        block("passthrough", "a device of the host is passed through to it, whose state cannot be saved")
+    if [one for one in xml.findall("devices/filesystem/driver") if one.get("type") == "virtiofs"]:
+        block("virtiofs", "it uses a virtiofs file system, whose daemon keeps state that is not saved")
+    elif [one for one in xml.findall("devices/filesystem") if one.find("driver") is None or one.find("driver").get("type") in (None, "path")]:
+        block("filesystem", "it uses a 9p file system, which QEMU cannot save while it is mounted")
+    if xml.findall("devices/disk/transient"):
+        block("transient_disk", "it has a transient disk, whose changes would be lost")
+    if xml.findall("devices/shmem"):
+        block("shmem", "it shares memory with another guest (shmem)")
+    if xml.find("launchSecurity") is not None:
+        block("launch_security", "its memory is encrypted (launchSecurity)")
+    invtsc = [one for one in xml.findall("cpu/feature") if one.get("name") == "invtsc" and one.get("policy") in (None, "require", "force")]
+    if invtsc and not [one for one in xml.findall("clock/timer") if one.get("name") == "tsc" and one.get("frequency")]:
+        block("invtsc", "its CPU has invtsc without a fixed TSC frequency")
+    return found
+
+
+def in_place_obstacle(xml: ET.Element, backends: t.Sequence[t.Mapping[str, t.Any]]) -> str | None:
+    """Why a guest's memory cannot stay where it is, or C(None) when it can.
+
+    :param xml: The live XML.
+    :param backends: The memory backends in the command line of its QEMU, as QEMU's JSON properties.
+    """
+    if xml.find("memoryBacking/discard") is not None or any(one.get("discard-data") for one in backends):
+        return "its memory is discarded when its QEMU ends (memoryBacking/discard)"
+    if not backends:
+        return "its memory is no file (it needs memoryBacking with source type='file' and access mode='shared' at its next start)"
+    for one in backends:
+        if one.get("qom-type") != "memory-backend-file":
+            return f"its memory {one.get('id')} is no file but {one.get('qom-type')}"
+        if one.get("share") is not True:
+            return f"its memory {one.get('id')} is a private file; it needs access mode='shared' at its next start"
+        name = str(one.get("id", ""))
+        if not name or "/" in name or name.startswith("."):
+            return "a memory backend of it has no usable name"
+    return None
+
+
+def predicted_pause(resident: int, speed: float, memory: str) -> float:
+    """Seconds that a guest will be away.
+
+    :param resident: Memory of its QEMU that is in RAM, bytes: pages that were never touched cost nothing.
+    :param speed: How fast this host copies memory into the folder of the images, bytes per second.
+    :param memory: C(copy) or C(in_place).
+    """
+    return FIXED if memory == "in_place" else FIXED + resident / speed * (SAVE_FACTOR + RESTORE_FACTOR)
+
+
+def affordable(residents: t.Sequence[int], available: int, width: int) -> tuple[int, list[int]]:
+    """How many guests can be copied at once, and which never fit.
+
+    The copy of a guest and its new memory are both there for a moment; its old memory is freed before.
+
+    :param residents: Memory of each guest in RAM, bytes.
+    :param available: Memory that the host can give and the folder of the images can take, bytes.
+    :param width: How many the operator wants at once.
+    :returns: The width, at most C(width), at which the largest ones fit together (0 when not even one does), and the indexes of those that do not fit alone.
+    """
+    usable = available - RESERVE
+    too_large = [index for index, resident in enumerate(residents) if resident > usable]
+    rest = sorted((resident for index, resident in enumerate(residents) if index not in too_large), reverse=True)
+    if not rest:
+        return (0 if too_large else width), too_large
+    fits = 1
+    while fits < min(width, len(rest)) and sum(rest[:fits + 1]) <= usable:
+        fits += 1
+    return fits if fits < len(rest) else width, too_large
+
+
+@dataclasses.dataclass(frozen=True)
+class Remains:
+    """A guest of an interrupted refresh as it is found.
+
+    :ivar state: What libvirt says; C(None): it does not know the guest (a transient one that is saved or has ended).
+    :ivar same_process: It is the QEMU of the ledger.
+    :ivar token: The id in its LIVE metadata.
+    :ivar job: libvirt works on it (a save, a restore), or C(None).
+    :ivar shutoff: Why libvirt says that a defined guest is off.
+    :ivar image: C(saved): complete, and nobody was asked to restore it. C(restoring): libvirt was asked to. C(absent).
+    """
+
+    state: State | None
+    same_process: bool
+    token: str | None
+    job: str | None
+    shutoff: str | None
+    image: str
+
+
+#: Reasons of C(shutoff) that say that the guest has not run since it was saved: saved; a start that failed, which is what a broken restore is;
+#: ended by a libvirtd that came back in the middle of the start. C(unknown): libvirtd was restarted since.
+_NOT_RUN_SINCE = ("saved", "failed", "daemon")
+
+RecoverVerdict = t.Literal["wait", "abort", "untouched", "refreshed", "restore", "gone", "not_ours", "keep"]
+
+
+def recover_verdict(refresh_id: str, was_paused: bool, found: Remains) -> tuple[RecoverVerdict, str]:
+    """What to do with a guest of a refresh whose program has died.
+
+    The rule that decides: memory may be restored only if the guest cannot have run since it was saved; else it would fall back to an older state.
+
+    :param refresh_id: The id of the refresh.
+    :param was_paused: It was paused before, by its owner.
+    """
+    if found.state is not None and found.state.state not in ("shutoff", "nostate"):
+        if found.same_process:
+            if found.job is not None:
+                return "abort", "it is being saved; ended, so that it runs on"
+            if not was_paused and found.state.state == "paused" and found.state.reason in ("save", "migration"):
+                return "wait", "libvirt is about to let it run on"
+            return "untouched", "it runs on as before"
+        if found.token == refresh_id:
+            if found.job is not None or found.state.reason == "starting-up" or (found.state.reason == "migration" and not was_paused):
+                return "wait", "libvirt is restoring it"
+            return "refreshed", "it is back"
+        if found.state.reason in ("starting-up", "migration"):
+            return "wait", "it is being started"
+        return "not_ours", "somebody started it anew after it had been saved"
+    if found.image == "absent":
+        return "gone", "it has ended"
+    if found.shutoff in _NOT_RUN_SINCE:
+        return "restore", "it is saved"
+    if found.image == "saved" and found.shutoff in (None, "unknown"):
+        return "restore", "it is saved"
+    if found.shutoff in (None, "unknown"):
+        return "keep", "whether it ran since it was saved cannot be known"
+    return "not_ours", f"it has run since, and was ended ({found.shutoff})"

@@ -1,0 +1,154 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: guest_refresh
+short_description: Move running guests to the QEMU that is installed, with their memory kept
+version_added: 0.1.0
+description:
+  - A guest goes on in the QEMU with which it was started, whatever is installed since. This module moves those that run another QEMU than the installed
+    one, each by a save and a restore on the same host, in the state in which it was (running or paused).
+  - Where the memory of a guest is a shared file it stays in place. Nothing of it is copied, only the state of the devices is saved, and the pause does not
+    grow with the memory. The memory of all other guests is copied, through RAM.
+  - Everything is judged before anything is touched. A guest that cannot be saved, a QEMU that is older than the running one, a libvirt that does not understand
+    the installed QEMU, too little memory for the copy, or a pause that is predicted to be longer than O(pause_limit) make the module refuse.
+  - Before the first guest is saved, the host's ledger says which guests are moved and where their memory is, and a guard process on the host watches. When this
+    module dies, the guard brings back every guest that was left saved. M(vm_preserving.maintenance.guest_resume) does so, too.
+  - A save that takes too long is given up, and the guest runs on as before.
+  - A guest moved in place shows a few additions to its command line in its live XML until its next normal start. They do nothing.
+extends_documentation_fragment:
+  - vm_preserving.maintenance.maintenance
+  - vm_preserving.maintenance.maintenance.names
+attributes:
+  check_mode:
+    support: full
+    description: Judges everything, predicts the pause of each guest, and touches nothing.
+  diff_mode:
+    support: none
+    description: What changes is the process of a guest, which is in the result.
+  idempotent:
+    support: full
+    description: A guest that runs the installed QEMU is left alone.
+  platform:
+    support: full
+    platforms: linux
+    description: A KVM/libvirt host.
+options:
+  exclude:
+    description: Names or UUIDs of guests that are left alone. Names that do not exist on the host are of no consequence.
+    type: list
+    elements: str
+    default: []
+  memory:
+    description:
+      - V(in_place), the memory of each guest has to stay in place, else it is refused.
+      - V(copy), it is copied for all.
+      - V(auto), in place where the guest qualifies, else by copy.
+      - A guest qualifies when it was started with C(<memoryBacking><source type='file'/><access mode='shared'/></memoryBacking>), without C(<discard/>), with
+        C(memory_backing_dir) in C(qemu.conf) on a RAM file system, and when no AppArmor or SELinux confines its QEMU.
+    type: str
+    choices: [auto, in_place, copy]
+    default: auto
+  pause_limit:
+    description: Seconds that a guest may be away, from V(1) to V(600).
+    type: float
+    default: 30
+  parallel:
+    description: How many guests are moved at once. Less, when the host has no memory for that many copies.
+    type: int
+    default: 1
+  folder:
+    description: A folder of our own for the images, on a RAM file system. It is made when it is missing.
+    type: path
+    default: /dev/shm/vm_preserving
+seealso:
+  - module: vm_preserving.maintenance.host_update_info
+  - module: vm_preserving.maintenance.guest_resume
+"""
+
+EXAMPLES = r"""
+- name: See which guests run an old QEMU, and for how long each would be away
+  vm_preserving.maintenance.guest_refresh:
+  check_mode: true
+  register: plan
+
+- name: Move them, two at a time
+  vm_preserving.maintenance.guest_refresh:
+    parallel: 2
+    pause_limit: 10
+"""
+
+RETURN = r"""
+parallel:
+  description: How many guests were moved at once.
+  returned: success
+  type: int
+guests:
+  description: All guests that were looked at, also on failure.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: libvirt's name.
+      type: str
+    uuid:
+      description: libvirt's UUID.
+      type: str
+    stale:
+      description: Whether it ran (or in check mode, runs) another QEMU than the installed one.
+      type: bool
+    memory:
+      description: V(in_place) or V(copy); V(null) for a guest that is not moved.
+      type: str
+    why_copy:
+      description: Why its memory cannot stay in place; V(null) when it can.
+      type: str
+    predicted:
+      description: Seconds that it is predicted to be away.
+      type: float
+    blockers:
+      description: Why it cannot be moved, each with C(code) and C(message).
+      type: list
+      elements: dict
+    changed:
+      description: Whether it was moved.
+      type: bool
+    outcome:
+      description:
+        - V(refreshed); V(untouched), it runs on as before; V(gone), it has ended; V(not_ours), somebody started it anew meanwhile.
+        - V(null) when it was not to be moved, or is not back yet.
+      type: str
+    message:
+      description: The outcome in words.
+      type: str
+    paused_for:
+      description: Seconds from before the save until it was back, which is the longest that the pause can have been.
+      type: float
+error:
+  description: What went wrong, as C(code) and C(message).
+  returned: failure
+  type: dict
+"""
+
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _module
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._refresh import DEFAULT_FOLDER, refresh_guests
+
+
+def main() -> None:
+    """The module."""
+    options = {
+        "exclude": {"type": "list", "elements": "str", "default": []},
+        "memory": {"type": "str", "choices": ["auto", "in_place", "copy"], "default": "auto"},
+        "pause_limit": {"type": "float", "default": 30},
+        "parallel": {"type": "int", "default": 1},
+        "folder": {"type": "path", "default": DEFAULT_FOLDER},
+    }
+    _module.run({**_module.URI, **_module.NAME, **options}, refresh_guests, empty={"guests": []})
+
+
+if __name__ == "__main__":
+    main()
