@@ -42,6 +42,9 @@ options:
   clocks_after:
     description: What M(vm_preserving.maintenance.guest_clock) returned after it.
     type: dict
+  refresh:
+    description: What M(vm_preserving.maintenance.guest_refresh) returned, when guests were moved to another QEMU.
+    type: dict
 """
 
 EXAMPLES = r"""

@@ -48,6 +48,9 @@ LOCK = 0.5
 #: How long the disk may take for the ledger, before the guard goes on with what it knows. Seconds.
 DISK = 1.0
 
+#: How long a guard that nobody awaits (the backstop) tries to read the ledger at all. Seconds.
+FIRST_LOOK = 20.0
+
 T = t.TypeVar("T")
 #: How long a recovery by hand goes on trying. Seconds.
 RECOVER = 60.0
@@ -193,14 +196,16 @@ class Guard:
 
     def follow(self) -> int:
         """Watch until the window is closed, by whomever. Returns the exit code of the process."""
+        give_up = time.monotonic() + FIRST_LOOK
         while True:
             try:
                 window = self._first_look()
                 break
             except LedgerError as error:
                 self._tell(f"{error.problem}; this guard knows no window to go by")
-                if _is_awaited():
-                    return 1  # nobody pauses a guest then; and systemd starts a guard anew that it had started before
+                # Nobody pauses a guest by a guard that says so when it is awaited; and systemd starts one anew that had watched before.
+                if _is_awaited() or time.monotonic() > give_up:
+                    return 1
                 time.sleep(FOLLOW)
         if window is None:
             _say(f"window {self.window_id} is closed; nothing to do")

@@ -15,7 +15,7 @@ import typing as t
 import uuid as uuid_module
 import xml.etree.ElementTree as ET
 
-from . import _guard_start, _identity, _ram_in_place, _refresh_move
+from . import _guard_start, _identity, _ram_in_place, _refresh_move, _running_code, _stale
 from ._calls import Call, run_lanes
 from ._errors import LedgerError, MaintenanceError, WindowBusy
 from ._hypervisor import Connection, Guest, describe
@@ -41,7 +41,8 @@ class Plan:
 
     :ivar candidate: The guest as the preflight found it.
     :ivar emulator: Path of the QEMU that is installed.
-    :ivar stale: Its QEMU is not that one.
+    :ivar left_alone: Why it is not moved, whatever it runs; C(None): it may be.
+    :ivar stale: Its QEMU runs code that is not what is installed, and it is not left alone.
     :ivar memory: C(copy) or C(in_place).
     :ivar why_copy: Why its memory cannot stay in place, or C(None).
     :ivar ram: For C(in_place): the ids of its memory backends.
@@ -53,6 +54,7 @@ class Plan:
 
     candidate: Candidate
     emulator: str = ""
+    left_alone: str | None = None
     stale: bool = False
     memory: str = "copy"
     why_copy: str | None = None
@@ -61,15 +63,6 @@ class Plan:
     resident: int = 0
     predicted: float = 0.0
     blockers: list[Blocker] = dataclasses.field(default_factory=list)
-
-
-def is_stale(pid: int, emulator: str) -> bool:
-    """Whether a process is not what is installed at a path now.
-
-    :raises OSError: One of them cannot be looked at.
-    """
-    running, installed = os.stat(f"/proc/{pid:d}/exe"), os.stat(emulator)
-    return (running.st_dev, running.st_ino) != (installed.st_dev, installed.st_ino)
 
 
 def _resident(pid: int) -> int:
@@ -111,7 +104,7 @@ def _look(connection: Connection, candidate: Candidate, memory: str) -> Plan:
         return plan
     pid = process.process.pid
     plan.emulator = xml.findtext("devices/emulator", "")
-    plan.stale, plan.resident = is_stale(pid, plan.emulator), _resident(pid)
+    plan.stale, plan.resident = bool(_stale.old_files(pid, _running_code.code_files(pid) or [])), _resident(pid)
     running, installed = _version(f"/proc/{pid:d}/exe"), _version(plan.emulator)
     if running is not None and installed is not None and installed < running:
         words = [".".join(map(str, version)) for version in (installed, running)]
@@ -191,21 +184,22 @@ def plan_refresh(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Pla
     # A guest that its owner keeps out of pauses is kept out of this one too, unless it is named.
     for plan in plans:
         if plan.candidate.facts.opted_out and not params["name"]:
-            plan.stale = False
-    moving = [plan for plan in plans if plan.stale]
-    if not moving:
+            plan.left_alone, plan.stale = "its metadata says that it must not be paused", False
+    # Also those that are not stale yet: whoever is about to install another QEMU wants to know before.
+    movable = [plan for plan in plans if plan.left_alone is None]
+    if not movable:
         return plans, params["parallel"]
     folder = params["folder"]
     # The folder may not be there yet (check mode): its file system is.
     there = folder if os.path.isdir(folder) else os.path.dirname(folder)
-    speed = _speed(there) if any(plan.memory == "copy" for plan in moving) else 1.0
-    copies = [plan for plan in moving if plan.memory == "copy"]
+    copies = [plan for plan in movable if plan.memory == "copy"]
+    speed = _speed(there) if copies else 1.0
     width, too_large = affordable([plan.resident for plan in copies], _available(there), params["parallel"])
     for index in too_large:
         copies[index].blockers.append(Blocker(
             "host_memory", f"its {copies[index].resident // MIB} MiB of memory do not fit into the {_available(there) // MIB} MiB that the host has for a copy",
         ))
-    for plan in moving:
+    for plan in movable:
         # Copies that go on at once share the host's memory bandwidth.
         plan.predicted = predicted_pause(plan.resident, speed / max(1, width if plan.memory == "copy" else 1), plan.memory)
         if plan.predicted > params["pause_limit"]:
@@ -218,9 +212,9 @@ def plan_refresh(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Pla
 def _described(plan: Plan, move: Move | None) -> dict[str, t.Any]:
     guest = plan.candidate.guest
     found: dict[str, t.Any] = {
-        "name": guest.name, "uuid": guest.uuid, "stale": plan.stale, "memory": plan.memory if plan.stale else None, "why_copy": plan.why_copy,
-        "predicted": round(plan.predicted, 3) if plan.stale else None, "blockers": [one.as_dict() for one in plan.blockers] if plan.stale else [],
-        "changed": False, "outcome": None, "message": "", "paused_for": None,
+        "name": guest.name, "uuid": guest.uuid, "stale": plan.stale, "memory": plan.memory, "why_copy": plan.why_copy,
+        "predicted": round(plan.predicted, 3), "blockers": [one.as_dict() for one in plan.blockers] if plan.left_alone is None else [],
+        "changed": False, "outcome": None, "message": f"left as it is: {plan.left_alone}" if plan.left_alone else "", "paused_for": None,
     }
     if move is not None:
         found.update(
@@ -265,6 +259,20 @@ def _move(refresh: Refresh, move: Move, guest: Guest, save_limit: float) -> None
             move.message = f"it could not be restored ({describe(error)})"
         if move.settled:
             return
+
+
+def refresh_summary(where: Places) -> dict[str, t.Any] | None:
+    """The last refresh of this host for a module's result, or C(None) when there never was one."""
+    found = RefreshLedger(where).read()
+    if found is None:
+        return None
+    return {
+        "id": found.id, "open": found.is_open, "opened_at": found.opened_at, "opened_by": found.opener,
+        "closed_at": found.closed_at, "closed_by": found.closed_by,
+        "guests": [
+            {"name": move.name, "uuid": move.uuid, "memory": move.memory, "outcome": move.outcome, "message": move.message} for move in found.guests
+        ],
+    }
 
 
 def has_unfinished(where: Places) -> bool:
@@ -334,7 +342,7 @@ def refresh_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
         refuse_open(ledger.read())
         refuse_unfinished(where)
         plans, width = _admitted(params, where)
-        return {"changed": any(plan.stale for plan in plans), "parallel": width, "guests": [_described(plan, None) for plan in plans]}
+        return {"changed": any(plan.stale for plan in plans), **_planned(params, plans, width)}
     ledger.prepare()
     with ledger.locked(5.0):
         refuse_open(ledger.read())
@@ -342,11 +350,15 @@ def refresh_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
         plans, width = _admitted(params, where)
         moving = [plan for plan in plans if plan.stale]
         if not moving:
-            return {"changed": False, "parallel": width, "guests": [_described(plan, None) for plan in plans]}
+            return {"changed": False, **_planned(params, plans, width)}
         _prepare(params["folder"])
         refresh = _open(params, where, moving)
         _move_all(refresh, moving, width, params["pause_limit"])
         return _closed(refresh, where, plans, width)
+
+
+def _planned(params: t.Mapping[str, t.Any], plans: t.Sequence[Plan], width: int) -> dict[str, t.Any]:
+    return {"parallel": width, "pause_limit": params["pause_limit"], "guests": [_described(plan, None) for plan in plans]}
 
 
 def _admitted(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Plan], int]:
@@ -427,7 +439,7 @@ def _closed(refresh: Refresh, where: Places, plans: t.Sequence[Plan], width: int
             warnings.append(f"{error.problem}; every guest is back, and the guard on the host closes the record")
     _forget_marks(refresh)
     result: dict[str, t.Any] = {
-        "changed": any(move.outcome == "refreshed" for move in refresh.guests), "parallel": width,
+        "changed": any(move.outcome == "refreshed" for move in refresh.guests), "parallel": width, "pause_limit": refresh.pause_limit,
         "guests": [_described(plan, moves.get(plan.candidate.guest.uuid)) for plan in plans], "warnings": warnings,
     }
     if failed:

@@ -93,6 +93,12 @@ window:
   description: The last pause window in the ledger, V(null) when there never was one.
   returned: success
   type: dict
+refresh:
+  description:
+    - The last refresh of this host (M(vm_preserving.maintenance.guest_refresh)), V(null) when there never was one.
+    - While its C(open) is true a guest may be saved and not back; M(vm_preserving.maintenance.guest_resume) brings it back.
+  returned: success
+  type: dict
 error:
   description: What went wrong, as C(code) and C(message).
   returned: failure

@@ -86,6 +86,10 @@ parallel:
   description: How many guests were moved at once.
   returned: success
   type: int
+pause_limit:
+  description: Seconds that a guest may be away, as it was asked for.
+  returned: success
+  type: float
 guests:
   description: All guests that were looked at, also on failure.
   returned: always
@@ -99,19 +103,20 @@ guests:
       description: libvirt's UUID.
       type: str
     stale:
-      description: Whether it ran (or in check mode, runs) another QEMU than the installed one.
+      description: Whether its QEMU ran (or in check mode, runs) code that is not what is installed, and it is not left alone.
       type: bool
     memory:
-      description: V(in_place) or V(copy); V(null) for a guest that is not moved.
+      description: V(in_place) or V(copy), how it was moved, or would be.
       type: str
     why_copy:
       description: Why its memory cannot stay in place; V(null) when it can.
       type: str
     predicted:
-      description: Seconds that it is predicted to be away.
+      description: Seconds that it is predicted to be away when it is moved.
       type: float
     blockers:
-      description: Why it cannot be moved, each with C(code) and C(message).
+      description:
+        - Why it cannot be moved, each with C(code) and C(message). Also told of a guest that is not stale (yet); only those of stale guests are an error.
       type: list
       elements: dict
     changed:

@@ -13,22 +13,23 @@ def _by_uuid(result: Result | None) -> dict[str, Result]:
     return {guest["uuid"]: guest for guest in (result or {}).get("guests", [])}
 
 
-def memory_verdict(before: Result | None, after: Result | None) -> str:
+def memory_verdict(before: Result | None, after: Result | None, refreshed: bool = False) -> str:
     """Whether a guest's memory was kept.
 
     :param before: The guest as guest_info returned it before the update.
     :param after: The same afterwards.
-    :returns: C(kept): the same QEMU process, and the guest itself says that it was not rebooted. C(same_process): the same QEMU process;
-        the guest cannot be asked. C(unknown): libvirt gave no answer about it. C(lost): another process, another boot, or gone.
+    :param refreshed: It was moved to the installed QEMU in between: another process is what was wanted.
+    :returns: C(kept): the guest itself says that it was not rebooted, and its QEMU is the same process or it was moved. C(same_process), C(restored): the
+        same QEMU process, or moved; the guest cannot be asked. C(unknown): libvirt gave no answer about it. C(lost): another process, another boot, or gone.
     """
     if before is None or after is None:
         return "lost"
     if before.get("process") is None or after.get("process") is None:
         return "unknown"
-    if before["process"] != after["process"] or before["id"] != after["id"]:
+    if not refreshed and (before["process"] != after["process"] or before["id"] != after["id"]):
         return "lost"
     if before.get("boot_id") is None or after.get("boot_id") is None:
-        return "same_process"
+        return "restored" if refreshed else "same_process"
     return "kept" if before["boot_id"] == after["boot_id"] else "lost"
 
 
@@ -38,7 +39,7 @@ def _problems(guest: Result, limit: float) -> t.Iterator[str]:
         yield f"guest {name!r} is not the one that ran before: it was restarted, rebooted or has ended"
     if guest["memory"] == "unknown":
         yield f"libvirt gave no answer about guest {name!r} (state {guest['state']}), so nothing is proved of it; look at it on the host"
-    if guest["paused"] and guest["state"] != "running":
+    if guest["paused"] and guest["state"] != "running" and not (guest["refreshed"] and guest["state"] == guest["state_before"]):
         yield f"guest {name!r} was paused by us and is now {guest['state']} ({guest['reason']})"
     if guest["paused"] and guest["paused_for"] is not None and guest["paused_for"] > limit:
         yield f"guest {name!r} was paused for {guest['paused_for']:.1f} s, the limit is {limit:g} s"
@@ -55,6 +56,7 @@ def host_report(
     after: Result | None = None,
     clocks_before: Result | None = None,
     clocks_after: Result | None = None,
+    refresh: Result | None = None,
 ) -> dict[str, t.Any]:
     """The report of one host.
 
@@ -66,15 +68,17 @@ def host_report(
     :param after: What guest_info returned afterwards.
     :param clocks_before: What guest_clock returned before the pause.
     :param clocks_after: What it returned after the correction; its C(before) is the offset that the pause left.
+    :param refresh: What guest_refresh returned; C(None) when no guest was moved to another QEMU.
     :returns: C(host), C(update_domain), C(updated), C(pause_limit), C(pending), C(guests), C(problems) and C(summary).
     """
     opened = (window or {}).get("window") or {}
-    limit = opened.get("pause_limit")
+    limit = opened.get("pause_limit") or (refresh or {}).get("pause_limit")
     paused = {guest["uuid"]: guest for guest in (window or {}).get("guests", []) if guest.get("outcome") not in (None, "not_ours")}
+    moved = {guest["uuid"]: guest for guest in (refresh or {}).get("guests", []) if guest.get("outcome") == "refreshed"}
     clock_before, clock_after, seen_after = _by_uuid(clocks_before), _by_uuid(clocks_after), _by_uuid(after)
     guests: list[dict[str, t.Any]] = []
     for uuid, guest in _by_uuid(before).items():
-        now, pause, clock = seen_after.get(uuid), paused.get(uuid), clock_after.get(uuid)
+        now, pause, clock = seen_after.get(uuid), moved.get(uuid) or paused.get(uuid), clock_after.get(uuid)
         guests.append({
             "name": guest["name"],
             "uuid": uuid,
@@ -88,7 +92,8 @@ def host_report(
             "clock_after_pause": None if clock is None else clock["before"],
             "clock_now": None if clock is None else clock["after"],
             "clock_verdict": "unverified" if clock is None else clock["verdict"],
-            "memory": memory_verdict(guest, now),
+            "refreshed": uuid in moved,
+            "memory": memory_verdict(guest, now, uuid in moved),
         })
     problems = [problem for guest in guests for problem in _problems(guest, limit or 0.0)]
     times = [guest["paused_for"] for guest in guests if guest["paused_for"] is not None]

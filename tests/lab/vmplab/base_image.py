@@ -39,8 +39,8 @@ _FILES = {
     "etc/dpkg/dpkg.cfg.d/lab": "force-unsafe-io\n",
     # The mirror holds the updates and what they need, not all that they recommend.
     "etc/apt/apt.conf.d/90lab": 'APT::Install-Recommends "false";\nAcquire::Languages "none";\n',
-    # Inside nspawn libvirt cannot make its own groups of controllers.
-    "etc/libvirt/qemu.conf": "cgroup_controllers = [ ]\n",
+    # Inside nspawn libvirt cannot make its own groups of controllers. Memory that is a file is to be in RAM.
+    "etc/libvirt/qemu.conf": 'cgroup_controllers = [ ]\nmemory_backing_dir = "/dev/shm"\n',
     "etc/systemd/journald.conf.d/lab.conf": "[Journal]\nStorage=volatile\n",
     # When a host goes down, guests that take no notice of the power button (agentless, paused) would hold
     # it for libvirt's five minutes.

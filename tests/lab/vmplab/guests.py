@@ -21,6 +21,7 @@ _BOOTED = """\
 <domain type='qemu'>
   <name>{name}</name>
   <memory unit='MiB'>{memory_mib}</memory>
+{backing}\
   <vcpu>1</vcpu>
   <os>
     <type arch='x86_64'>hvm</type>
@@ -46,12 +47,17 @@ _AGENT = """\
     <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
 """
 
+_SHARED = """\
+  <memoryBacking><source type='file'/><access mode='shared'/></memoryBacking>
+"""
+
 
 def definition(guest: dict) -> str:
     """The guest as libvirt XML. The machine type is libvirt's own choice, which newer QEMUs keep supporting."""
     template = _MINIMAL if guest["kind"] == "minimal" else _BOOTED
     agent = "" if guest["kind"] == "agentless" else _AGENT
-    return template.format(**guest, image=GUEST_IMAGE, agent=agent)
+    backing = _SHARED if guest["kind"] == "shared" else ""
+    return template.format(**guest, image=GUEST_IMAGE, agent=agent, backing=backing)
 
 
 def start(settings: Settings, host: dict, guests: list[dict]) -> None:

@@ -8,6 +8,7 @@ KINDS = {
     "agentless": "persistent, without a guest agent",
     "transient": "known to libvirt only while it runs",
     "owner-paused": "persistent, suspended by its owner once it had booted",
+    "shared": "persistent, with a guest agent, its memory a shared file (only by `guest add`)",
     "minimal": "transient, no kernel, 16 MiB, the firmware idles: cheap enough for hundreds",
 }
 MINIMAL_MEMORY_MIB = 16

@@ -67,6 +67,34 @@ def test_memory_verdict(before, after, expected):
     assert memory_verdict(before, after) == expected
 
 
+MOVED = {"id": 9, "process": {"pid": 999, "start_time": 77}}
+
+
+@pytest.mark.parametrize(("before", "after", "expected"), [
+    (info(), info(**MOVED), "kept"),
+    (info(), info(boot_id="other", **MOVED), "lost"),
+    (info(boot_id=None), info(**MOVED), "restored"),
+    (info(), info(boot_id=None, **MOVED), "restored"),
+    (info(), None, "lost"),
+    (info(), info(process=None, id=9), "unknown"),
+])
+def test_memory_verdict_of_a_guest_that_was_moved(before, after, expected):
+    assert memory_verdict(before, after, refreshed=True) == expected
+
+
+@pytest.mark.parametrize(("before", "after", "fine"), [
+    (info(), info(**MOVED), True),
+    (info(state="paused", reason="user"), info(state="paused", reason="migration", **MOVED), True),
+    (info(), info(state="paused", reason="user", **MOVED), False),
+    (info(), info(boot_id="other", **MOVED), False),
+])
+def test_the_report_of_a_guest_that_was_moved(before, after, fine):
+    moved = {"name": "g1", "uuid": "u1", "outcome": "refreshed", "paused_for": 1.5}
+    found = host_report("h1", "rack1", before=result(before), after=result(after), refresh=result(moved, pause_limit=LIMIT))
+    assert (found["problems"] == []) is fine
+    assert (found["pause_limit"], found["guests"][0]["paused_for"], found["guests"][0]["refreshed"]) == (LIMIT, 1.5, True)
+
+
 # ---- problems ----
 
 @pytest.mark.parametrize(("before", "paused", "after", "words"), [
@@ -116,7 +144,7 @@ def test_a_guest_of_the_report():
     assert found["guests"] == [{
         "name": "g1", "uuid": "u1", "state_before": "running", "state": "running", "reason": "booted", "paused": True, "paused_for": 2.5,
         "resumed_by": "module", "clock_before_pause": {"offset": 0.5, "bound": 0.001}, "clock_after_pause": {"offset": -2.5, "bound": 0.001},
-        "clock_now": {"offset": 0.0, "bound": 0.001}, "clock_verdict": "in_sync", "memory": "kept",
+        "clock_now": {"offset": 0.0, "bound": 0.001}, "clock_verdict": "in_sync", "refreshed": False, "memory": "kept",
     }]
     assert (found["host"], found["update_domain"], found["updated"], found["pause_limit"]) == ("h1", "rack1", True, LIMIT)
     assert [change["name"] for change in found["pending"]] == ["qemu-system-x86"]
