@@ -93,7 +93,7 @@ demo: deps collection  ## show an update of the lab's fleet, from beginning to e
 	@tests/lab/demo
 
 bench: deps collection  ## measure the pauses
-	@tests/bench/run
+	@tests/bench/run && tests/bench/refresh
 
 clean:  ## remove .venv and .build
 	@rm -rf .venv .build

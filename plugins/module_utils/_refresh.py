@@ -413,7 +413,7 @@ def _move_all(refresh: Refresh, moving: t.Sequence[Plan], width: int, limit: flo
         if failed.is_set():
             move.settle("untouched", "it was not begun with, because another guest failed")
             return
-        move.phase = "moving"
+        move.phase, move.began_at = "moving", time.monotonic()
         with writing:
             ledger.write(refresh)
         # Half of what is predicted is the restore, which nothing can hurry.

@@ -4,6 +4,9 @@
 """The guard of a refresh: when the program that moves guests has died, it brings back those that were left saved."""
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import time
 import typing as t
 
@@ -16,8 +19,20 @@ from ._refresh_move import bring_back_all
 
 #: Seconds between two looks at the program that moves guests.
 FOLLOW = 0.5
+#: How much longer than the pause limit the program may be busy with one guest: an aborted save, and some tries to restore. Seconds.
+STUCK = 90.0
 #: Seconds between two tries.
 AGAIN = 2.0
+
+
+def is_stuck(refresh: Refresh, now: float) -> bool:
+    """Whether the program that moves guests hangs: with one of them for much longer than that guest may be away.
+
+    :param now: C(CLOCK_MONOTONIC) seconds.
+    """
+    return any(
+        move.phase == "moving" and move.began_at is not None and now - move.began_at > refresh.pause_limit + STUCK for move in refresh.guests
+    )
 
 
 class RefreshGuard:
@@ -59,6 +74,10 @@ class RefreshGuard:
                 return 0
             if not _identity.is_alive(_identity.ProcessIdentity(refresh.opener_pid, refresh.opener_start_time)):
                 break
+            if is_stuck(refresh, time.monotonic()):
+                self._say(f"process {refresh.opener_pid}, which is moving guests, has not got on for {refresh.pause_limit + STUCK:.0f} s; killing it")
+                with contextlib.suppress(OSError):
+                    os.kill(refresh.opener_pid, signal.SIGKILL)
             time.sleep(FOLLOW)
         self._say(f"process {refresh.opener_pid}, which was moving guests, has died; bringing back what it left")
         while not self._finish():
