@@ -39,8 +39,6 @@ HANG_LIMIT = 1.0
 KILLS = 2
 #: Seconds between two looks whether libvirt hangs, shortly before the deadline.
 PROBE = 1.0
-#: A libvirtd younger than this is starting, not hanging: it is let be. Seconds.
-STARTING = 10.0
 #: How long the monitors alone are tried after libvirtd was killed: a QEMU needs a moment to see its old reader gone. Seconds.
 MONITORS_FREE = 1.0
 #: How long another holder may keep the lock of the ledger, before the guard goes on without it. Seconds.
@@ -380,6 +378,7 @@ class Guard:
     def _kill_libvirtd(self) -> bool:
         """The last resort for a libvirtd that hangs: end it, so that the monitors are free and systemd starts it anew.
 
+        Also one that is only starting, or stopping, with many guests: they have to run by the deadline, and its end costs them nothing.
         Not while a guest carries the fake-reboot mark, or is being started: the new libvirtd would reset the one, and end the other.
 
         :returns: Whether one was killed.
@@ -390,7 +389,7 @@ class Guard:
         killed = False
         for name in ("libvirtd", "virtqemud"):
             pid = _main_pid(f"/run/{name}.pid")
-            if pid is None or (_identity.age(pid) or 0.0) < STARTING:
+            if pid is None:
                 continue
             try:
                 endangered = _endangered(self.ledger.where.runtime)

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import time
 import typing as t
 
 
@@ -61,12 +60,3 @@ def own_identity() -> ProcessIdentity:
 def is_alive(identity: ProcessIdentity) -> bool:
     """Whether this very process still runs."""
     return process_identity(identity.pid) == identity
-
-
-def age(pid: int) -> float | None:
-    """For how many seconds a process runs, or C(None) when there is none with that id."""
-    identity = process_identity(pid)
-    if identity is None:
-        return None
-    # Both count from the boot of the machine, also inside a container (proc(5), clock_gettime(2)).
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - identity.start_time / os.sysconf("SC_CLK_TCK")

@@ -136,7 +136,7 @@ class Settler:
     :param by: Who we are, for the record: C(module) or C(guard).
     :param connect: Seconds that libvirt has to accept a connection before the monitors are tried.
     :param calls: Seconds that libvirt has for the guests of one pass.
-    :ivar libvirt_hangs: In the last pass libvirt did not answer, yet held the guests' monitors.
+    :ivar libvirt_hangs: In the last pass libvirt did not answer, and somebody held the guests' monitors.
     """
 
     def __init__(self, by: str, connect: float = 2.0, calls: float = 4.0) -> None:
@@ -168,10 +168,9 @@ class Settler:
             if not through_libvirt:
                 raise LibvirtUnreachable("libvirt was seen to be away")
             self._through_libvirt(window, late)
-        except LibvirtHangs:
-            self.libvirt_hangs = _through_monitors(window, window.unsettled(), self.by, late, self.by_monitor)
         except LibvirtUnreachable:
-            _through_monitors(window, window.unsettled(), self.by, late, self.by_monitor)
+            # Also one that refuses connections may hold the monitors: it is starting, or stopping, which takes seconds with many guests.
+            self.libvirt_hangs = _through_monitors(window, window.unsettled(), self.by, late, self.by_monitor)
 
     def _through_libvirt(self, window: Window, late: bool) -> None:
         """One pass through libvirt.

@@ -48,7 +48,7 @@ def test_more_update_domains_than_hosts_are_refused():
 def test_the_default_lab_has_every_kind_and_a_normal_guest_on_each_host():
     kinds = [{guest["kind"] for guest in host["guests"]} for host in layout.hosts(SETTINGS, sizes())]
     assert all("normal" in on_host for on_host in kinds)
-    assert set().union(*kinds) == set(layout.KINDS) - {"minimal"}
+    assert set().union(*kinds) == set(layout.KINDS) - {"minimal", "shared"}
 
 
 @pytest.mark.parametrize("guests", [1, 2, 3, 7])

@@ -43,15 +43,6 @@ def test_the_start_of_a_process_is_counted_from_the_boot(start):
     assert before - 0.1 <= _identity.process_identity(child.pid).start_time / ticks <= after + 0.1
 
 
-def test_the_age_of_a_process(start):
-    young = start(["sleep", "1000"])
-    assert 0 <= _identity.age(young.pid) + 0.02  # both are counted in ticks
-    assert _identity.age(young.pid) <= _identity.age(os.getpid()) + 0.02
-    young.kill()
-    young.wait()
-    assert _identity.age(young.pid) is None
-
-
 def test_a_younger_process_does_not_start_earlier(start):
     child = start(["sleep", "1000"])
     assert _identity.process_identity(child.pid).start_time >= _identity.process_identity(os.getpid()).start_time

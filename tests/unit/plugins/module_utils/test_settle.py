@@ -118,7 +118,7 @@ def test_monitors_that_say_nothing_do_not_hold_up_the_others(qemu, paused, make_
     settler = Settler("guard")
     settler.settle(make_window(*entries))
     assert [entry.uuid for entry in entries if entry.outcome == "resumed"] == ["good"]
-    assert settler.libvirt_hangs is False  # libvirt is not there at all: silent monitors are no work of its
+    assert settler.libvirt_hangs is True  # a libvirtd that is stopping refuses connections, and still holds the monitors
     assert entries[-1].resumed_at - began < 20 * _settle.MONITOR_TIMEOUT
 
 
