@@ -23,9 +23,9 @@ from . import _identity
 from ._calls import Call, run_lanes
 from ._errors import LedgerError, LibvirtHangs, LibvirtUnreachable, WindowBusy
 from ._hypervisor import Connection, have_bindings
-from ._ledger import Ledger, RefreshLedger
+from ._ledger import Ledger, SavingLedger
 from ._places import SESSION_URI, SYSTEM_URI, places
-from ._refresh_guard import RefreshGuard
+from ._saving_guard import SavingGuard
 from ._settle import Settler, now_utc, save
 from ._window_document import Window
 
@@ -463,15 +463,15 @@ def _recover(uri: str) -> int:
     """Resume, and bring back, what the ledgers say."""
     where = places(uri)
     try:
-        window, refresh = Ledger(where).read(), RefreshLedger(where).read()
+        window, saving = Ledger(where).read(), SavingLedger(where).read()
     except LedgerError as error:
         _say(str(error))
         return 1
     status, nothing = 0, True
     if window is not None and window.is_open:
         nothing, status = False, Guard(uri, window.id).recover()
-    if refresh is not None and refresh.is_open:
-        nothing, status = False, RefreshGuard(uri, refresh.id, _say).recover(RECOVER) or status
+    if saving is not None and saving.is_open:
+        nothing, status = False, SavingGuard(uri, saving.id, _say).recover(RECOVER) or status
     if nothing:
         _say("no pause window is open on this host, and no guest is left saved; nothing was touched")
     return status
@@ -487,12 +487,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--uri", default=SYSTEM_URI, choices=[SYSTEM_URI, SESSION_URI], help="libvirt URI (default: %(default)s)")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--watch", metavar="WINDOW", help="id of a pause window: follow it, and resume its guests at its deadline")
-    what.add_argument("--finish", metavar="REFRESH", help="id of a refresh: follow it, and bring its guests back if its program dies")
+    what.add_argument("--finish", metavar="SAVING", help="id of saved guests: follow them, and bring them back if nobody else does")
+    what.add_argument("--reboot", metavar="SAVING", help="id of saved guests: reboot the host for which they were saved, if no guest loses its memory by it")
     what.add_argument("--recover", action="store_true", help="resume now what an earlier run left paused on this host")
     options = parser.parse_args(arguments)
     os.chdir("/")
     if options.recover:
         return _recover(options.uri)
+    if options.reboot:
+        return SavingGuard(options.uri, options.reboot, _say).reboot()
     # A journal that does not take a line must not hold up a guest.
     with contextlib.suppress(OSError, ValueError):
         os.set_blocking(sys.stdout.fileno(), False)
@@ -504,7 +507,7 @@ def main(arguments: list[str]) -> int:
     with contextlib.suppress(LibvirtUnreachable):
         Connection(options.uri, 1.0)
     if options.finish:
-        return RefreshGuard(options.uri, options.finish, _say).follow(_notify_ready)
+        return SavingGuard(options.uri, options.finish, _say).follow(_notify_ready)
     return Guard(options.uri, options.watch).follow()
 
 

@@ -15,8 +15,8 @@ import typing as t
 import zipfile
 
 from . import (
-    _calls, _errors, _guard, _hypervisor, _identity, _ledger, _places, _qmp, _ram_in_place, _refresh_document, _refresh_guard, _refresh_move,
-    _refresh_rules, _settle, _states, _status_file, _window_document,
+    _boot_unit, _calls, _errors, _guard, _host_power, _hypervisor, _identity, _ledger, _places, _qmp, _ram_in_place, _saving, _saving_document,
+    _saving_guard, _saving_rules, _settle, _states, _status_file, _window_document,
 )
 from ._errors import MaintenanceError
 from ._places import SYSTEM_URI, Places
@@ -24,8 +24,8 @@ from ._window_document import Window
 
 #: Everything the guard is made of.
 _MODULES = (
-    _calls, _errors, _guard, _hypervisor, _identity, _ledger, _places, _qmp, _ram_in_place, _refresh_document, _refresh_guard, _refresh_move,
-    _refresh_rules, _settle, _states, _status_file, _window_document,
+    _boot_unit, _calls, _errors, _guard, _host_power, _hypervisor, _identity, _ledger, _places, _qmp, _ram_in_place, _saving, _saving_document,
+    _saving_guard, _saving_rules, _settle, _states, _status_file, _window_document,
 )
 _PACKAGE = "vm_preserving_guard"
 #: Seconds for the guard to say that it watches.
@@ -173,14 +173,32 @@ def arm(where: Places, window: Window) -> None:
         _detach(argv)
 
 
-def arm_refresh(where: Places, uri: str, refresh_id: str) -> None:
-    """Start the guard of a refresh, and return once it watches. It ends by itself with the refresh.
+def arm_reboot(where: Places, uri: str, saving_id: str) -> list[str]:
+    """Start the guard of guests that are saved for a reboot, and see to it that they are restored at boot.
+
+    :returns: The command that reboots the host if that costs no guest its memory.
+    :raises MaintenanceError: code C(guard): it did not start, or the host has no systemd; no guest may be saved.
+    """
+    if not _has_systemd():
+        raise MaintenanceError("this host does not run systemd, which has to restore the guests at boot; no guest was touched", "guard")
+    program_argv = [sys.executable, "-I", _installed(where), "--uri", uri]
+    _boot_unit.install(where.state, [*program_argv, "--recover"])
+    try:
+        arm_saving(where, uri, saving_id)
+    except MaintenanceError:
+        _boot_unit.remove()
+        raise
+    return [*program_argv, "--reboot", saving_id]
+
+
+def arm_saving(where: Places, uri: str, saving_id: str) -> None:
+    """Start the guard of guests that are saved, and return once it watches. It ends by itself when they are back.
 
     :raises MaintenanceError: code C(guard): it did not start; no guest may be saved.
     """
-    argv = [sys.executable, "-I", _installed(where), "--uri", uri, "--finish", refresh_id]
+    argv = [sys.executable, "-I", _installed(where), "--uri", uri, "--finish", saving_id]
     if _has_systemd():
-        _start_unit(f"vm-preserving-refresh-{refresh_id}", "Guard: brings back guests saved by vm_preserving.maintenance", argv)
+        _start_unit(f"vm-preserving-saving-{saving_id}", "Guard: brings back guests saved by vm_preserving.maintenance", argv)
     else:
         _detach(argv)
 

@@ -15,7 +15,7 @@ from ._errors import MaintenanceError
 from ._hypervisor import Connection, Guest, describe
 from ._ledger import Ledger
 from ._places import places
-from ._refresh import refresh_summary
+from ._unfinished import saving_summary
 from ._window import Candidate, preflight, select, summary
 
 #: Seconds for all guests together.
@@ -110,4 +110,4 @@ def guest_info(params: dict[str, t.Any]) -> dict[str, t.Any]:
                 "error": {"code": "no_answer", "message": describe(error)},
             })
     window = Ledger(where).read()
-    return {"changed": False, "guests": found, "window": None if window is None else summary(window), "refresh": refresh_summary(where)}
+    return {"changed": False, "guests": found, "window": None if window is None else summary(window), "saving": saving_summary(where)}

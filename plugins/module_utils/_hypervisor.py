@@ -137,6 +137,36 @@ class Guest:
         """
         self._domain.saveFlags(path, None, 0)
 
+    def managed_save(self) -> None:
+        """The same into libvirt's own image of it, from which libvirt takes it up at its next start, whoever starts it."""
+        self._domain.managedSave(0)
+
+    def has_managed_save(self) -> bool:
+        """Whether libvirt has an image of it. libvirt removes that image when the guest was started from it."""
+        return bool(self._domain.hasManagedSaveImage(0))
+
+    def start_from_managed_save(self) -> None:
+        """Start it from libvirt's image of it, and in no other way.
+
+        libvirt starts a guest afresh when the image is not whole: so that is looked at just before.
+
+        :raises libvirt.libvirtError: There is no whole image, or it could not be started from it; the image is still there.
+        """
+        self._domain.managedSaveGetXMLDesc(0)
+        self._domain.create()
+
+    def remove_managed_save(self) -> None:
+        """Remove libvirt's image of it, which a guest that runs must not have: its next start would bring an old state back."""
+        self._domain.managedSaveRemove(0)
+
+    def autostart(self) -> bool:
+        """Whether libvirt starts it at boot. Transient guests are never."""
+        return self.persistent() and bool(self._domain.autostart())
+
+    def set_autostart(self, value: bool) -> None:
+        """Let libvirt start it at boot, or not."""
+        self._domain.setAutostart(int(value))
+
     def abort_job(self) -> None:
         """End the job that libvirt is doing on it; a guest that was being saved runs on."""
         self._domain.abortJob()

@@ -15,8 +15,8 @@ import typing as t
 
 from ._errors import LedgerError, WindowBusy
 from ._places import Places
-from ._refresh_document import Refresh
-from . import _refresh_document, _window_document
+from ._saving_document import Saving
+from . import _saving_document, _window_document
 from ._window_document import Window
 
 #: A ledger of 1000 guests has about 500 kB. Anything above this was not written by us. Bytes.
@@ -171,12 +171,12 @@ class Ledger(_Record[Window]):
     _to_document = staticmethod(_window_document.to_document)
 
 
-class RefreshLedger(_Record[Refresh]):
+class SavingLedger(_Record[Saving]):
     """The ledger of the refreshes of one libvirt URI: the last one, open or closed. Its lock is that of L(Ledger)."""
 
-    _path = staticmethod(lambda where: where.refresh)
-    _from_document = staticmethod(_refresh_document.from_document)
-    _to_document = staticmethod(_refresh_document.to_document)
+    _path = staticmethod(lambda where: where.saving)
+    _from_document = staticmethod(_saving_document.from_document)
+    _to_document = staticmethod(_saving_document.to_document)
 
 
 def _text(raw: bytes) -> str:

@@ -12,8 +12,8 @@ from ._guard import lead
 from ._hypervisor import Connection, Lanes
 from ._ledger import Ledger
 from ._places import Places, places
-from ._refresh import finish_refresh, has_unfinished, refuse_unfinished
 from ._states import LEAVE_ALONE, State
+from ._unfinished import finish_saving, has_unfinished, refuse_unfinished
 from ._window import Candidate, PauseRequest, close_window, is_running, open_window, preflight, refuse_open, select, summary
 from ._window_document import MAX_PAUSE_BUDGET, MAX_PAUSE_LIMIT, Entry, Window
 
@@ -252,7 +252,7 @@ def resume_guests(uri: str, window_id: str | None, patience: float, second_look:
     result = _resume_window(uri, where, ledger, window_id, patience, second_look, check_mode)
     if window_id is None and has_unfinished(where):
         with ledger.locked(patience):
-            guests, log = finish_refresh(uri, where, check_mode, patience)
+            guests, log = finish_saving(uri, where, check_mode, patience)
         result["guests"] = result["guests"] + guests
         result["warnings"] = result["warnings"] + log
         result["changed"] = result["changed"] or any(guest["changed"] for guest in guests)

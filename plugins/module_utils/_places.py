@@ -30,9 +30,9 @@ class Places(t.NamedTuple):
         return os.path.join(self.state, "ledger.json")
 
     @property
-    def refresh(self) -> str:
-        """The file that says which guests are being moved to the installed QEMU."""
-        return os.path.join(self.state, "refresh.json")
+    def saving(self) -> str:
+        """The file that says which guests are saved, or about to be, to be restored."""
+        return os.path.join(self.state, "saving.json")
 
     @property
     def lock(self) -> str:

@@ -93,9 +93,10 @@ window:
   description: The last pause window in the ledger, V(null) when there never was one.
   returned: success
   type: dict
-refresh:
+saving:
   description:
-    - The last refresh of this host (M(vm_preserving.maintenance.guest_refresh)), V(null) when there never was one.
+    - The guests that were saved last on this host, by M(vm_preserving.maintenance.guest_refresh) or M(vm_preserving.maintenance.guest_save); V(null) when
+      there never were any.
     - While its C(open) is true a guest may be saved and not back; M(vm_preserving.maintenance.guest_resume) brings it back.
   returned: success
   type: dict

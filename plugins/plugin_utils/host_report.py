@@ -74,7 +74,7 @@ def host_report(
     opened = (window or {}).get("window") or {}
     limit = opened.get("pause_limit") or (refresh or {}).get("pause_limit")
     paused = {guest["uuid"]: guest for guest in (window or {}).get("guests", []) if guest.get("outcome") not in (None, "not_ours")}
-    moved = {guest["uuid"]: guest for guest in (refresh or {}).get("guests", []) if guest.get("outcome") == "refreshed"}
+    moved = {guest["uuid"]: guest for guest in (refresh or {}).get("guests", []) if guest.get("outcome") == "restored"}
     clock_before, clock_after, seen_after = _by_uuid(clocks_before), _by_uuid(clocks_after), _by_uuid(after)
     guests: list[dict[str, t.Any]] = []
     for uuid, guest in _by_uuid(before).items():

@@ -89,7 +89,7 @@ def test_memory_verdict_of_a_guest_that_was_moved(before, after, expected):
     (info(), info(boot_id="other", **MOVED), False),
 ])
 def test_the_report_of_a_guest_that_was_moved(before, after, fine):
-    moved = {"name": "g1", "uuid": "u1", "outcome": "refreshed", "paused_for": 1.5}
+    moved = {"name": "g1", "uuid": "u1", "outcome": "restored", "paused_for": 1.5}
     found = host_report("h1", "rack1", before=result(before), after=result(after), refresh=result(moved, pause_limit=LIMIT))
     assert (found["problems"] == []) is fine
     assert (found["pause_limit"], found["guests"][0]["paused_for"], found["guests"][0]["refreshed"]) == (LIMIT, 1.5, True)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The vm_preserving.maintenance authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""_refresh_rules: who can be moved, how, for how long, and what is done with a guest that was left half way."""
+"""_saving_rules: who can be moved, how, for how long, and what is done with a guest that was left half way."""
 from __future__ import annotations
 
 import itertools
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._refresh_rules import (
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saving_rules import (
     FIXED, MIB, RESERVE, Remains, affordable, in_place_obstacle, predicted_pause, recover_verdict, save_blockers,
 )
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._states import State
@@ -125,8 +125,8 @@ def remains(state=None, same=False, token=None, job=None, image="absent"):
     (remains(State("paused", "save"), same=True, token=OURS, job="save"), "abort"),
     (remains(State("paused", "save"), same=True, token=OURS), "wait"),
     (remains(State("paused", "user"), same=True, token=OURS), "untouched"),
-    (remains(State("running", "restored"), token=OURS, image="restoring"), "refreshed"),
-    (remains(State("paused", "user"), token=OURS, image="restoring"), "refreshed"),
+    (remains(State("running", "restored"), token=OURS, image="restoring"), "restored"),
+    (remains(State("paused", "user"), token=OURS, image="restoring"), "restored"),
     (remains(State("paused", "starting-up"), token=OURS, image="restoring"), "wait"),
     (remains(State("paused", "starting-up"), image="restoring"), "wait"),
     (remains(State("running", "booted"), image="saved"), "not_ours"),

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The vm_preserving.maintenance authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which guests can be moved to the installed QEMU, how, for how long they will be away, and what to do with one that was left half way. Pure."""
+"""Which guests can be saved and restored, how, for how long they will be away, and what to do with one that was left half way. Pure."""
 from __future__ import annotations
 
 import dataclasses
@@ -87,6 +87,23 @@ def predicted_pause(resident: int, speed: float, memory: str) -> float:
     return FIXED if memory == "in_place" else FIXED + resident / speed * (SAVE_FACTOR + RESTORE_FACTOR)
 
 
+def predicted_absences(residents: t.Sequence[int], speed: float, reboot: float) -> list[float]:
+    """Seconds that each guest will be away when all are saved, one after another, the host is rebooted, and all are restored.
+
+    They are saved in the reverse of the order in which they are restored: who is saved first is restored last, and is away for the longest.
+
+    :param residents: Memory of each QEMU in RAM, bytes, in the order of the restores.
+    :param speed: How fast this host writes to its disk, bytes per second.
+    :param reboot: Seconds from the end of the last save to the first restore.
+    """
+    found: list[float] = []
+    away = reboot
+    for resident in residents:
+        away += FIXED + 2 * resident / speed
+        found.append(away)
+    return found
+
+
 def affordable(residents: t.Sequence[int], available: int, width: int) -> tuple[int, list[int]]:
     """How many guests can be copied at once, and which never fit.
 
@@ -110,7 +127,7 @@ def affordable(residents: t.Sequence[int], available: int, width: int) -> tuple[
 
 @dataclasses.dataclass(frozen=True)
 class Remains:
-    """A guest of an interrupted refresh as it is found.
+    """A guest that may be saved, as it is found.
 
     :ivar state: What libvirt says; C(None): it does not know the guest (a transient one that is saved or has ended).
     :ivar same_process: It is the QEMU of the ledger.
@@ -132,15 +149,15 @@ class Remains:
 #: ended by a libvirtd that came back in the middle of the start. C(unknown): libvirtd was restarted since.
 _NOT_RUN_SINCE = ("saved", "failed", "daemon")
 
-RecoverVerdict = t.Literal["wait", "abort", "untouched", "refreshed", "restore", "gone", "not_ours", "keep"]
+RecoverVerdict = t.Literal["wait", "abort", "untouched", "restored", "restore", "gone", "not_ours", "keep"]
 
 
-def recover_verdict(refresh_id: str, was_paused: bool, found: Remains) -> tuple[RecoverVerdict, str]:
-    """What to do with a guest of a refresh whose program has died.
+def recover_verdict(saving_id: str, was_paused: bool, found: Remains) -> tuple[RecoverVerdict, str]:
+    """What to do with a guest that may be saved: the program that saved it has died, or the host was rebooted.
 
     The rule that decides: memory may be restored only if the guest cannot have run since it was saved; else it would fall back to an older state.
 
-    :param refresh_id: The id of the refresh.
+    :param saving_id: The id under which it was saved.
     :param was_paused: It was paused before, by its owner.
     """
     if found.state is not None and found.state.state not in ("shutoff", "nostate"):
@@ -150,10 +167,10 @@ def recover_verdict(refresh_id: str, was_paused: bool, found: Remains) -> tuple[
             if not was_paused and found.state.state == "paused" and found.state.reason in ("save", "migration"):
                 return "wait", "libvirt is about to let it run on"
             return "untouched", "it runs on as before"
-        if found.token == refresh_id:
+        if found.token == saving_id:
             if found.job is not None or found.state.reason == "starting-up" or (found.state.reason == "migration" and not was_paused):
                 return "wait", "libvirt is restoring it"
-            return "refreshed", "it is back"
+            return "restored", "it is back"
         if found.state.reason in ("starting-up", "migration"):
             return "wait", "it is being started"
         return "not_ours", "somebody started it anew after it had been saved"

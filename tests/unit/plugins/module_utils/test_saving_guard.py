@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The vm_preserving.maintenance authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""_refresh_guard: when it steps in, and when it ends."""
+"""_saving_guard: when it steps in, and when it ends."""
 from __future__ import annotations
 
 import signal
@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _identity, _refresh_guard
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._ledger import RefreshLedger
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._refresh_document import Move, Refresh
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _identity, _saving_guard
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._ledger import SavingLedger
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saving_document import SavedGuest, Saving
 
 
 @pytest.fixture
@@ -20,8 +20,8 @@ def make_refresh(start):
     def make(began_at=None, **over):
         program = start(["sleep", "1000"])
         identity = _identity.process_identity(program.pid)
-        move = Move("g1", "11111111-1111-4111-8111-111111111111", 7, 4242, 99, False, "copy", "/nowhere/1.save", [], "", "moving", began_at)
-        refresh = Refresh("r", "qemu:///system", _identity.boot_id(), "root", identity.pid, identity.start_time, "2026-11-23T08:00:00Z", 30.0, [move])
+        move = SavedGuest("g1", "11111111-1111-4111-8111-111111111111", 7, 4242, 99, False, "copy", "/nowhere/1.save", [], "", False, "moving", began_at)
+        refresh = Saving("r", "qemu:///system", "refresh", _identity.boot_id(), "root", identity.pid, identity.start_time, "2026-11-23T08:00:00Z", 30.0, [move])
         for key, value in over.items():
             setattr(refresh, key, value)
         return program, refresh
@@ -30,10 +30,10 @@ def make_refresh(start):
 
 @pytest.fixture
 def guard(where, monkeypatch):
-    monkeypatch.setattr(_refresh_guard, "FOLLOW", 0.01)
-    monkeypatch.setattr(_refresh_guard, "places", lambda _uri: where)
+    monkeypatch.setattr(_saving_guard, "FOLLOW", 0.01)
+    monkeypatch.setattr(_saving_guard, "places", lambda _uri: where)
     said = []
-    found = _refresh_guard.RefreshGuard("qemu:///system", "r", said.append)
+    found = _saving_guard.SavingGuard("qemu:///system", "r", said.append)
     found.said, found.finished = said, []
     monkeypatch.setattr(found, "_finish", lambda: found.finished.append(time.monotonic()) or True)
     return found
@@ -45,19 +45,19 @@ def guard(where, monkeypatch):
 def test_stuck(make_refresh, phase, ago, stuck):
     _program, refresh = make_refresh(began_at=1e6 - ago)
     refresh.guests[0].phase = phase
-    assert _refresh_guard.is_stuck(refresh, 1e6) is stuck
+    assert _saving_guard.is_stuck(refresh, 1e6) is stuck
 
 
 def test_it_does_nothing_when_the_refresh_is_over(where, guard, make_refresh):
     _program, refresh = make_refresh(closed_at="2026-11-23T08:00:30Z")
-    RefreshLedger(where).write(refresh)
+    SavingLedger(where).write(refresh)
     assert guard.follow(lambda: pytest.fail("it watches")) == 0
     assert guard.finished == []
 
 
 def test_it_steps_in_when_the_program_has_died(where, guard, make_refresh):
     program, refresh = make_refresh()
-    RefreshLedger(where).write(refresh)
+    SavingLedger(where).write(refresh)
 
     def die():
         program.kill()
@@ -68,7 +68,7 @@ def test_it_steps_in_when_the_program_has_died(where, guard, make_refresh):
 
 def test_it_ends_a_program_that_hangs(where, guard, make_refresh):
     program, refresh = make_refresh(began_at=time.monotonic() - 1000)
-    RefreshLedger(where).write(refresh)
+    SavingLedger(where).write(refresh)
     reaped = []
     # A killed program is only gone once it is reaped, which is its parent's part: here that is this test.
     assert guard.follow(lambda: reaped.append(1)) == 0
@@ -77,7 +77,7 @@ def test_it_ends_a_program_that_hangs(where, guard, make_refresh):
 
 
 def test_a_recovery_by_hand_gives_up_in_time(guard, monkeypatch):
-    monkeypatch.setattr(_refresh_guard, "AGAIN", 0.01)
+    monkeypatch.setattr(_saving_guard, "AGAIN", 0.01)
     monkeypatch.setattr(guard, "_finish", lambda: False)
     assert guard.recover(0.05) == 1
     assert "not every guest is back" in guard.said[-1]

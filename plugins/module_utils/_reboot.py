@@ -1,0 +1,291 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Guests on disk while their host is rebooted: what guest_save and guest_restore do."""
+from __future__ import annotations
+
+import os
+import time
+import typing as t
+import uuid as uuid_module
+
+from . import _boot_unit, _guard_start, _identity, _saving
+from ._calls import Call, run_lanes
+from ._errors import MaintenanceError
+from ._hypervisor import Connection, describe
+from ._ledger import Ledger, SavingLedger
+from ._places import SYSTEM_URI, Places, places
+from ._saving_document import MAX_REBOOT_PAUSE_LIMIT, REBOOT, SavedGuest, Saving
+from ._saving_plan import Plan, copy_speed, look, prepare
+from ._saving_rules import MIB, predicted_absences
+from ._states import Blocker
+from ._unfinished import finish_saving, refuse_unfinished
+from ._window import opener, preflight, refuse_open, select
+
+#: Seconds that a reboot is taken to last when nobody knows it better: firmware of servers is slow.
+REBOOT_TIME = 300.0
+#: libvirt's folder of managed saves (src/qemu/qemu_conf.c).
+MANAGED = "/var/lib/libvirt/qemu/save"
+#: Seconds for the disk to take everything that was written.
+SYNC_TIMEOUT = 600.0
+
+
+def _folder(where: Places) -> str:
+    """Our folder for the images of guests that libvirt keeps none of."""
+    return os.path.join(where.state, "saved")
+
+
+def _check(params: t.Mapping[str, t.Any]) -> None:
+    if params["uri"] != SYSTEM_URI:
+        raise MaintenanceError(f"guests can be saved for a reboot at {SYSTEM_URI} only; no guest was touched", "uri")
+    if not 1 <= params["pause_limit"] <= MAX_REBOOT_PAUSE_LIMIT:
+        raise MaintenanceError(
+            f"pause_limit is {params['pause_limit']:g} s, it must be from 1 to {MAX_REBOOT_PAUSE_LIMIT:g} s; no guest was touched", "limit",
+        )
+    if params["reboot_time"] is not None and not 0 <= params["reboot_time"] <= MAX_REBOOT_PAUSE_LIMIT:
+        raise MaintenanceError(
+            f"reboot_time is {params['reboot_time']:g} s, it must be from 0 to {MAX_REBOOT_PAUSE_LIMIT:g} s; no guest was touched", "limit",
+        )
+
+
+def _plans(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Plan], float]:
+    """Judge every guest that runs on the host: the reboot meets all of them.
+
+    :returns: A plan for each, in the order of the restores, and the seconds that the reboot is taken to last.
+    """
+    connection = Connection(params["uri"])
+    active = connection.running()
+    # As they were started, but for those that the operator wants first.
+    named = select(active, connection.inactive_names(), params["first"]) if params["first"] else []
+    rest = sorted((guest for guest in active if guest.uuid not in {one.uuid for one in named}), key=lambda guest: guest.id)
+    plans: list[Plan] = []
+    for candidate in preflight([*named, *rest], where):
+        try:
+            plan = look(connection, candidate, "copy")
+        except Exception as error:  # a guest that cannot be looked at is a blocker
+            plan = Plan(candidate, blockers=[Blocker("no_answer", f"it could not be looked at ({describe(error)})")])
+        if candidate.facts.opted_out:
+            plan.blockers.append(Blocker("opted_out", "its metadata says that it must not be paused; move it away, or shut it down, first"))
+        plan.memory = "managed" if candidate.guest.persistent() else "copy"
+        plans.append(plan)
+    earlier = SavingLedger(where).read()
+    learned = None if earlier is None else earlier.reboot_took
+    reboot = params["reboot_time"] if params["reboot_time"] is not None else learned if learned is not None else REBOOT_TIME
+    _predict(plans, params["pause_limit"], reboot, where)
+    return plans, reboot
+
+
+def _predict(plans: t.Sequence[Plan], limit: float, reboot: float, where: Places) -> None:
+    """How long each will be away, and whether the disks hold the images."""
+    if not plans:
+        return
+    needs: dict[str, int] = {}
+    for plan in plans:
+        folder = MANAGED if plan.memory == "managed" else where.state
+        needs[folder] = needs.get(folder, 0) + plan.resident
+    for folder, space in _free(needs).items():
+        if space[0] < space[1]:
+            for plan in plans:
+                plan.blockers.append(Blocker(
+                    "host_disk", f"{folder} has {space[0] // MIB} MiB free, and the images of the guests need {space[1] // MIB} MiB there",
+                ))
+    speed = copy_speed(where.state if os.path.isdir(where.state) else "/var/lib", durable=True)
+    for plan, away in zip(plans, predicted_absences([plan.resident for plan in plans], speed, reboot)):
+        plan.predicted = away
+        if away > limit:
+            plan.blockers.append(Blocker("pause_limit", f"it would be away for about {away:.0f} s, more than the limit of {limit:g} s"))
+
+
+def _free(needs: t.Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """By folder, what its file system has and what is needed there, bytes. Folders on the same file system need it together."""
+    systems: dict[int, list[str]] = {}
+    there: dict[str, os.statvfs_result] = {}
+    for folder in needs:
+        found = folder
+        while not os.path.isdir(found):
+            found = os.path.dirname(found)
+        there[folder] = os.statvfs(found)
+        systems.setdefault(os.stat(found).st_dev, []).append(folder)
+    return {
+        folder: (there[folder].f_bavail * there[folder].f_frsize, sum(needs[one] for one in folders))
+        for folders in systems.values() for folder in folders
+    }
+
+
+def _described(plan: Plan, one: SavedGuest | None) -> dict[str, t.Any]:
+    guest = plan.candidate.guest
+    found: dict[str, t.Any] = {
+        "name": guest.name, "uuid": guest.uuid, "before": plan.candidate.facts.state.as_dict(), "memory": plan.memory, "predicted": round(plan.predicted, 3),
+        "blockers": [blocker.as_dict() for blocker in plan.blockers], "changed": False, "outcome": None, "message": "",
+    }
+    if one is not None:
+        found.update(changed=one.phase == "saved", outcome="saved" if one.phase == "saved" else one.outcome, message=one.message)
+    return found
+
+
+def save_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
+    """The body of guest_save.
+
+    :param params: The module's parameters.
+    :param check_mode: Judge everything and touch nothing.
+    :returns: C(changed), C(saving), C(reboot_command) and C(guests) and, when a guest could not be saved, C(failed_because).
+    :raises MaintenanceError: Refused: nothing was touched.
+    """
+    _check(params)
+    where = places(params["uri"])
+    ledger = Ledger(where)
+    if check_mode:
+        refuse_open(ledger.read())
+        refuse_unfinished(where)
+        plans, reboot = _admitted(params, where)
+        return {"changed": True, "saving": None, "reboot_command": [], "reboot_time": reboot, "guests": [_described(plan, None) for plan in plans]}
+    ledger.prepare()
+    with ledger.locked(5.0):
+        refuse_open(ledger.read())
+        refuse_unfinished(where)
+        plans, reboot = _admitted(params, where)
+        prepare(_folder(where))
+        saving, command = _open(params, where, plans)
+        problem = _save_all(saving, plans, where)
+        if problem:
+            return _taken_back(saving, plans, where, problem)
+        return {
+            "changed": True, "saving": saving.id, "reboot_command": command, "reboot_time": reboot,
+            "guests": [_described(plan, one) for plan, one in zip(plans, saving.guests)],
+        }
+
+
+def _admitted(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Plan], float]:
+    plans, reboot = _plans(params, where)
+    blocked = [plan for plan in plans if plan.blockers]
+    if blocked:
+        reasons = "; ".join(f"guest {plan.candidate.guest.name!r}: {', '.join(one.message for one in plan.blockers)}" for plan in blocked)
+        raise MaintenanceError(
+            f"refused, no guest was touched: {reasons}. A reboot meets every guest: move these away, or shut them down, first", "refused",
+            {"guests": [_described(plan, None) for plan in plans]},
+        )
+    return plans, reboot
+
+
+def _open(params: t.Mapping[str, t.Any], where: Places, plans: t.Sequence[Plan]) -> tuple[Saving, list[str]]:
+    """Write the ledger, start the guard, have the guests restored at boot, mark them: from here on nothing is lost when this process dies."""
+    this = _identity.own_identity()
+    earlier = SavingLedger(where).read()
+    saving = Saving(
+        id=str(uuid_module.uuid4()), uri=params["uri"], technique=REBOOT, boot_id=_identity.boot_id(), opener=opener(), opener_pid=this.pid,
+        opener_start_time=this.start_time, opened_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), pause_limit=params["pause_limit"],
+        guests=[_entry(plan, _folder(where)) for plan in plans], reboot_took=None if earlier is None else earlier.reboot_took,
+    )
+    SavingLedger(where).write(saving)
+    try:
+        command = _guard_start.arm_reboot(where, saving.uri, saving.id)
+        for plan in plans:
+            plan.candidate.guest.set_token(saving.id)
+    except Exception as error:
+        for one in saving.guests:
+            one.settle("untouched", "it was not begun with")
+        _close(saving, where)
+        if isinstance(error, MaintenanceError):
+            raise
+        raise MaintenanceError(f"a guest could not be marked ({describe(error)}); no guest was touched", "save") from error
+    return saving, command
+
+
+def _entry(plan: Plan, folder: str) -> SavedGuest:
+    guest, process = plan.candidate.guest, t.cast(t.Any, plan.candidate.process).process
+    managed = plan.memory == "managed"
+    return SavedGuest(
+        guest.name, guest.uuid, guest.id, process.pid, process.start_time, not plan.candidate.facts.state.executes, plan.memory,
+        "" if managed else os.path.join(folder, f"{guest.uuid}.save"), [], "", managed and guest.autostart(),
+    )
+
+
+def _save_all(saving: Saving, plans: t.Sequence[Plan], where: Places) -> str:
+    """Save the guests, the last to be restored first.
+
+    :returns: What went wrong; empty when all are saved, and on the disk.
+    """
+    ledger = SavingLedger(where)
+    began = time.monotonic()
+    try:
+        for plan, one in reversed(list(zip(plans, saving.guests))):
+            one.phase, one.began_at = "moving", time.time()
+            ledger.write(saving)
+            _saving.save(plan.candidate.guest, one, max(1.0, saving.pause_limit - (time.monotonic() - began)))
+            if one.autostart:
+                # At boot libvirt would start it before its turn.
+                plan.candidate.guest.set_autostart(False)
+            one.phase = "saved"
+        sync = Call(os.sync)
+        run_lanes([[sync]], 1, SYNC_TIMEOUT)
+        sync.result()
+        ledger.write(saving)
+    except TimeoutError:
+        return f"the disk did not take the images within {SYNC_TIMEOUT:.0f} s"
+    except Exception as error:  # MaintenanceError says it; anything else is libvirt's
+        return str(error) if isinstance(error, MaintenanceError) else describe(error)
+    return ""
+
+
+def _close(saving: Saving, where: Places) -> None:
+    saving.closed_at, saving.closed_by = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "module"
+    SavingLedger(where).write(saving)
+    _boot_unit.remove()
+
+
+def _taken_back(saving: Saving, plans: t.Sequence[Plan], where: Places, problem: str) -> dict[str, t.Any]:
+    """Not every guest could be saved: those that were are restored, and the host is not rebooted."""
+    rest = "every guest is back, as it was"
+    try:
+        finish_saving(saving.uri, where, False, _saving.ABORT_TIMEOUT)
+    except MaintenanceError as error:
+        rest = str(error)
+    found = SavingLedger(where).read() or saving
+    return {
+        "changed": False, "saving": saving.id, "reboot_command": [], "reboot_time": None,
+        "guests": [_described(plan, one) for plan, one in zip(plans, found.guests)],
+        "failed_because": ("save", f"{problem}; the host must not be rebooted; {rest}"),
+    }
+
+
+def restore_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
+    """The body of guest_restore.
+
+    :param params: The module's parameters.
+    :param check_mode: Say what would be done and touch nothing.
+    :returns: C(changed), C(rebooted), C(reboot_took), C(pause_limit) and C(guests) and, when a guest is not what it was, C(failed_because).
+    :raises MaintenanceError: The ledger knows no such guests, or a guest is still saved.
+    """
+    where = places(params["uri"])
+    ledger = SavingLedger(where)
+    saving = ledger.read()
+    if saving is None or saving.technique != REBOOT or params["saving"] not in (None, saving.id):
+        if params["saving"] is None:
+            return {"changed": False, "rebooted": None, "reboot_took": None, "pause_limit": None, "guests": []}
+        raise MaintenanceError(
+            f"the ledger of this host knows no guests saved as {params['saving']}; no guest was touched. Run guest_info to see what it holds", "saving_unknown",
+        )
+    rebooted = saving.boot_id != _identity.boot_id()
+    changed = False
+    if saving.is_open:
+        changed = True
+        if not check_mode:
+            # At boot the host restores them by itself, and holds the lock meanwhile.
+            with ledger.locked(params["patience"]):
+                finish_saving(saving.uri, where, False, params["patience"])
+            saving = ledger.read() or saving
+    elif params["saving"] is None:
+        # History: told when asked for by its id.
+        return {"changed": False, "rebooted": None, "reboot_took": None, "pause_limit": None, "guests": []}
+    result = {
+        "changed": changed, "rebooted": rebooted, "reboot_took": saving.reboot_took, "pause_limit": saving.pause_limit,
+        "guests": [{
+            "name": one.name, "uuid": one.uuid, "memory": one.memory, "changed": changed and one.outcome in ("restored", None), "outcome": one.outcome,
+            "message": one.message, "paused_for": None if one.paused_for is None else round(one.paused_for, 3),
+        } for one in saving.guests],
+    }
+    lost = [one for one in saving.guests if one.settled and one.outcome not in ("restored", "untouched")]
+    if lost:
+        rows = "; ".join(f"guest {one.name!r}: {one.message}" for one in lost)
+        return {**result, "failed_because": ("restore", f"not every guest is what it was: {rows}")}
+    return result

@@ -1,0 +1,265 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Saving one guest, restoring it, and bringing back one that was left half way. The modules and the guard share it."""
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import typing as t
+
+from . import _boot_unit, _host_power, _identity, _ram_in_place
+from ._calls import Call, run_lanes
+from ._errors import GuestGone, LedgerError, MaintenanceError
+from ._hypervisor import Connection, Guest, daemon_said, describe
+from ._ledger import SavingLedger
+from ._qmp import capability
+from ._saving_document import REBOOT, SavedGuest, Saving
+from ._saving_rules import Remains, recover_verdict
+
+#: The suffix of an image while libvirt is asked to restore it: from then on the guest may have run.
+RESTORING = ".restoring"
+#: How often a restore is tried before the guest is left to the guard.
+TRIES = 3
+#: Seconds between two tries.
+BETWEEN = 0.5
+#: Seconds for libvirt to end a save that was aborted.
+ABORT_TIMEOUT = 60.0
+
+
+def _ignore_shared(guest: Guest, value: bool) -> None:
+    guest.monitor(capability(_ram_in_place.CAPABILITY, value))
+
+
+def stay_in_place(guest: Guest, one: SavedGuest) -> None:
+    """Make the memory of a running guest outlive its QEMU.
+
+    :raises MaintenanceError: code C(memory): it cannot be done; the guest runs on as before.
+    """
+    backends = _ram_in_place.memory_backends(_ram_in_place.command_line(one.pid))
+    if sorted(str(one["id"]) for one in backends) != sorted(one.ram):
+        raise MaintenanceError(f"the memory of guest {one.name!r} has changed since it was looked at", "memory")
+    try:
+        os.makedirs(os.path.dirname(one.kept), mode=0o700, exist_ok=True)
+        _ram_in_place.keep(backends, one.kept)
+    except OSError as error:
+        raise MaintenanceError(f"the memory of guest {one.name!r} cannot get a second name ({error})", "memory") from error
+    try:
+        _ignore_shared(guest, True)
+    except Exception:
+        _ram_in_place.forget(one.kept)
+        raise
+
+
+def now(saving: Saving) -> float:
+    """Seconds of the clock in which a saving is told: the monotonic one ends with the boot of the host."""
+    return time.time() if saving.technique == REBOOT else time.monotonic()
+
+
+def _as_before(guest: Guest, one: SavedGuest) -> None:
+    """The guest runs on: an ordinary save of it, by whomever, must hold its memory again."""
+    if one.memory == "in_place":
+        _ignore_shared(guest, False)
+        _ram_in_place.forget(one.kept)
+    if one.memory != "managed":
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(one.image)
+    if one.autostart:
+        guest.set_autostart(True)
+
+
+def save(guest: Guest, one: SavedGuest, limit: float) -> None:
+    """Save a guest, or give up in time.
+
+    :param limit: Seconds that it may take; then it is aborted, and the guest runs on.
+    :raises MaintenanceError: code C(save): it was not saved, and runs on. Code C(unknown): libvirt does not say.
+    """
+    call = Call(guest.managed_save if one.memory == "managed" else lambda: guest.save(one.image))
+    run_lanes([[call]], 1, limit)
+    if call.state == "running":
+        with contextlib.suppress(Exception):  # it may just have ended
+            guest.abort_job()
+        give_up = time.monotonic() + ABORT_TIMEOUT
+        while call.state == "running" and time.monotonic() < give_up:
+            time.sleep(0.02)
+    try:
+        call.result()
+    except TimeoutError as error:
+        raise MaintenanceError(f"libvirt neither saves guest {one.name!r} nor gives up", "unknown") from error
+    except Exception as error:
+        if not daemon_said(error):
+            raise MaintenanceError(f"libvirt was lost while it saved guest {one.name!r} ({describe(error)})", "unknown") from error
+        _as_before(guest, one)
+        raise MaintenanceError(f"guest {one.name!r} could not be saved and runs on ({describe(error)})", "save") from error
+
+
+def restore(connection: Connection, one: SavedGuest) -> None:
+    """Start the guest of an image, on the QEMU that is installed. After an error image and memory are still there.
+
+    :raises Exception: libvirt's error, or what went wrong with the memory.
+    """
+    if one.memory == "managed":
+        connection.guest(one.uuid).start_from_managed_save()
+        return
+    restoring = one.image + RESTORING
+    if os.path.exists(one.image):
+        os.rename(one.image, restoring)
+    try:
+        if one.memory == "in_place":
+            _restore_in_place(connection, one, restoring)
+        else:
+            xml = connection.image_xml(restoring)
+            cleaned = _ram_in_place.with_handover(xml, None)
+            connection.restore(restoring, None if cleaned == xml else cleaned)
+    except Exception as error:
+        # Only if libvirt itself says that it failed is it known that the guest has not run.
+        if daemon_said(error):
+            os.rename(restoring, one.image)
+        raise
+    os.unlink(restoring)
+
+
+def _restore_in_place(connection: Connection, one: SavedGuest, image: str) -> None:
+    owner = os.stat(os.path.join(one.kept, one.ram[0]))
+    meeting = _ram_in_place.arrange(one.uuid, owner.st_uid, owner.st_gid)
+    handover = _ram_in_place.Handover(meeting, one.kept)
+    handover.start()
+    try:
+        connection.restore(image, _ram_in_place.with_handover(connection.image_xml(image), meeting))
+    finally:
+        handover.stop()
+        _ram_in_place.leave(meeting)
+
+
+def after(connection: Connection, one: SavedGuest) -> None:
+    """Tidy up once a guest is back. Its QEMU must not leave memory out of anybody else's save."""
+    guest = connection.guest(one.uuid)
+    if one.memory == "in_place":
+        _ignore_shared(guest, False)
+        _ram_in_place.forget(one.kept)
+    if one.memory == "managed" and guest.has_managed_save():
+        # libvirt died between the start and the removal; the next start would bring an old state back.
+        guest.remove_managed_save()
+    if one.autostart:
+        guest.set_autostart(True)
+    guest.clear_token()
+
+
+def image_state(one: SavedGuest) -> str:
+    """What is there of a guest whose image is a file of ours: C(saved), C(restoring) or C(absent)."""
+    if os.path.exists(one.image + RESTORING):
+        return "restoring"
+    return "saved" if os.path.exists(one.image) else "absent"
+
+
+def _remains(connection: Connection, one: SavedGuest, same_boot: bool) -> tuple[Remains, Guest | None]:
+    managed = one.memory == "managed"
+    image = "absent" if managed else image_state(one)
+    try:
+        guest = connection.guest(one.uuid)
+        state = guest.state()
+    except GuestGone:
+        return Remains(None, False, None, None, None, image), None
+    if guest.id < 0:
+        if managed:
+            # libvirt removes it when the guest has been started from it: so this guest has not run since.
+            return Remains(state, False, None, None, "saved", "saved" if guest.has_managed_save() else "absent"), guest
+        return Remains(state, False, None, None, state.reason, image), guest
+    same = same_boot and guest.id == one.id and _identity.is_alive(_identity.ProcessIdentity(one.pid, one.start_time))
+    return Remains(state, same, guest.token(), guest.job(), None, image), guest
+
+
+def bring_back(connection: Connection, saving: Saving, one: SavedGuest) -> None:
+    """One look at a guest that may have been left half way, and what it calls for. The entry is changed in place.
+
+    :raises Exception: libvirt's error; the entry is as it was.
+    """
+    same_boot = saving.boot_id == _identity.boot_id()
+    if one.phase == "planned" and same_boot:
+        one.settle("untouched", "it was not begun with")
+        return
+    if one.memory == "in_place" and image_state(one) == "restoring" and _ram_in_place.is_waiting(_ram_in_place.meeting_of(one.uuid)):
+        # libvirt waits for this QEMU, holding the guest; and QEMU waits for somebody who has died. Nothing else is known before it goes on.
+        handover = _ram_in_place.Handover(_ram_in_place.meeting_of(one.uuid), one.kept)
+        handover.run()
+        one.message = handover.problem or "libvirt is restoring it"
+        _ram_in_place.leave(_ram_in_place.meeting_of(one.uuid))
+        return
+    found, guest = _remains(connection, one, same_boot)
+    verdict, why = recover_verdict(saving.id, one.paused, found)
+    one.message = why
+    if verdict == "abort" and guest is not None:
+        guest.abort_job()
+    elif verdict == "restore":
+        restore(connection, one)
+        ended_at = now(saving)
+        after(connection, one)
+        one.settle("restored", "restored from where it was saved", ended_at)
+    elif verdict == "restored":
+        after(connection, one)
+        if one.memory != "managed":
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(one.image + RESTORING)
+        one.settle("restored", why, now(saving))
+    elif verdict == "untouched" and guest is not None:
+        _as_before(guest, one)
+        guest.clear_token()
+        one.settle("untouched", why)
+    elif verdict in ("gone", "not_ours", "keep"):
+        if one.autostart and guest is not None:
+            guest.set_autostart(True)
+        if verdict == "gone" and not same_boot and one.phase != "saved":
+            why = "the host went down before it was saved, and its memory is lost"
+        _give_up(one, verdict, why, found.image != "absent")
+
+
+def _give_up(one: SavedGuest, verdict: str, why: str, has_image: bool) -> None:
+    """Close an entry whose guest is not brought back."""
+    if verdict == "keep":
+        one.settle("not_ours", f"{why}; it was left off. Its memory is still in {one.image}{RESTORING}: restore it with virsh if it has not run")
+        return
+    left = f"; what it was when it was saved is still in {os.path.dirname(one.image)}, remove it when you are sure" if has_image else ""
+    one.settle("gone" if verdict == "gone" else "not_ours", why + left)
+
+
+def bring_back_all(uri: str, ledger: SavingLedger, saving: Saving, by: str, say: t.Callable[[str], None]) -> bool:
+    """One pass over the guests that an interrupted program, or a reboot, left saved; in their order.
+
+    :param by: Who does it: C(module) or C(guard).
+    :param say: Takes what is worth telling, one line at a time.
+    :returns: Whether nothing is left to do; the ledger is closed then.
+    :raises LibvirtUnreachable: libvirt does not answer.
+    """
+    rebooted = saving.boot_id != _identity.boot_id()
+    if rebooted and saving.technique != REBOOT:
+        for one in saving.unsettled():
+            one.settle("gone", "the host was rebooted since, and what was in its memory is lost")
+    elif saving.technique == REBOOT and not rebooted and _host_power.goes_down():
+        say("the host is on its way down; its guests are restored when it has booted")
+        return False
+    else:
+        connection = Connection(uri)
+        if rebooted and saving.rebooting_at is not None and saving.awaits_reboot:
+            saving.reboot_took = max(0.0, time.time() - saving.rebooting_at)
+        for one in saving.unsettled():
+            try:
+                bring_back(connection, saving, one)
+            except Exception as error:  # one guest's trouble must not keep the others away
+                one.message = f"it could not be brought back ({describe(error)}); trying again"
+            if saving.technique == REBOOT:
+                with contextlib.suppress(LedgerError):  # told at the end of the pass
+                    ledger.write(saving)
+    for one in saving.guests:
+        say(f"guest {one.name}: {one.outcome or one.phase}: {one.message}")
+    if not saving.unsettled():
+        saving.closed_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        saving.closed_by = by
+    try:
+        ledger.write(saving)
+    except LedgerError as error:
+        say(error.problem)
+        return False
+    if not saving.is_open and saving.technique == REBOOT:
+        _boot_unit.remove()
+    return not saving.is_open

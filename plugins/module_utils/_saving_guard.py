@@ -1,0 +1,141 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The guard of saved guests: when the program that saved them has died, or the reboot for which they were saved does not come, it brings them back."""
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+import typing as t
+
+from . import _host_power, _identity
+from ._errors import LedgerError, LibvirtUnreachable, WindowBusy
+from ._hypervisor import Connection
+from ._ledger import SavingLedger
+from ._places import places
+from ._saving_document import REBOOT, Saving
+from ._saving import bring_back_all, now
+
+#: Seconds between two looks at the program that saves guests.
+FOLLOW = 0.5
+#: How much longer than the pause limit the program may be busy with one guest: an aborted save, and some tries to restore. Seconds.
+STUCK = 90.0
+#: Seconds between two tries.
+AGAIN = 2.0
+
+
+def is_stuck(saving: Saving, at: float) -> bool:
+    """Whether the program that saves guests hangs: with one of them for much longer than that guest may be away.
+
+    :param at: Seconds of the clock in which the saving is told.
+    """
+    return any(
+        one.phase == "moving" and one.began_at is not None and at - one.began_at > saving.pause_limit + STUCK for one in saving.guests
+    )
+
+
+class SavingGuard:
+    """The guard of guests that are saved together.
+
+    :param uri: The libvirt URI.
+    :param saving_id: What to watch; C(None): whichever is open.
+    :param say: Takes what is worth telling.
+    """
+
+    def __init__(self, uri: str, saving_id: str | None, say: t.Callable[[str], None]) -> None:
+        self.uri = uri
+        self.saving_id = saving_id
+        self.ledger = SavingLedger(places(uri))
+        self._say = say
+        self._told: set[str] = set()
+
+    def _tell(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._say(text)
+
+    def _saving(self) -> Saving | None:
+        """What is saved, or C(None) when nothing is left to do."""
+        found = self.ledger.read()
+        if found is None or not found.is_open or self.saving_id not in (None, found.id):
+            return None
+        return found
+
+    def follow(self, ready: t.Callable[[], None]) -> int:
+        """Watch until it is over, and finish it if nobody else will. Returns the exit code of the process."""
+        if self._saving() is None:
+            self._say("nothing is saved any more; nothing to do")
+            return 0
+        ready()
+        give_up: float | None = None
+        while True:
+            saving = self._saving()
+            if saving is None:
+                return 0
+            if saving.awaits_reboot:
+                give_up = give_up or time.monotonic() + saving.pause_limit
+                if time.monotonic() > give_up and not _host_power.goes_down():
+                    self._say(f"the reboot for which guests were saved has not come within {saving.pause_limit:.0f} s; bringing them back")
+                    break
+            elif not _identity.is_alive(_identity.ProcessIdentity(saving.opener_pid, saving.opener_start_time)):
+                self._say(f"process {saving.opener_pid}, which was saving guests, has died; bringing back what it left")
+                break
+            elif is_stuck(saving, now(saving)):
+                self._say(f"process {saving.opener_pid}, which is saving guests, has not got on for {saving.pause_limit + STUCK:.0f} s; killing it")
+                with contextlib.suppress(OSError):
+                    os.kill(saving.opener_pid, signal.SIGKILL)
+            time.sleep(FOLLOW)
+        while not self._finish():
+            time.sleep(AGAIN)
+        return 0
+
+    def recover(self, patience: float) -> int:
+        """Finish what is left, now. Returns the exit code of the process: 1 when a guest is not back."""
+        give_up = time.monotonic() + patience
+        while not self._finish():
+            if time.monotonic() > give_up:
+                self._say("not every guest is back; see above for why, then run this again")
+                return 1
+            time.sleep(AGAIN)
+        return 0
+
+    def _finish(self) -> bool:
+        """One pass. Returns whether nothing is left to do."""
+        try:
+            with self.ledger.locked(60.0):
+                saving = self._saving()
+                return saving is None or bring_back_all(self.uri, self.ledger, saving, "guard", self._tell)
+        except (WindowBusy, LedgerError, LibvirtUnreachable) as error:
+            self._tell(f"{error}; trying again")
+        except Exception as error:  # a defect of ours in one pass must not leave guests saved for ever
+            self._tell(f"unexpected {type(error).__name__} ({error}); trying again")
+        return False
+
+    def reboot(self) -> int:
+        """Have the host rebooted if that costs no guest its memory. Returns the exit code of the process: 1 when it would.
+
+        Under the lock, so that nobody brings the guests back meanwhile; once told, nobody does.
+        """
+        try:
+            with self.ledger.locked(60.0):
+                saving = self._saving()
+                if saving is None or not saving.awaits_reboot or saving.boot_id != _identity.boot_id():
+                    self._say("the guests are not saved for a reboot (any more), so the host is not rebooted")
+                    return 1
+                running = [guest.name for guest in Connection(self.uri).running()]
+                if running:
+                    self._say(f"the host is not rebooted, for guests run on it that would lose their memory: {', '.join(running)}")
+                    return 1
+                saving.rebooting_at = time.time()
+                self.ledger.write(saving)
+                problem = _host_power.reboot()
+                if not problem:
+                    return 0
+                self._say(f"the host could not be rebooted: {problem}")
+                saving.rebooting_at = None
+                self.ledger.write(saving)
+        except (WindowBusy, LedgerError, LibvirtUnreachable) as error:
+            self._say(f"{error}; the host is not rebooted")
+        return 1

@@ -1,0 +1,161 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is known of a guest before it is saved: what keeps it from being so, where its memory can go, how much there is of it."""
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import stat
+import subprocess
+import time
+import xml.etree.ElementTree as ET
+
+from . import _ram_in_place, _running_code, _stale
+from ._errors import MaintenanceError
+from ._hypervisor import Connection, describe
+from ._saving_rules import MIB, in_place_obstacle, save_blockers
+from ._states import Blocker, pause_blockers
+from ._window import Candidate
+
+#: Bytes that are copied to learn how fast this host copies memory.
+PROBE = 64 * MIB
+#: Seconds for a QEMU to tell its version.
+VERSION_TIMEOUT = 10.0
+
+
+@dataclasses.dataclass
+class Plan:
+    """What would be done with one guest.
+
+    :ivar candidate: The guest as the preflight found it.
+    :ivar emulator: Path of the QEMU that is installed.
+    :ivar left_alone: Why it is not moved, whatever it runs; C(None): it may be.
+    :ivar stale: Its QEMU runs code that is not what is installed, and it is not left alone.
+    :ivar memory: C(copy) or C(in_place).
+    :ivar why_copy: Why its memory cannot stay in place, or C(None).
+    :ivar ram: For C(in_place): the ids of its memory backends.
+    :ivar kept: For C(in_place): the folder of the second names.
+    :ivar resident: Memory of its QEMU in RAM, bytes.
+    :ivar predicted: Seconds that it will be away.
+    :ivar blockers: Why it cannot be moved.
+    """
+
+    candidate: Candidate
+    emulator: str = ""
+    left_alone: str | None = None
+    stale: bool = False
+    memory: str = "copy"
+    why_copy: str | None = None
+    ram: list[str] = dataclasses.field(default_factory=list)
+    kept: str = ""
+    resident: int = 0
+    predicted: float = 0.0
+    blockers: list[Blocker] = dataclasses.field(default_factory=list)
+
+
+def _resident(pid: int) -> int:
+    """Memory of a process in RAM, bytes."""
+    with open(f"/proc/{pid:d}/status", encoding="utf-8", errors="replace") as stream:
+        for line in stream:
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def parse_version(text: str) -> tuple[int, ...] | None:
+    """QEMU's version in what C(--version) prints: C(QEMU emulator version 7.2.22 (Debian ...))."""
+    words = text.split("version", 1)[-1].split()
+    parts = words[0].split(".") if words else []
+    return tuple(int(part) for part in parts) if parts and all(part.isdigit() for part in parts) else None
+
+
+def _version(program: str) -> tuple[int, ...] | None:
+    try:
+        done = subprocess.run(  # pylint: disable=ansible-bad-function
+            [program, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=VERSION_TIMEOUT, check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return parse_version(done.stdout)
+
+
+def look(connection: Connection, candidate: Candidate, memory: str) -> Plan:
+    """Everything that is known of one guest before it is touched."""
+    plan = Plan(candidate)
+    guest, process = candidate.guest, candidate.process
+    xml = guest.xml()
+    plan.blockers = [one for one in pause_blockers(candidate.facts) if one.code not in ("not_running", "opted_out")] + save_blockers(xml, candidate.facts.state)
+    if not candidate.facts.state.executes and guest.job() is not None:
+        plan.blockers.append(Blocker("job", "a job is running on it; wait for its end or abort it (virsh domjobabort)"))
+    if process is None:
+        plan.blockers.append(Blocker("status_unknown", "libvirt's status file of it cannot be read"))
+        return plan
+    pid = process.process.pid
+    plan.emulator = xml.findtext("devices/emulator", "")
+    plan.stale, plan.resident = bool(_stale.old_files(pid, _running_code.code_files(pid) or [])), _resident(pid)
+    running, installed = _version(f"/proc/{pid:d}/exe"), _version(plan.emulator)
+    if running is not None and installed is not None and installed < running:
+        words = [".".join(map(str, version)) for version in (installed, running)]
+        plan.blockers.append(Blocker("downgrade", f"the installed QEMU {words[0]} is older than its own {words[1]}, and cannot take its state up"))
+    try:
+        connection.check_machine(plan.emulator, xml)
+    except Exception as error:  # libvirt's own reason is the message
+        plan.blockers.append(Blocker("unsupported", f"libvirt cannot start its machine with the installed QEMU ({describe(error)}); update libvirt first"))
+    backends = _ram_in_place.memory_backends(_ram_in_place.command_line(pid))
+    plan.why_copy = _confined(xml) or in_place_obstacle(xml, backends)
+    if plan.why_copy is None:
+        plan.ram = [str(one["id"]) for one in backends]
+        plan.kept = os.path.join(_ram_in_place.folder_for_links(backends), guest.uuid)
+    if memory == "in_place" and plan.why_copy is not None:
+        plan.blockers.append(Blocker("memory", plan.why_copy))
+    plan.memory = "copy" if memory == "copy" or plan.why_copy is not None else "in_place"
+    return plan
+
+
+def _confined(xml: ET.Element) -> str | None:
+    """AppArmor and SELinux keep a QEMU from files that libvirt has not told them of, and the new QEMU would fail at our devices."""
+    for label in xml.findall("seclabel"):
+        if label.get("model") in ("apparmor", "selinux") and label.get("type") != "none":
+            return f"its QEMU is confined by {label.get('model')}, which does not know of the files that the new QEMU is handed"
+    return None
+
+
+def copy_speed(folder: str, durable: bool = False) -> float:
+    """How fast this host copies memory into a folder, bytes per second.
+
+    :param durable: Until it is on the disk, and not only on its way.
+    """
+    block = os.urandom(MIB)
+    handle = os.open(folder, os.O_RDWR | os.O_TMPFILE, 0o600)
+    try:
+        began = time.monotonic()
+        for _number in range(PROBE // MIB):
+            os.write(handle, block)
+        if durable:
+            os.fdatasync(handle)
+        return PROBE / max(1e-6, time.monotonic() - began)
+    finally:
+        os.close(handle)
+
+
+def available(folder: str) -> int:
+    """Memory that the host can give and the folder can take, bytes."""
+    with open("/proc/meminfo", encoding="ascii") as stream:
+        free = next(int(line.split()[1]) * 1024 for line in stream if line.startswith("MemAvailable:"))
+    return min(free, shutil.disk_usage(folder).free)
+
+
+def prepare(folder: str) -> None:
+    """Make the folder of the images.
+
+    :raises MaintenanceError: code C(folder): it cannot be made, or is not ours alone.
+    """
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        found = os.lstat(folder)
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+            raise MaintenanceError(f"the folder of the images {folder} is not a private folder of uid {os.geteuid()}; no guest was touched", "folder")
+    except OSError as error:
+        raise MaintenanceError(f"the folder of the images {folder} cannot be made ({error.strerror}); no guest was touched", "folder") from error
