@@ -53,7 +53,9 @@ def install(state: str, argv: t.Sequence[str]) -> None:
         with contextlib.suppress(FileExistsError):
             os.symlink(UNIT, WANTED)
     except OSError as error:
-        raise MaintenanceError(f"the unit {UNIT}, which restores the guests at boot, cannot be written ({error.strerror}); no guest was saved", "guard") from error
+        raise MaintenanceError(
+            f"the unit {UNIT}, which restores the guests at boot, cannot be written ({error.strerror}); no guest was saved", "guard",
+        ) from error
 
 
 def remove() -> None:

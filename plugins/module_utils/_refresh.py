@@ -171,8 +171,8 @@ def _open(params: t.Mapping[str, t.Any], where: Places, moving: t.Sequence[Plan]
     this = _identity.own_identity()
     earlier = SavingLedger(where).read()
     refresh = Saving(
-        id=str(uuid_module.uuid4()), uri=params["uri"], technique=REFRESH, boot_id=_identity.boot_id(), opener=opener(), opener_pid=this.pid, opener_start_time=this.start_time,
-        opened_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), pause_limit=params["pause_limit"],
+        id=str(uuid_module.uuid4()), uri=params["uri"], technique=REFRESH, boot_id=_identity.boot_id(), opener=opener(), opener_pid=this.pid,
+        opener_start_time=this.start_time, opened_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), pause_limit=params["pause_limit"],
         guests=[_entry(plan, params["folder"]) for plan in moving], reboot_took=None if earlier is None else earlier.reboot_took,
     )
     SavingLedger(where).write(refresh)

@@ -20,7 +20,8 @@ def memory_verdict(before: Result | None, after: Result | None, restored: bool =
     :param after: The same afterwards.
     :param restored: It was saved and restored in between: another process is what was wanted.
     :returns: C(kept): the guest itself says that it was not rebooted, and its QEMU is the same process or it was restored. C(same_process), C(restored):
-        the same QEMU process, or restored; the guest cannot be asked. C(unknown): libvirt gave no answer about it. C(lost): another process, another boot, or gone.
+        the same QEMU process, or restored; the guest cannot be asked. C(unknown): libvirt gave no answer about it. C(lost): another process, another boot,
+        or gone.
     """
     if before is None or after is None:
         return "lost"

@@ -83,7 +83,8 @@ def test_a_reboot_is_not_believed_when_it_makes_no_sense(change):
 @pytest.mark.parametrize(("path", "value"), [
     (("version",), 2), (("version",), True), (("saving", "guests", 0, "image"), "relative"), (("saving", "guests", 1, "kept"), ""),
     (("saving", "guests", 1, "ram"), ["../x"]), (("saving", "guests", 1, "ram"), [".."]), (("saving", "guests", 1, "ram"), [1]),
-    (("saving", "guests", 0, "phase"), "saved"), (("saving", "guests", 0, "autostart"), 1), (("saving", "guests", 0, "memory"), "managed"), (("saving", "guests", 0, "memory"), "none"),
+    (("saving", "guests", 0, "phase"), "saved"), (("saving", "guests", 0, "autostart"), 1),
+    (("saving", "guests", 0, "memory"), "managed"), (("saving", "guests", 0, "memory"), "none"),
     (("saving", "guests", 0, "pid"), 1), (("saving", "guests", 0, "paused"), 1), (("saving", "guests", 0, "pid"), True),
     (("saving", "pause_limit"), 0), (("saving", "pause_limit"), 1e9), (("saving", "guests"), {}), (("saving", "uri"), "qemu+ssh://x/system"),
     (("saving", "id"), "a\0b"), (("saving", "guests", 0, "uuid"), "../../x"),

@@ -144,7 +144,8 @@ def test_a_guest_of_the_report():
     assert found["guests"] == [{
         "name": "g1", "uuid": "u1", "state_before": "running", "state": "running", "reason": "booted", "paused": True, "paused_for": 2.5,
         "resumed_by": "module", "clock_before_pause": {"offset": 0.5, "bound": 0.001}, "clock_after_pause": {"offset": -2.5, "bound": 0.001},
-        "clock_now": {"offset": 0.0, "bound": 0.001}, "clock_verdict": "in_sync", "restored": False, "pauses": [{"paused_for": 2.5, "limit": LIMIT}], "memory": "kept",
+        "clock_now": {"offset": 0.0, "bound": 0.001}, "clock_verdict": "in_sync", "restored": False,
+        "pauses": [{"paused_for": 2.5, "limit": LIMIT}], "memory": "kept",
     }]
     assert (found["host"], found["update_domain"], found["updated"], found["pause_limit"]) == ("h1", "rack1", True, LIMIT)
     assert [change["name"] for change in found["pending"]] == ["qemu-system-x86"]
