@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The vm_preserving.maintenance authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plays recorded conversations with guest agents: libvirt's side (src/qemu/qemu_agent.c) as far as we call it, and the host's clocks as they went on meanwhile."""
+"""Plays recorded conversations with guest agents: libvirt's side (src/qemu/qemu_agent.c) as far as we call it, and the host's clocks meanwhile."""
 from __future__ import annotations
 
 import json
