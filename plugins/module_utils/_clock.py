@@ -14,8 +14,8 @@ import typing as t
 
 #: Agents on Linux and other POSIX systems read the clock to the microsecond (gettimeofday). Seconds.
 POSIX_RESOLUTION = 1e-6
-#: The clock that an agent on Windows reads (GetSystemTime, with QEMU 7.0 GetSystemTimeAsFileTime) moves with the timer interrupt, that is
-#: at least every 15.625 ms, and agents before QEMU 7.0 cut what they read to milliseconds (qga/commands-win32.c, SYSTEMTIME). Seconds.
+#: The clock that an agent on Windows reads (GetSystemTime, since 2022 GetSystemTimeAsFileTime) moves with the timer interrupt, that is at
+#: least every 15.625 ms, and agents before 2022 cut what they read to milliseconds (qga/commands-win32.c, SYSTEMTIME). Seconds.
 WINDOWS_RESOLUTION = 15.625e-3 + 1e-3
 
 #: What every agent on Windows calls its system in guest-get-osinfo (qga/commands-win32.c).

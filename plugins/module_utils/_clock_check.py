@@ -115,7 +115,7 @@ def check_clock(
     if record["verdict"] == "unverified" and "error" not in record:
         record["error"] = {"code": "bound", "message": f"its clock could be read to {found.bound:.4f} s only, which proves it neither right nor wrong"}
     if record["verdict"] == "out_of_sync" and refused is not None:
-        record["error"] = {"code": "refused", "message": f"its agent did not set the clock ({refused})"}
+        record["error"] = {"code": "refused", "message": f"its agent said, when it was told to set the clock: {refused}"}
     return record
 
 

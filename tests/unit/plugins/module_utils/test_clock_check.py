@@ -91,7 +91,7 @@ def test_a_guest_that_does_not_obey_is_out_of_sync():
     guest = Guest(obeys=False)
     found = check(guest)
     assert (found["verdict"], guest.orders) == ("out_of_sync", _clock_check.CORRECTIONS)
-    assert found["error"] == {"code": "refused", "message": "its agent did not set the clock (hwclock failed)"}
+    assert found["error"] == {"code": "refused", "message": "its agent said, when it was told to set the clock: hwclock failed"}
 
 
 @pytest.mark.parametrize(("guest", "code", "timeouts"), [
