@@ -225,10 +225,21 @@ class Guest:
             raise MaintenanceError(f"the agent of guest {self.name!r} answered something that is no time", "agent")
         return got["seconds"] + got["nseconds"] / 1e9
 
+    def system(self) -> dict[str, str]:
+        """What the agent says of the guest's operating system, with the names of guest-get-osinfo: C(id), C(name), C(kernel-release), ...
+
+        :returns: Strings of the guest, not to be trusted.
+        :raises libvirt.libvirtError: The agent does not know that question (before QEMU 2.10), may not answer it, or is gone.
+        """
+        said = self._domain.guestInfo(libvirt.VIR_DOMAIN_GUEST_INFO_OS, 0)
+        return {key[len("os."):]: value for key, value in said.items() if key.startswith("os.")}
+
     def set_clock(self, seconds: float) -> None:
         """Set the guest's wall clock through the agent.
 
-        Always with the time: without one the agent reads the emulated RTC, whose resolution is one second.
+        Always with the time: without one an agent on Linux reads the emulated RTC, whose resolution is one second, and one on Windows only asks the time
+        service to do something later (w32tm /resync /nowait). libvirt also has QEMU forget the RTC interrupts that the guest missed, which
+        would let the clock of an older Windows run ahead.
 
         :param seconds: Seconds since the epoch.
         """
@@ -448,6 +459,11 @@ class Lanes:
 def describe(error: BaseException) -> str:
     """An error of a call for an operator: libvirt's own words on one line."""
     return _words(t.cast(Exception, error))
+
+
+def agent_silent(error: BaseException) -> bool:
+    """Whether an error says that the agent gave no answer at all, so that the next question would only be waited for as long again."""
+    return isinstance(error, libvirt.libvirtError) and error.get_error_code() == libvirt.VIR_ERR_AGENT_UNRESPONSIVE
 
 
 def daemon_said(error: BaseException) -> bool:
