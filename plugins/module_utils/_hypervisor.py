@@ -130,11 +130,21 @@ class Guest:
         """Whether libvirtd is waiting for this guest's monitor or a job of it, so that a call that was given up can still be under way."""
         return self._domain.controlInfo(0)[0] != libvirt.VIR_DOMAIN_CONTROL_OK
 
-    def save(self, path: str) -> None:
+    def save(self, path: str, sparse: bool = False) -> None:
         """Stop it, write its state to a file and end its QEMU. Returns when that is done; on an error the guest runs on.
 
         :param path: The file. libvirt makes it, and marks it as whole only when it is.
+        :param sparse: Each page has its place in the file, which is written without a detour through a pipe (libvirt 11.2, QEMU 9.0).
         """
+        if sparse:
+            try:
+                self._domain.saveParams({libvirt.VIR_DOMAIN_SAVE_PARAM_FILE: path, "image_format": "sparse"}, 0)
+                return
+            except libvirt.libvirtError as error:
+                # Nothing has begun yet: this guest is one of those for which it cannot be done.
+                unsupported = (libvirt.VIR_ERR_CONFIG_UNSUPPORTED, libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED, libvirt.VIR_ERR_OPERATION_UNSUPPORTED)
+                if error.get_error_code() not in unsupported:
+                    raise
         self._domain.saveFlags(path, None, 0)
 
     def managed_save(self) -> None:
@@ -366,6 +376,13 @@ class Connection:
         :raises LibvirtHangs: libvirt does not tell.
         """
         return [(domain.name(), domain.UUIDString()) for domain in self._domains(libvirt.VIR_CONNECT_LIST_DOMAINS_INACTIVE)]
+
+    def can_save_sparse(self, qemu: tuple[int, ...] | None) -> bool:
+        """Whether an image can be sparse: libvirt from 11.2, a QEMU from 9.0 (mapped-ram) on, and bindings that can ask for it (8.4).
+
+        :param qemu: The version of the guest's running QEMU; C(None) when not known.
+        """
+        return qemu is not None and qemu >= (9,) and self._raw.getLibVersion() >= 11_002_000 and hasattr(libvirt, "VIR_DOMAIN_SAVE_PARAM_FILE")
 
     def restore(self, path: str, xml: str | None) -> None:
         """Start the guest of an image, in the state in which it was saved. The image stays.

@@ -13,7 +13,7 @@ import uuid as uuid_module
 from . import _guard_start, _identity, _saving
 from ._calls import Call, run_lanes
 from ._errors import LedgerError, MaintenanceError
-from ._hypervisor import Connection, Guest, describe
+from ._hypervisor import Connection, describe
 from ._ledger import Ledger, SavingLedger
 from ._places import SYSTEM_URI, Places, places
 from ._saving_document import REFRESH, SavedGuest, Saving
@@ -97,13 +97,14 @@ def _check(params: t.Mapping[str, t.Any]) -> None:
         raise MaintenanceError(f"folder is {params['folder']!r}, it must be an absolute path of a folder of our own; no guest was touched", "folder")
 
 
-def _move(refresh: Saving, move: SavedGuest, guest: Guest, save_limit: float) -> None:
+def _move(refresh: Saving, move: SavedGuest, plan: Plan, save_limit: float) -> None:
     """Move one guest. The entry tells how it ended; unsettled, it is left to the guard."""
+    guest = plan.candidate.guest
     try:
         if move.memory == "in_place":
             _saving.stay_in_place(guest, move)
         move.began_at = time.monotonic()
-        _saving.save(guest, move, save_limit)
+        _saving.save(guest, move, save_limit, plan.sparse)
     except Exception as error:  # MaintenanceError says it; anything else is libvirt's
         if not isinstance(error, MaintenanceError) or error.code != "unknown":
             move.settle("untouched", describe(error))
@@ -214,7 +215,7 @@ def _move_all(refresh: Saving, moving: t.Sequence[Plan], width: int, limit: floa
         with writing:
             ledger.write(refresh)
         # Half of what is predicted is the restore, which nothing can hurry.
-        _move(refresh, move, plan.candidate.guest, limit - plan.predicted / 2)
+        _move(refresh, move, plan, limit - plan.predicted / 2)
         if move.outcome != "restored":
             failed.set()
         with writing:
