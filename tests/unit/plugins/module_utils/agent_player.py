@@ -107,7 +107,7 @@ class Domain:
     def getTime(self, _flags):
         """qemuAgentGetTime: an unsigned number of 64 bits or an error."""
         said = self.conversation.reply({"execute": "guest-get-time"})["return"]
-        if type(said) is not int or not 0 <= said < 2**64:
+        if not isinstance(said, int) or isinstance(said, bool) or not 0 <= said < 2**64:
             raise libvirtError(1, "internal error: malformed return value")
         return {"seconds": said // 10**9, "nseconds": said % 10**9}
 
