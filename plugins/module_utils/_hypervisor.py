@@ -171,10 +171,11 @@ class Guest:
         """End the job that libvirt is doing on it; a guest that was being saved runs on."""
         self._domain.abortJob()
 
-    def monitor(self, command: dict[str, t.Any]) -> None:
+    def monitor(self, command: dict[str, t.Any]) -> t.Any:
         """Send a command to its QEMU through libvirt. libvirt marks the guest as tainted by that.
 
         :param command: A message of QMP.
+        :returns: What QEMU returned.
         :raises MaintenanceError: code C(monitor): QEMU refused it.
         """
         import libvirt_qemu
@@ -182,6 +183,7 @@ class Guest:
         answer = json.loads(libvirt_qemu.qemuMonitorCommand(self._domain, json.dumps(command), 0))
         if "error" in answer:
             raise MaintenanceError(f"QEMU of guest {self.name!r} refused {command['execute']} ({answer['error'].get('desc')})", "monitor")
+        return answer["return"]
 
     def persistent(self) -> bool:
         """Whether libvirt keeps its definition when it ends (otherwise it is transient)."""

@@ -10,12 +10,14 @@ import shutil
 import stat
 import subprocess
 import time
+import typing as t
 import xml.etree.ElementTree as ET
 
 from . import _ram_in_place, _running_code, _stale
 from ._errors import MaintenanceError
 from ._hypervisor import Connection, describe
-from ._saving_rules import MIB, in_place_obstacle, save_blockers
+from ._memory_backing import memory_backing_dir
+from ._saving_rules import MIB, in_place_obstacle, memory_folder, save_blockers
 from ._states import Blocker, pause_blockers
 from ._window import Candidate
 
@@ -81,16 +83,42 @@ def _version(program: str) -> tuple[int, ...] | None:
     return parse_version(done.stdout)
 
 
+def move_blockers(candidate: Candidate, xml: ET.Element) -> list[Blocker]:
+    """What keeps a guest itself from being saved and restored, whatever QEMU is installed and however long it takes.
+
+    :param xml: Its live XML.
+    """
+    facts = candidate.facts
+    found = [one for one in pause_blockers(facts) if one.code not in ("not_running", "opted_out")] + save_blockers(xml, facts.state)
+    if not facts.state.executes and candidate.guest.job() is not None:
+        found.append(Blocker("job", "a job is running on it; wait for its end or abort it (virsh domjobabort)"))
+    if candidate.process is None and "status_unknown" not in [one.code for one in found]:
+        found.append(Blocker("status_unknown", "libvirt's status file of it cannot be read"))
+    return found
+
+
+def why_copy(xml: ET.Element, backends: t.Sequence[t.Mapping[str, t.Any]]) -> str | None:
+    """Why a guest's memory cannot stay in place on this host, or C(None) when it can.
+
+    :param xml: Its live XML.
+    :param backends: The memory backends of its QEMU.
+    """
+    obstacle = _confined(xml) or in_place_obstacle(xml, backends)
+    if obstacle is None and backends:
+        folder, configured = memory_folder(str(backends[0]["mem-path"])), memory_backing_dir()
+        if folder is None or not os.path.isdir(configured) or not os.path.samefile(folder, configured):
+            # libvirt tells the new QEMU to open its memory there, and a file has names on one file system only.
+            return f"its memory is in {folder}, but memory_backing_dir has been changed to {configured} since it was started"
+    return obstacle
+
+
 def look(connection: Connection, candidate: Candidate, memory: str) -> Plan:
     """Everything that is known of one guest before it is touched."""
     plan = Plan(candidate)
     guest, process = candidate.guest, candidate.process
     xml = guest.xml()
-    plan.blockers = [one for one in pause_blockers(candidate.facts) if one.code not in ("not_running", "opted_out")] + save_blockers(xml, candidate.facts.state)
-    if not candidate.facts.state.executes and guest.job() is not None:
-        plan.blockers.append(Blocker("job", "a job is running on it; wait for its end or abort it (virsh domjobabort)"))
+    plan.blockers = move_blockers(candidate, xml)
     if process is None:
-        plan.blockers.append(Blocker("status_unknown", "libvirt's status file of it cannot be read"))
         return plan
     pid = process.process.pid
     plan.emulator = xml.findtext("devices/emulator", "")
@@ -103,11 +131,11 @@ def look(connection: Connection, candidate: Candidate, memory: str) -> Plan:
         connection.check_machine(plan.emulator, xml)
     except Exception as error:  # libvirt's own reason is the message
         plan.blockers.append(Blocker("unsupported", f"libvirt cannot start its machine with the installed QEMU ({describe(error)}); update libvirt first"))
-    backends = _ram_in_place.memory_backends(_ram_in_place.command_line(pid))
-    plan.why_copy = _confined(xml) or in_place_obstacle(xml, backends)
+    backends = _ram_in_place.backends_of(pid, xml)
+    plan.why_copy = why_copy(xml, backends)
     if plan.why_copy is None:
         plan.ram = [str(one["id"]) for one in backends]
-        plan.kept = os.path.join(_ram_in_place.folder_for_links(backends), guest.uuid)
+        plan.kept = os.path.join(str(memory_folder(str(backends[0]["mem-path"]))), "vm_preserving", guest.uuid)
     if memory == "in_place" and plan.why_copy is not None:
         plan.blockers.append(Blocker("memory", plan.why_copy))
     plan.memory = "copy" if memory == "copy" or plan.why_copy is not None else "in_place"

@@ -119,6 +119,12 @@ guests:
         - Why it cannot be moved, each with C(code) and C(message). Also told of a guest that is not stale (yet); only those of stale guests are an error.
       type: list
       elements: dict
+    live_xml_additions:
+      description:
+        - What the restore of a guest that was moved in place has added to C(qemu:commandline) in its live XML, until its next normal start. They do nothing.
+        - Empty when nothing was added.
+      type: list
+      elements: str
     changed:
       description: Whether it was moved.
       type: bool
