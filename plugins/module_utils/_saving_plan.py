@@ -58,12 +58,9 @@ class Plan:
 
 
 def _resident(pid: int) -> int:
-    """Memory of a process in RAM, bytes."""
+    """Memory of a process in RAM, bytes; huge pages are counted apart from the rest (proc(5))."""
     with open(f"/proc/{pid:d}/status", encoding="utf-8", errors="replace") as stream:
-        for line in stream:
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-    return 0
+        return sum(int(line.split()[1]) * 1024 for line in stream if line.startswith(("VmRSS:", "HugetlbPages:")))
 
 
 def parse_version(text: str) -> tuple[int, ...] | None:
@@ -83,10 +80,11 @@ def _version(program: str) -> tuple[int, ...] | None:
     return parse_version(done.stdout)
 
 
-def move_blockers(candidate: Candidate, xml: ET.Element) -> list[Blocker]:
+def move_blockers(candidate: Candidate, xml: ET.Element, backends: t.Sequence[t.Mapping[str, t.Any]]) -> list[Blocker]:
     """What keeps a guest itself from being saved and restored, whatever QEMU is installed and however long it takes.
 
     :param xml: Its live XML.
+    :param backends: The memory backends of its QEMU.
     """
     facts = candidate.facts
     found = [one for one in pause_blockers(facts) if one.code not in ("not_running", "opted_out")] + save_blockers(xml, facts.state)
@@ -94,22 +92,24 @@ def move_blockers(candidate: Candidate, xml: ET.Element) -> list[Blocker]:
         found.append(Blocker("job", "a job is running on it; wait for its end or abort it (virsh domjobabort)"))
     if candidate.process is None and "status_unknown" not in [one.code for one in found]:
         found.append(Blocker("status_unknown", "libvirt's status file of it cannot be read"))
+    folders = {memory_folder(str(one.get("mem-path", ""))) for one in backends} - {None}
+    configured = memory_backing_dir() if folders else ""
+    if any(os.path.realpath(str(folder)) != os.path.realpath(configured) for folder in folders):
+        # Found on the lab: the new QEMU did not get its memory there, and the guest stayed saved. In place it would not find its files.
+        found.append(Blocker(
+            "memory_backing_dir", f"its memory is in {', '.join(sorted(map(str, folders)))}, but memory_backing_dir in qemu.conf is {configured} now, where room for it "
+            "is not known to be; set it back and restart libvirtd, or shut the guest down and start it",
+        ))
     return found
 
 
 def why_copy(xml: ET.Element, backends: t.Sequence[t.Mapping[str, t.Any]]) -> str | None:
-    """Why a guest's memory cannot stay in place on this host, or C(None) when it can.
+    """Why a guest's memory cannot stay in place, or C(None) when it can.
 
     :param xml: Its live XML.
     :param backends: The memory backends of its QEMU.
     """
-    obstacle = _confined(xml) or in_place_obstacle(xml, backends)
-    if obstacle is None and backends:
-        folder, configured = memory_folder(str(backends[0]["mem-path"])), memory_backing_dir()
-        if folder is None or not os.path.isdir(configured) or not os.path.samefile(folder, configured):
-            # libvirt tells the new QEMU to open its memory there, and a file has names on one file system only.
-            return f"its memory is in {folder}, but memory_backing_dir has been changed to {configured} since it was started"
-    return obstacle
+    return _confined(xml) or in_place_obstacle(xml, backends)
 
 
 def look(connection: Connection, candidate: Candidate, memory: str) -> Plan:
@@ -117,7 +117,8 @@ def look(connection: Connection, candidate: Candidate, memory: str) -> Plan:
     plan = Plan(candidate)
     guest, process = candidate.guest, candidate.process
     xml = guest.xml()
-    plan.blockers = move_blockers(candidate, xml)
+    backends = [] if process is None else _ram_in_place.backends_of(process.process.pid, xml)
+    plan.blockers = move_blockers(candidate, xml, backends)
     if process is None:
         return plan
     pid = process.process.pid
@@ -131,7 +132,6 @@ def look(connection: Connection, candidate: Candidate, memory: str) -> Plan:
         connection.check_machine(plan.emulator, xml)
     except Exception as error:  # libvirt's own reason is the message
         plan.blockers.append(Blocker("unsupported", f"libvirt cannot start its machine with the installed QEMU ({describe(error)}); update libvirt first"))
-    backends = _ram_in_place.backends_of(pid, xml)
     plan.why_copy = why_copy(xml, backends)
     if plan.why_copy is None:
         plan.ram = [str(one["id"]) for one in backends]
