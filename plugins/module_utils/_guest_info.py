@@ -10,12 +10,15 @@ import re
 import typing as t
 import xml.etree.ElementTree as ET
 
+from . import _ram_in_place
 from ._calls import Call, run_lanes
 from ._errors import MaintenanceError
 from ._hypervisor import Connection, Guest, describe
 from ._ledger import Ledger
-from ._places import places
+from ._places import SYSTEM_URI, places
+from ._saving_plan import move_blockers, why_copy
 from ._unfinished import saving_summary
+from ._states import Blocker
 from ._window import Candidate, preflight, select, summary
 
 #: Seconds for all guests together.
@@ -66,8 +69,16 @@ def _boot_id(guest: Guest, timeout: int) -> str | None:
     return parse_boot_id(answer)
 
 
-def _describe(guest: Guest, candidate: Candidate, ask_agent: bool, agent_timeout: int) -> dict[str, t.Any]:
-    agent = agent_state(guest.xml())
+#: Guests of a session are not refreshed.
+_NO_REFRESH = Blocker("uri", f"guests can be refreshed at {SYSTEM_URI} only")
+
+
+def _describe(guest: Guest, candidate: Candidate, uri: str, ask_agent: bool, agent_timeout: int) -> dict[str, t.Any]:
+    xml = guest.xml()
+    agent = agent_state(xml)
+    backends = [] if candidate.process is None else _ram_in_place.backends_of(candidate.process.process.pid, xml)
+    blockers = move_blockers(candidate, xml, backends) if uri == SYSTEM_URI else [_NO_REFRESH]
+    reason = "its QEMU is not known" if candidate.process is None else why_copy(xml, backends) if uri == SYSTEM_URI else _NO_REFRESH.message
     return {
         "name": guest.name,
         "uuid": guest.uuid,
@@ -78,7 +89,11 @@ def _describe(guest: Guest, candidate: Candidate, ask_agent: bool, agent_timeout
         "agent": agent,
         "process": None if candidate.process is None else candidate.process.process._asdict(),
         "boot_id": _boot_id(guest, agent_timeout) if ask_agent and agent == "connected" and candidate.facts.state.executes else None,
-        "blockers": {"pause": [blocker.as_dict() for blocker in candidate.blockers]},
+        "memory_in_place": {"qualifies": reason is None, "reason": reason},
+        "blockers": {
+            "pause": [blocker.as_dict() for blocker in candidate.blockers],
+            "refresh": [blocker.as_dict() for blocker in blockers],
+        },
     }
 
 
@@ -96,7 +111,7 @@ def guest_info(params: dict[str, t.Any]) -> dict[str, t.Any]:
     guests = select(connection.running(), connection.inactive_names(), params["name"])
     candidates = preflight(guests, where)
     calls = [
-        Call(lambda one=one: _describe(one.guest, one, params["boot_id"], params["agent_timeout"])) for one in candidates
+        Call(lambda one=one: _describe(one.guest, one, params["uri"], params["boot_id"], params["agent_timeout"])) for one in candidates
     ]
     run_lanes([calls], 4, TIMEOUT)
     found: list[dict[str, t.Any]] = []
@@ -106,7 +121,11 @@ def guest_info(params: dict[str, t.Any]) -> dict[str, t.Any]:
         except Exception as error:  # a guest that hangs is told of; the others are still of use
             found.append({
                 "name": candidate.guest.name, "uuid": candidate.guest.uuid, "id": candidate.guest.id, **candidate.facts.state.as_dict(),
-                "blockers": {"pause": [blocker.as_dict() for blocker in candidate.blockers]},
+                "memory_in_place": {"qualifies": False, "reason": "it could not be looked at"},
+                "blockers": {
+                    "pause": [blocker.as_dict() for blocker in candidate.blockers],
+                    "refresh": [{"code": "no_answer", "message": f"it could not be looked at ({describe(error)})"}],
+                },
                 "error": {"code": "no_answer", "message": describe(error)},
             })
     window = Ledger(where).read()

@@ -200,6 +200,10 @@ class Guest:
         """The live XML. Takes a job since libvirt 11.0: never call it inside the pause window."""
         return ET.fromstring(self._domain.XMLDesc(0))
 
+    def definition(self) -> str:
+        """The XML of its next start, secrets included."""
+        return t.cast(str, self._domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE))
+
     def block_jobs(self, xml: ET.Element) -> tuple[str, ...]:
         """The target names of the disks that a block job works on."""
         targets = [target.get("dev", "") for target in xml.findall("devices/disk/target")]
@@ -357,6 +361,20 @@ class Connection:
         :raises LibvirtHangs: libvirt does not tell.
         """
         return [(domain.name(), domain.UUIDString()) for domain in self._domains(libvirt.VIR_CONNECT_LIST_DOMAINS_INACTIVE)]
+
+    def defined(self) -> list[Guest]:
+        """All guests that libvirt keeps a definition of, running or not, by name. Those that do not run have the id -1.
+
+        :raises LibvirtHangs: libvirt does not tell.
+        """
+        return sorted((Guest(domain) for domain in self._domains(libvirt.VIR_CONNECT_LIST_DOMAINS_PERSISTENT)), key=lambda guest: guest.name)
+
+    def define(self, xml: str) -> None:
+        """Keep a definition, which counts from the guest's next start. What runs is not touched.
+
+        :param xml: The definition. libvirt holds it against its schema.
+        """
+        self._raw.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
 
     def restore(self, path: str, xml: str | None) -> None:
         """Start the guest of an image, in the state in which it was saved. The image stays.

@@ -22,6 +22,7 @@ import threading
 import time
 import typing as t
 import xml.etree.ElementTree as ET
+from xml.dom import minidom
 
 from ._qmp import MonitorError, set_capability
 from ._saving_rules import plugged_backends
@@ -165,15 +166,6 @@ def leave(meeting: Meeting) -> None:
             os.unlink(path)
 
 
-def _without_ours(command: ET.Element) -> None:
-    """Take what an earlier move added out of the additions to the command line."""
-    arguments = list(command)
-    for first, second in zip(arguments, arguments[1:]):
-        if f"id={_OURS}" in second.get("value", "") or f"chardev={_OURS}" in second.get("value", ""):
-            command.remove(first)
-            command.remove(second)
-
-
 def additions(meeting: Meeting) -> tuple[str, ...]:
     """What is added to the command line of the new QEMU, so that it waits for its memory."""
     return (
@@ -190,18 +182,29 @@ def with_handover(xml: str, meeting: Meeting | None) -> str:
     """
     if meeting is None and _OURS not in xml:
         return xml
-    ET.register_namespace("qemu", QEMU_NAMESPACE)
-    root = ET.fromstring(xml)
-    command = root.find(f"{{{QEMU_NAMESPACE}}}commandline")
-    if command is None:
-        command = ET.SubElement(root, f"{{{QEMU_NAMESPACE}}}commandline")
-    _without_ours(command)
-    if meeting is not None:
-        for value in additions(meeting):
-            ET.SubElement(command, f"{{{QEMU_NAMESPACE}}}arg", {"value": value})
-    if not len(command):
-        root.remove(command)
-    return ET.tostring(root, encoding="unicode")
+    # Not ElementTree: it would give the namespaces of others' metadata other prefixes.
+    document = minidom.parseString(xml)
+    root = document.documentElement
+    commands = [child for child in root.childNodes if child.namespaceURI == QEMU_NAMESPACE and child.localName == "commandline"]
+    words = [one.getAttribute("value") for command in commands for one in command.getElementsByTagNameNS(QEMU_NAMESPACE, "arg")]
+    kept: list[str] = []
+    for word in words:
+        if f"id={_OURS}" in word or f"chardev={_OURS}" in word:
+            kept.pop()  # its option; ours are always two
+        else:
+            kept.append(word)
+    kept += additions(meeting) if meeting is not None else ()
+    others = [child for command in commands for child in command.childNodes if child.nodeType == child.ELEMENT_NODE and child.localName != "arg"]
+    for command in commands:
+        root.removeChild(command)
+    if kept or others:
+        root.setAttribute("xmlns:qemu", QEMU_NAMESPACE)
+        command = root.appendChild(document.createElement("qemu:commandline"))
+        for word in kept:
+            command.appendChild(document.createElement("qemu:arg")).setAttribute("value", word)
+        for child in others:
+            command.appendChild(child)
+    return t.cast(str, root.toxml())
 
 
 def _process_at(meeting: Meeting) -> int | None:

@@ -108,7 +108,7 @@ def in_place_obstacle(xml: ET.Element, backends: t.Sequence[t.Mapping[str, t.Any
         return "its memory is discarded when its QEMU ends (discard)"
     for device in xml.findall("devices/memory"):
         if device.get("model") != "dimm":
-            return f"it has a memory device of the model {device.get('model')}, which is moved by copy only"
+            return f"it has a memory device of the model {device.get('model')}, and that its memory can stay in place is not proved"
     if not backends:
         return "its memory is no file (it needs memoryBacking with source type='file' and access mode='shared' at its next start)"
     for one in backends:
