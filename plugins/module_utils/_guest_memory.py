@@ -177,7 +177,7 @@ def _define(connection: Connection, chosen: t.Sequence[_Found], check_mode: bool
                 found.after, found.problem = found.before, describe(error)
                 done = ", ".join(one.guest.name for one in chosen if one.changed) or "none"
                 raise MaintenanceError(
-                    f"libvirt refused the new definition of guest {found.guest.name!r} ({describe(error)}); its definition is as it was, and it was not touched "
-                    f"if it runs. Changed before it: {done}", "define",
+                    f"libvirt refused the new definition of guest {found.guest.name!r} ({describe(error)}); its definition is as it was, and nothing that runs "
+                    f"was touched. Changed before it: {done}; mend its definition (virsh edit) and run again", "define",
                 ) from error
         found.changed = True

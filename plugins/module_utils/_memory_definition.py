@@ -148,7 +148,7 @@ def room_problem(definitions: t.Iterable[ET.Element], path: str, file_system: st
     needed = sum(memory_size(xml) for xml in definitions if next_start_obstacle(xml) is None)
     if needed > size:
         return (
-            f"the guests whose memory is to be files have {needed // _MIB} MiB, but memory_backing_dir {path} holds only {size // _MIB} MiB, and a guest that finds "
-            "no room there is killed by the host; make that file system larger (mount -o remount,size=...)"
+            f"the guests whose memory is to be files have {needed // _MIB} MiB, but memory_backing_dir {path} holds only {size // _MIB} MiB, and a guest that "
+            "finds no room there is killed by the host; make that file system larger (mount -o remount,size=...)"
         )
     return None

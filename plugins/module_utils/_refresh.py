@@ -76,7 +76,8 @@ def _described(plan: Plan, move: SavedGuest | None) -> dict[str, t.Any]:
     found: dict[str, t.Any] = {
         "name": guest.name, "uuid": guest.uuid, "stale": plan.stale, "memory": plan.memory, "why_copy": plan.why_copy,
         "predicted": round(plan.predicted, 3), "blockers": [one.as_dict() for one in plan.blockers] if plan.left_alone is None else [],
-        "live_xml_additions": [], "changed": False, "outcome": None, "message": f"left as it is: {plan.left_alone}" if plan.left_alone else "", "paused_for": None,
+        "live_xml_additions": [], "changed": False, "outcome": None, "paused_for": None,
+        "message": f"left as it is: {plan.left_alone}" if plan.left_alone else "",
     }
     if move is not None:
         found.update(

@@ -97,8 +97,8 @@ def move_blockers(candidate: Candidate, xml: ET.Element, backends: t.Sequence[t.
     if any(os.path.realpath(str(folder)) != os.path.realpath(configured) for folder in folders):
         # Found on the lab: the new QEMU did not get its memory there, and the guest stayed saved. In place it would not find its files.
         found.append(Blocker(
-            "memory_backing_dir", f"its memory is in {', '.join(sorted(map(str, folders)))}, but memory_backing_dir in qemu.conf is {configured} now, where room for it "
-            "is not known to be; set it back and restart libvirtd, or shut the guest down and start it",
+            "memory_backing_dir", f"its memory is in {', '.join(sorted(map(str, folders)))}, but memory_backing_dir in qemu.conf is {configured} now, where it "
+            "may find no room; set it back and restart libvirtd, or shut the guest down and start it",
         ))
     return found
 

@@ -12,8 +12,8 @@ description:
   - M(vm_preserving.maintenance.guest_refresh) leaves the memory of a guest in place when it is shared files. This module tells, for each guest whose definition
     libvirt keeps, whether that is so now and whether it will be so after its next start.
   - With O(apply) it changes the definitions of the named guests, C(<memoryBacking><source type='file'/><access mode='shared'/></memoryBacking>). NUMA cells and
-    DIMMs that are private become shared, and C(discard) is removed. A running guest is not touched; the change counts from its next start (a reboot from inside is
-    no start).
+    DIMMs that are private become shared, and C(discard) is removed. A running guest is not touched; the change counts from its next start (a reboot from
+    inside is no start).
   - Guests with C(<hugepages/>), NVDIMMs, virtio-mem or virtio-pmem are refused, as only their owner can decide to give that up.
   - C(memory_backing_dir) in C(/etc/libvirt/qemu.conf) has to be on a RAM file system that has room for the memory of all such guests. This is checked, and
     never changed.

@@ -23,7 +23,7 @@ RAM = {"qom-type": "memory-backend-file", "id": "pc.ram", "mem-path": "/dev/shm/
 
 def test_the_backends_in_a_command_line():
     """A file-backed guest of libvirt 9.0 with QEMU 7.2, from /proc/PID/cmdline."""
-    words = ["/usr/bin/qemu-system-x86_64", "-object", '{"qom-type":"secret","id":"masterKey0"}', "-machine", "pc,memory-backend=pc.ram", "-object", json.dumps(RAM)]
+    words = ["/usr/bin/qemu", "-object", '{"qom-type":"secret","id":"masterKey0"}', "-machine", "pc,memory-backend=pc.ram", "-object", json.dumps(RAM)]
     assert memory_backends(words) == [RAM]
 
 

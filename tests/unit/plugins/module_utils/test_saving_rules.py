@@ -61,7 +61,8 @@ def test_in_which_states(state, fine):
 
 def recorded(name, mem_path=None, **over):
     """QEMU's properties of a backend, as libvirt 9.0 wrote them into the command line of a guest of the lab."""
-    return {"qom-type": "memory-backend-file", "id": name, "mem-path": mem_path or f"/dev/shm/libvirt/qemu/5-g/{name}", "share": True, "size": 100663296, **over}
+    path = mem_path or f"/dev/shm/libvirt/qemu/5-g/{name}"
+    return {"qom-type": "memory-backend-file", "id": name, "mem-path": path, "share": True, "size": 100663296, **over}
 
 
 NODES = [recorded("ram-node0", **{"host-nodes": [0], "policy": "bind"}), recorded("ram-node1", **{"host-nodes": [0], "policy": "bind"})]
