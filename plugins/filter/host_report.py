@@ -42,8 +42,8 @@ options:
   clocks_after:
     description: What M(vm_preserving.maintenance.guest_clock) returned after it.
     type: dict
-  refresh:
-    description: What M(vm_preserving.maintenance.guest_refresh) returned, when guests were moved to another QEMU.
+  restored:
+    description: What M(vm_preserving.maintenance.guest_refresh) or M(vm_preserving.maintenance.guest_restore) returned, when guests were saved and restored.
     type: dict
 """
 

@@ -22,7 +22,9 @@ from ._window_document import Window
 #: A ledger of 1000 guests has about 500 kB. Anything above this was not written by us. Bytes.
 MAX_SIZE = 16 * 1024 * 1024
 
-_ADVICE = "no guest was touched by this run. See on the host which guests are paused (virsh list), then remove that file and run again"
+_ADVICE = (
+    "no guest was touched by this run. See on the host which guests are paused or saved (virsh list --all --managed-save), then remove that file and run again"
+)
 
 
 T = t.TypeVar("T")

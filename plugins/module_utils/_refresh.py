@@ -13,7 +13,7 @@ import uuid as uuid_module
 from . import _guard_start, _identity, _ram_in_place, _saving
 from ._calls import Call, run_lanes
 from ._errors import LedgerError, MaintenanceError
-from ._hypervisor import Connection, Guest, describe
+from ._hypervisor import Connection, describe
 from ._ledger import Ledger, SavingLedger
 from ._places import SYSTEM_URI, Places, places
 from ._saving_document import REFRESH, SavedGuest, Saving
@@ -100,13 +100,14 @@ def _check(params: t.Mapping[str, t.Any]) -> None:
         raise MaintenanceError(f"folder is {params['folder']!r}, it must be an absolute path of a folder of our own; no guest was touched", "folder")
 
 
-def _move(refresh: Saving, move: SavedGuest, guest: Guest, save_limit: float) -> None:
+def _move(refresh: Saving, move: SavedGuest, plan: Plan, save_limit: float) -> None:
     """Move one guest. The entry tells how it ended; unsettled, it is left to the guard."""
+    guest = plan.candidate.guest
     try:
         if move.memory == "in_place":
             _saving.stay_in_place(guest, move)
         move.began_at = time.monotonic()
-        _saving.save(guest, move, save_limit)
+        _saving.save(guest, move, save_limit, plan.sparse)
     except Exception as error:  # MaintenanceError says it; anything else is libvirt's
         if not isinstance(error, MaintenanceError) or error.code != "unknown":
             move.settle("untouched", describe(error))
@@ -174,8 +175,8 @@ def _open(params: t.Mapping[str, t.Any], where: Places, moving: t.Sequence[Plan]
     this = _identity.own_identity()
     earlier = SavingLedger(where).read()
     refresh = Saving(
-        id=str(uuid_module.uuid4()), uri=params["uri"], technique=REFRESH, boot_id=_identity.boot_id(), opener=opener(), opener_pid=this.pid, opener_start_time=this.start_time,
-        opened_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), pause_limit=params["pause_limit"],
+        id=str(uuid_module.uuid4()), uri=params["uri"], technique=REFRESH, boot_id=_identity.boot_id(), opener=opener(), opener_pid=this.pid,
+        opener_start_time=this.start_time, opened_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), pause_limit=params["pause_limit"],
         guests=[_entry(plan, params["folder"]) for plan in moving], reboot_took=None if earlier is None else earlier.reboot_took,
     )
     SavingLedger(where).write(refresh)
@@ -217,7 +218,7 @@ def _move_all(refresh: Saving, moving: t.Sequence[Plan], width: int, limit: floa
         with writing:
             ledger.write(refresh)
         # Half of what is predicted is the restore, which nothing can hurry.
-        _move(refresh, move, plan.candidate.guest, limit - plan.predicted / 2)
+        _move(refresh, move, plan, limit - plan.predicted / 2)
         if move.outcome != "restored":
             failed.set()
         with writing:

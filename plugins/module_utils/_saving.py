@@ -72,13 +72,14 @@ def _as_before(guest: Guest, one: SavedGuest) -> None:
         guest.set_autostart(True)
 
 
-def save(guest: Guest, one: SavedGuest, limit: float) -> None:
+def save(guest: Guest, one: SavedGuest, limit: float, sparse: bool = False) -> None:
     """Save a guest, or give up in time.
 
     :param limit: Seconds that it may take; then it is aborted, and the guest runs on.
+    :param sparse: Into a sparse image.
     :raises MaintenanceError: code C(save): it was not saved, and runs on. Code C(unknown): libvirt does not say.
     """
-    call = Call(guest.managed_save if one.memory == "managed" else lambda: guest.save(one.image))
+    call = Call(guest.managed_save if one.memory == "managed" else lambda: guest.save(one.image, sparse))
     run_lanes([[call]], 1, limit)
     if call.state == "running":
         with contextlib.suppress(Exception):  # it may just have ended

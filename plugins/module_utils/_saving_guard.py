@@ -15,7 +15,7 @@ from ._errors import LedgerError, LibvirtUnreachable, WindowBusy
 from ._hypervisor import Connection
 from ._ledger import SavingLedger
 from ._places import places
-from ._saving_document import REBOOT, Saving
+from ._saving_document import Saving
 from ._saving import bring_back_all, now
 
 #: Seconds between two looks at the program that saves guests.

@@ -39,6 +39,7 @@ class Plan:
     :ivar why_copy: Why its memory cannot stay in place, or C(None).
     :ivar ram: For C(in_place): the ids of its memory backends.
     :ivar kept: For C(in_place): the folder of the second names.
+    :ivar sparse: For C(copy): its image can be sparse, which is faster.
     :ivar resident: Memory of its QEMU in RAM, bytes.
     :ivar predicted: Seconds that it will be away.
     :ivar blockers: Why it cannot be moved.
@@ -52,6 +53,7 @@ class Plan:
     why_copy: str | None = None
     ram: list[str] = dataclasses.field(default_factory=list)
     kept: str = ""
+    sparse: bool = False
     resident: int = 0
     predicted: float = 0.0
     blockers: list[Blocker] = dataclasses.field(default_factory=list)
@@ -139,6 +141,8 @@ def look(connection: Connection, candidate: Candidate, memory: str) -> Plan:
     if memory == "in_place" and plan.why_copy is not None:
         plan.blockers.append(Blocker("memory", plan.why_copy))
     plan.memory = "copy" if memory == "copy" or plan.why_copy is not None else "in_place"
+    # With x-ignore-shared nothing is left to gain by it.
+    plan.sparse = plan.memory == "copy" and connection.can_save_sparse(running)
     return plan
 
 

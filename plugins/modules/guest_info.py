@@ -23,7 +23,8 @@ attributes:
 options:
   boot_id:
     description:
-      - Ask the agent of each running Linux guest for its boot id, which changes when the guest is rebooted.
+      - Ask the agent of each running guest for its operating system and, unless that is Windows, for the boot id of Linux, which changes when the
+        guest is rebooted. Windows has nothing like it that an agent can read.
       - libvirt notes the use of a raw agent command in its log of the guest.
     type: bool
     default: false
@@ -79,6 +80,10 @@ guests:
     process:
       description: C(pid) and C(start_time) (clock ticks since boot) of its QEMU, V(null) when unknown.
       type: dict
+    os:
+      description: What its agent calls its operating system, V(null) when O(boot_id) is false or it is not to be had. Not to be trusted.
+      type: str
+      sample: mswindows
     boot_id:
       description: Its boot id, V(null) when not asked for or not to be had.
       type: str

@@ -133,7 +133,8 @@ guests:
       type: bool
     outcome:
       description:
-        - V(restored), it is back on the installed QEMU; V(untouched), it runs on as before; V(gone), it has ended; V(not_ours), somebody started it anew meanwhile.
+        - V(restored), it is back on the installed QEMU; V(untouched), it runs on as before; V(gone), it has ended; V(not_ours), somebody started it anew
+          meanwhile.
         - V(null) when it was not to be moved, or is not back yet.
       type: str
     message:

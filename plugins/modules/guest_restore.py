@@ -55,7 +55,8 @@ rebooted:
   returned: success
   type: bool
 reboot_took:
-  description: Seconds from the moment when the host was told to reboot until the first guest was being restored, by the host's own clock; V(null) when not known.
+  description:
+    - Seconds from the moment when the host was told to reboot until the first guest was being restored, by the host's own clock; V(null) when not known.
   returned: success
   type: float
 pause_limit:

@@ -11,8 +11,9 @@ version_added: 0.1.0
 description:
   - Saves every running guest of the host with its memory, also those that are paused and those that are transient. Persistent guests go into libvirt's managed
     save, so that nothing but their saved memory is ever started, whoever starts them; transient ones into files of our own beside the ledger.
-  - The host restores them by itself when it has booted, in the order in which they were started, each running or paused as it was. M(vm_preserving.maintenance.guest_restore)
-    waits for that, and does it where the host has not. Guests that libvirt starts at boot (autostart) are not started by libvirt this time.
+  - The host restores them by itself when it has booted, in the order in which they were started, each running or paused as it was.
+    M(vm_preserving.maintenance.guest_restore) waits for that, and does it where the host has not. Guests that libvirt starts at boot (autostart) are not
+    started by libvirt this time.
   - Everything is judged before anything is touched. A guest that cannot be saved, too little room on the disk, or a guest that would be away for longer than
     O(pause_limit) make the module refuse. A reboot meets every guest, so none can be left out.
   - When a guest cannot be saved after all, those that were are restored at once, and the module fails.

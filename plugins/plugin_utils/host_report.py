@@ -13,36 +13,38 @@ def _by_uuid(result: Result | None) -> dict[str, Result]:
     return {guest["uuid"]: guest for guest in (result or {}).get("guests", [])}
 
 
-def memory_verdict(before: Result | None, after: Result | None, refreshed: bool = False) -> str:
+def memory_verdict(before: Result | None, after: Result | None, restored: bool = False) -> str:
     """Whether a guest's memory was kept.
 
     :param before: The guest as guest_info returned it before the update.
     :param after: The same afterwards.
-    :param refreshed: It was moved to the installed QEMU in between: another process is what was wanted.
-    :returns: C(kept): the guest itself says that it was not rebooted, and its QEMU is the same process or it was moved. C(same_process), C(restored): the
-        same QEMU process, or moved; the guest cannot be asked. C(unknown): libvirt gave no answer about it. C(lost): another process, another boot, or gone.
+    :param restored: It was saved and restored in between: another process is what was wanted.
+    :returns: C(kept): the guest itself says that it was not rebooted, and its QEMU is the same process or it was restored. C(same_process), C(restored):
+        the same QEMU process, or restored; the guest cannot be asked. C(unknown): libvirt gave no answer about it. C(lost): another process, another boot,
+        or gone.
     """
     if before is None or after is None:
         return "lost"
     if before.get("process") is None or after.get("process") is None:
         return "unknown"
-    if not refreshed and (before["process"] != after["process"] or before["id"] != after["id"]):
+    if not restored and (before["process"] != after["process"] or before["id"] != after["id"]):
         return "lost"
     if before.get("boot_id") is None or after.get("boot_id") is None:
-        return "restored" if refreshed else "same_process"
+        return "restored" if restored else "same_process"
     return "kept" if before["boot_id"] == after["boot_id"] else "lost"
 
 
-def _problems(guest: Result, limit: float) -> t.Iterator[str]:
+def _problems(guest: Result) -> t.Iterator[str]:
     name = guest["name"]
     if guest["memory"] == "lost":
         yield f"guest {name!r} is not the one that ran before: it was restarted, rebooted or has ended"
     if guest["memory"] == "unknown":
         yield f"libvirt gave no answer about guest {name!r} (state {guest['state']}), so nothing is proved of it; look at it on the host"
-    if guest["paused"] and guest["state"] != "running" and not (guest["refreshed"] and guest["state"] == guest["state_before"]):
+    if guest["paused"] and guest["state"] != "running" and not (guest["restored"] and guest["state"] == guest["state_before"]):
         yield f"guest {name!r} was paused by us and is now {guest['state']} ({guest['reason']})"
-    if guest["paused"] and guest["paused_for"] is not None and guest["paused_for"] > limit:
-        yield f"guest {name!r} was paused for {guest['paused_for']:.1f} s, the limit is {limit:g} s"
+    for pause in guest["pauses"]:
+        if pause["paused_for"] is not None and pause["paused_for"] > pause["limit"]:
+            yield f"guest {name!r} was paused for {pause['paused_for']:.1f} s, the limit is {pause['limit']:g} s"
     if not guest["paused"] and guest["state_before"] == "running" and guest["state"] == "paused":
         yield f"guest {name!r} ran before, was not paused by us, and is now paused ({guest['reason']})"
 
@@ -56,7 +58,7 @@ def host_report(
     after: Result | None = None,
     clocks_before: Result | None = None,
     clocks_after: Result | None = None,
-    refresh: Result | None = None,
+    restored: Result | None = None,
 ) -> dict[str, t.Any]:
     """The report of one host.
 
@@ -68,17 +70,21 @@ def host_report(
     :param after: What guest_info returned afterwards.
     :param clocks_before: What guest_clock returned before the pause.
     :param clocks_after: What it returned after the correction; its C(before) is the offset that the pause left.
-    :param refresh: What guest_refresh returned; C(None) when no guest was moved to another QEMU.
+    :param restored: What guest_refresh or guest_restore returned; C(None) when no guest was saved and restored.
     :returns: C(host), C(update_domain), C(updated), C(pause_limit), C(pending), C(guests), C(problems) and C(summary).
     """
     opened = (window or {}).get("window") or {}
-    limit = opened.get("pause_limit") or (refresh or {}).get("pause_limit")
+    window_limit, restored_limit = opened.get("pause_limit"), (restored or {}).get("pause_limit")
     paused = {guest["uuid"]: guest for guest in (window or {}).get("guests", []) if guest.get("outcome") not in (None, "not_ours")}
-    moved = {guest["uuid"]: guest for guest in (refresh or {}).get("guests", []) if guest.get("outcome") == "restored"}
+    moved = {guest["uuid"]: guest for guest in (restored or {}).get("guests", []) if guest.get("outcome") == "restored"}
     clock_before, clock_after, seen_after = _by_uuid(clocks_before), _by_uuid(clocks_after), _by_uuid(after)
     guests: list[dict[str, t.Any]] = []
     for uuid, guest in _by_uuid(before).items():
         now, pause, clock = seen_after.get(uuid), moved.get(uuid) or paused.get(uuid), clock_after.get(uuid)
+        pauses = [
+            {"paused_for": found[uuid].get("paused_for"), "limit": most or 0.0}
+            for found, most in ((paused, window_limit), (moved, restored_limit)) if uuid in found
+        ]
         guests.append({
             "name": guest["name"],
             "uuid": uuid,
@@ -86,16 +92,18 @@ def host_report(
             "state": "gone" if now is None else now["state"],
             "reason": "" if now is None else now["reason"],
             "paused": pause is not None,
+            "pauses": pauses,
             "paused_for": None if pause is None else pause.get("paused_for"),
             "resumed_by": None if pause is None else pause.get("resumed_by"),
             "clock_before_pause": clock_before.get(uuid, {}).get("after"),
             "clock_after_pause": None if clock is None else clock["before"],
             "clock_now": None if clock is None else clock["after"],
             "clock_verdict": "unverified" if clock is None else clock["verdict"],
-            "refreshed": uuid in moved,
+            "restored": uuid in moved,
             "memory": memory_verdict(guest, now, uuid in moved),
         })
-    problems = [problem for guest in guests for problem in _problems(guest, limit or 0.0)]
+    problems = [problem for guest in guests for problem in _problems(guest)]
+    limit = max((pause["limit"] for guest in guests for pause in guest["pauses"]), default=window_limit or restored_limit)
     times = [guest["paused_for"] for guest in guests if guest["paused_for"] is not None]
     verdicts = [guest["clock_verdict"] for guest in guests]
     if window is None and before is None:

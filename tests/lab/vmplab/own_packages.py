@@ -1,14 +1,14 @@
-"""Three tiny packages to update: one quick, one that outlasts the pause limit, one that fails.
+"""Tiny packages to update: one quick, one that outlasts the pause limit, one that fails, one that restarts the network, one that stands for a kernel.
 
-Version 1.0 is installed on the hosts and 2.0 is in the package mirror. lab-slow and lab-broken are
-held on the hosts, so that an update of everything works there; `apt-mark unhold` offers them.
+Version 1.0 is installed on the hosts and 2.0 is in the package mirror. All but the first are held on the hosts, so that an update of everything
+works there; `apt-mark unhold` offers them.
 """
 
 from pathlib import Path
 
 from .run import run
 
-HELD = ("lab-slow", "lab-broken")
+HELD = ("lab-slow", "lab-broken", "openvswitch-lab", "linux-image-lab")
 
 _CONTROL = """\
 Package: {name}
@@ -23,6 +23,9 @@ _PACKAGES = (
     ("lab-tool", "updates in no time", None),
     ("lab-slow", "takes 120 s to update", "sleep 120"),
     ("lab-broken", "cannot be updated", "echo 'lab-broken: this package always fails' >&2; exit 1"),
+    # By their names they need a pause and a reboot: a host in a container has no virtual switch and no kernel of its own.
+    ("openvswitch-lab", "restarts the host's network", "systemctl restart systemd-networkd"),
+    ("linux-image-lab", "stands for a kernel", None),
 )
 
 

@@ -44,10 +44,47 @@ def test_a_settled_move_has_its_pause():
     assert (move.settled, move.paused_for) == (True, 1.5)
 
 
+def reboot(*phases):
+    """Guests saved for a reboot, in these phases."""
+    entries = [
+        SavedGuest(f"g{number}", f"{number}1111111-1111-4111-8111-111111111111", 7, 4242, 99, False, "managed", "", [], "", True, phase, 10.0)
+        for number, phase in enumerate(phases, 1)
+    ]
+    return Saving("r", "qemu:///system", "reboot", "b", "root", 4000, 98, "2026-11-23T08:00:00Z", 900.0, entries, reboot_took=12.5)
+
+
+def test_a_reboot_comes_back_as_it_was(where):
+    SavingLedger(where).write(reboot("saved", "moving"))
+    assert SavingLedger(where).read() == reboot("saved", "moving")
+
+
+@pytest.mark.parametrize(("phases", "awaits"), [
+    ([], True), (["saved"], True), (["saved", "saved"], True), (["planned", "saved"], False), (["moving", "saved"], False), (["settled", "saved"], False),
+])
+def test_it_awaits_the_reboot_once_all_are_saved(phases, awaits):
+    assert reboot(*phases).awaits_reboot is awaits
+    closed = reboot(*phases)
+    closed.closed_at = "2026-11-23T08:10:00Z"
+    assert not closed.awaits_reboot
+    assert not refresh().awaits_reboot
+
+
+@pytest.mark.parametrize("change", [
+    {"technique": "refresh"},  # its images would not outlive the host's memory
+    {"technique": "kexec"}, {"pause_limit": 7201.0}, {"reboot_took": "12"}, {"rebooting_at": True},
+])
+def test_a_reboot_is_not_believed_when_it_makes_no_sense(change):
+    found = json.loads(json.dumps(to_document(reboot("saved"))))
+    found["saving"].update(change)
+    with pytest.raises(LedgerError):
+        from_document(found)
+
+
 @pytest.mark.parametrize(("path", "value"), [
     (("version",), 2), (("version",), True), (("saving", "guests", 0, "image"), "relative"), (("saving", "guests", 1, "kept"), ""),
     (("saving", "guests", 1, "ram"), ["../x"]), (("saving", "guests", 1, "ram"), [".."]), (("saving", "guests", 1, "ram"), [1]),
-    (("saving", "guests", 0, "phase"), "saved"), (("saving", "guests", 0, "memory"), "none"),
+    (("saving", "guests", 0, "phase"), "saved"), (("saving", "guests", 0, "autostart"), 1),
+    (("saving", "guests", 0, "memory"), "managed"), (("saving", "guests", 0, "memory"), "none"),
     (("saving", "guests", 0, "pid"), 1), (("saving", "guests", 0, "paused"), 1), (("saving", "guests", 0, "pid"), True),
     (("saving", "pause_limit"), 0), (("saving", "pause_limit"), 1e9), (("saving", "guests"), {}), (("saving", "uri"), "qemu+ssh://x/system"),
     (("saving", "id"), "a\0b"), (("saving", "guests", 0, "uuid"), "../../x"),

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saving_rules import (
-    FIXED, MIB, RESERVE, Remains, affordable, in_place_obstacle, memory_folder, plugged_backends, predicted_pause, recover_verdict, save_blockers,
+    FIXED, MIB, RESERVE, Remains, affordable, in_place_obstacle, memory_folder, plugged_backends, predicted_absences, predicted_pause, recover_verdict,
+    save_blockers,
 )
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._states import State
 
@@ -244,3 +245,19 @@ def test_memory_is_restored_only_if_the_guest_cannot_have_run_since(found, was_p
         assert found.state is None or found.state.state == "shutoff"
         assert found.shutoff not in ("shutdown", "destroyed", "crashed")
         assert found.image == "saved" or found.shutoff in ("saved", "failed", "daemon")
+
+
+# ---- a reboot ----
+
+@given(st.lists(st.integers(0, 1 << 36), max_size=8), st.floats(1e6, 1e10), st.floats(0, 3600))
+def test_who_is_restored_later_is_away_for_longer(residents, speed, reboot):
+    found = predicted_absences(residents, speed, reboot)
+    assert len(found) == len(residents)
+    assert found == sorted(found)
+    assert all(away > reboot for away in found)
+
+
+def test_an_absence_is_the_reboot_and_every_save_and_restore_that_happens_meanwhile():
+    # Two guests of 1 GiB at 1 GiB/s: the second is saved first and restored last.
+    gib = 1024 * MIB
+    assert predicted_absences([gib, gib], gib, 60) == pytest.approx([60 + FIXED + 2, 60 + 2 * (FIXED + 2)])

@@ -79,7 +79,7 @@ MOVED = {"id": 9, "process": {"pid": 999, "start_time": 77}}
     (info(), info(process=None, id=9), "unknown"),
 ])
 def test_memory_verdict_of_a_guest_that_was_moved(before, after, expected):
-    assert memory_verdict(before, after, refreshed=True) == expected
+    assert memory_verdict(before, after, restored=True) == expected
 
 
 @pytest.mark.parametrize(("before", "after", "fine"), [
@@ -90,9 +90,9 @@ def test_memory_verdict_of_a_guest_that_was_moved(before, after, expected):
 ])
 def test_the_report_of_a_guest_that_was_moved(before, after, fine):
     moved = {"name": "g1", "uuid": "u1", "outcome": "restored", "paused_for": 1.5}
-    found = host_report("h1", "rack1", before=result(before), after=result(after), refresh=result(moved, pause_limit=LIMIT))
+    found = host_report("h1", "rack1", before=result(before), after=result(after), restored=result(moved, pause_limit=LIMIT))
     assert (found["problems"] == []) is fine
-    assert (found["pause_limit"], found["guests"][0]["paused_for"], found["guests"][0]["refreshed"]) == (LIMIT, 1.5, True)
+    assert (found["pause_limit"], found["guests"][0]["paused_for"], found["guests"][0]["restored"]) == (LIMIT, 1.5, True)
 
 
 # ---- problems ----
@@ -144,7 +144,8 @@ def test_a_guest_of_the_report():
     assert found["guests"] == [{
         "name": "g1", "uuid": "u1", "state_before": "running", "state": "running", "reason": "booted", "paused": True, "paused_for": 2.5,
         "resumed_by": "module", "clock_before_pause": {"offset": 0.5, "bound": 0.001}, "clock_after_pause": {"offset": -2.5, "bound": 0.001},
-        "clock_now": {"offset": 0.0, "bound": 0.001}, "clock_verdict": "in_sync", "refreshed": False, "memory": "kept",
+        "clock_now": {"offset": 0.0, "bound": 0.001}, "clock_verdict": "in_sync", "restored": False,
+        "pauses": [{"paused_for": 2.5, "limit": LIMIT}], "memory": "kept",
     }]
     assert (found["host"], found["update_domain"], found["updated"], found["pause_limit"]) == ("h1", "rack1", True, LIMIT)
     assert [change["name"] for change in found["pending"]] == ["qemu-system-x86"]
@@ -195,3 +196,13 @@ def test_nothing_of_what_is_given_is_changed():
     kept = copy.deepcopy(arguments)
     host_report("h1", "rack1", **arguments)
     assert arguments == kept
+
+
+def test_a_guest_that_was_paused_and_then_saved_has_two_limits():
+    """The pause window was too long, the reboot was not: the one does not hide the other."""
+    before, after, moved = info(), info(process={"pid": 2, "start_time": 2}), {"name": "g1", "uuid": "u1", "outcome": "restored", "paused_for": 120.0}
+    found = host_report(
+        "h1", None, before=result(before), window=window(resumed(paused_for=30.1)), after=result(after), restored=result(moved, pause_limit=900.0),
+    )
+    assert found["problems"] == ["guest 'g1' was paused for 30.1 s, the limit is 30 s"]
+    assert found["summary"].startswith("updated; 1 guests paused for at most 120.0 s (limit 900 s)")
