@@ -22,6 +22,8 @@ from ._states import Blocker
 from ._unfinished import saving_summary
 from ._window import Candidate, preflight, select, summary
 
+#: Guests of a session are not refreshed.
+_NO_REFRESH = Blocker("uri", f"guests can be refreshed at {SYSTEM_URI} only")
 #: Seconds for all guests together.
 TIMEOUT = 60.0
 _BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
@@ -83,10 +85,6 @@ def _boot_id(guest: Guest, timeout: int) -> str | None:
             continue
         answer = answer or said
     return parse_boot_id(answer)
-
-
-#: Guests of a session are not refreshed.
-_NO_REFRESH = Blocker("uri", f"guests can be refreshed at {SYSTEM_URI} only")
 
 
 def agent_facts(guest: Guest, timeout: int) -> dict[str, str | None]:

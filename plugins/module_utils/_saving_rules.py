@@ -113,7 +113,7 @@ def in_place_obstacle(xml: ET.Element, backends: t.Sequence[t.Mapping[str, t.Any
         return "its memory is no file (it needs memoryBacking with source type='file' and access mode='shared' at its next start)"
     for one in backends:
         if one.get("qom-type") != "memory-backend-file":
-            return f"its memory {one.get('id')} is no file but {one.get('qom-type')}"
+            return f"its memory {one.get('id')} is no file but {one.get('qom-type')}; it needs source type='file' and access mode='shared' at its next start"
         if one.get("share") is not True:
             return f"its memory {one.get('id')} is a private file; it needs access mode='shared' at its next start"
         name = str(one.get("id", ""))
