@@ -10,15 +10,20 @@ import re
 import typing as t
 import xml.etree.ElementTree as ET
 
+from . import _ram_in_place
 from ._calls import Call, run_lanes
 from ._clock import WINDOWS
 from ._errors import MaintenanceError
 from ._hypervisor import Connection, Guest, agent_silent, describe
 from ._ledger import Ledger
-from ._places import places
+from ._places import SYSTEM_URI, places
+from ._saving_plan import move_blockers, why_copy
+from ._states import Blocker
 from ._unfinished import saving_summary
 from ._window import Candidate, preflight, select, summary
 
+#: Guests of a session are not refreshed.
+_NO_REFRESH = Blocker("uri", f"guests can be refreshed at {SYSTEM_URI} only")
 #: Seconds for all guests together.
 TIMEOUT = 60.0
 _BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
@@ -100,8 +105,12 @@ def agent_facts(guest: Guest, timeout: int) -> dict[str, str | None]:
     return {"os": system, "boot_id": None if system == WINDOWS else _boot_id(guest, timeout)}
 
 
-def _describe(guest: Guest, candidate: Candidate, ask_agent: bool, agent_timeout: int) -> dict[str, t.Any]:
-    agent = agent_state(guest.xml())
+def _describe(guest: Guest, candidate: Candidate, uri: str, ask_agent: bool, agent_timeout: int) -> dict[str, t.Any]:
+    xml = guest.xml()
+    agent = agent_state(xml)
+    backends = [] if candidate.process is None else _ram_in_place.backends_of(candidate.process.process.pid, xml)
+    blockers = move_blockers(candidate, xml, backends) if uri == SYSTEM_URI else [_NO_REFRESH]
+    reason = "its QEMU is not known" if candidate.process is None else why_copy(xml, backends) if uri == SYSTEM_URI else _NO_REFRESH.message
     ask = ask_agent and agent == "connected" and candidate.facts.state.executes
     return {
         "name": guest.name,
@@ -113,7 +122,11 @@ def _describe(guest: Guest, candidate: Candidate, ask_agent: bool, agent_timeout
         "agent": agent,
         "process": None if candidate.process is None else candidate.process.process._asdict(),
         **(agent_facts(guest, agent_timeout) if ask else {"os": None, "boot_id": None}),
-        "blockers": {"pause": [blocker.as_dict() for blocker in candidate.blockers]},
+        "memory_in_place": {"qualifies": reason is None, "reason": reason},
+        "blockers": {
+            "pause": [blocker.as_dict() for blocker in candidate.blockers],
+            "refresh": [blocker.as_dict() for blocker in blockers],
+        },
     }
 
 
@@ -131,7 +144,7 @@ def guest_info(params: dict[str, t.Any]) -> dict[str, t.Any]:
     guests = select(connection.running(), connection.inactive_names(), params["name"])
     candidates = preflight(guests, where)
     calls = [
-        Call(lambda one=one: _describe(one.guest, one, params["boot_id"], params["agent_timeout"])) for one in candidates
+        Call(lambda one=one: _describe(one.guest, one, params["uri"], params["boot_id"], params["agent_timeout"])) for one in candidates
     ]
     run_lanes([calls], 4, TIMEOUT)
     found: list[dict[str, t.Any]] = []
@@ -141,7 +154,11 @@ def guest_info(params: dict[str, t.Any]) -> dict[str, t.Any]:
         except Exception as error:  # a guest that hangs is told of; the others are still of use
             found.append({
                 "name": candidate.guest.name, "uuid": candidate.guest.uuid, "id": candidate.guest.id, **candidate.facts.state.as_dict(),
-                "blockers": {"pause": [blocker.as_dict() for blocker in candidate.blockers]},
+                "memory_in_place": {"qualifies": False, "reason": "it could not be looked at"},
+                "blockers": {
+                    "pause": [blocker.as_dict() for blocker in candidate.blockers],
+                    "refresh": [{"code": "no_answer", "message": f"it could not be looked at ({describe(error)})"}],
+                },
                 "error": {"code": "no_answer", "message": describe(error)},
             })
     window = Ledger(where).read()

@@ -181,10 +181,11 @@ class Guest:
         """End the job that libvirt is doing on it; a guest that was being saved runs on."""
         self._domain.abortJob()
 
-    def monitor(self, command: dict[str, t.Any]) -> None:
+    def monitor(self, command: dict[str, t.Any]) -> t.Any:
         """Send a command to its QEMU through libvirt. libvirt marks the guest as tainted by that.
 
         :param command: A message of QMP.
+        :returns: What QEMU returned.
         :raises MaintenanceError: code C(monitor): QEMU refused it.
         """
         import libvirt_qemu
@@ -192,6 +193,7 @@ class Guest:
         answer = json.loads(libvirt_qemu.qemuMonitorCommand(self._domain, json.dumps(command), 0))
         if "error" in answer:
             raise MaintenanceError(f"QEMU of guest {self.name!r} refused {command['execute']} ({answer['error'].get('desc')})", "monitor")
+        return answer["return"]
 
     def persistent(self) -> bool:
         """Whether libvirt keeps its definition when it ends (otherwise it is transient)."""
@@ -207,6 +209,10 @@ class Guest:
     def xml(self) -> ET.Element:
         """The live XML. Takes a job since libvirt 11.0: never call it inside the pause window."""
         return ET.fromstring(self._domain.XMLDesc(0))
+
+    def definition(self) -> str:
+        """The XML of its next start, secrets included."""
+        return t.cast(str, self._domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE))
 
     def block_jobs(self, xml: ET.Element) -> tuple[str, ...]:
         """The target names of the disks that a block job works on."""
@@ -376,6 +382,20 @@ class Connection:
         :raises LibvirtHangs: libvirt does not tell.
         """
         return [(domain.name(), domain.UUIDString()) for domain in self._domains(libvirt.VIR_CONNECT_LIST_DOMAINS_INACTIVE)]
+
+    def defined(self) -> list[Guest]:
+        """All guests that libvirt keeps a definition of, running or not, by name. Those that do not run have the id -1.
+
+        :raises LibvirtHangs: libvirt does not tell.
+        """
+        return sorted((Guest(domain) for domain in self._domains(libvirt.VIR_CONNECT_LIST_DOMAINS_PERSISTENT)), key=lambda guest: guest.name)
+
+    def define(self, xml: str) -> None:
+        """Keep a definition, which counts from the guest's next start. What runs is not touched.
+
+        :param xml: The definition. libvirt holds it against its schema.
+        """
+        self._raw.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
 
     def can_save_sparse(self, qemu: tuple[int, ...] | None) -> bool:
         """Whether an image can be sparse: libvirt from 11.2, a QEMU from 9.0 (mapped-ram) on, and bindings that can ask for it (8.4).

@@ -10,7 +10,7 @@ import time
 import typing as t
 import uuid as uuid_module
 
-from . import _guard_start, _identity, _saving
+from . import _guard_start, _identity, _ram_in_place, _saving
 from ._calls import Call, run_lanes
 from ._errors import LedgerError, MaintenanceError
 from ._hypervisor import Connection, describe
@@ -76,13 +76,16 @@ def _described(plan: Plan, move: SavedGuest | None) -> dict[str, t.Any]:
     found: dict[str, t.Any] = {
         "name": guest.name, "uuid": guest.uuid, "stale": plan.stale, "memory": plan.memory, "why_copy": plan.why_copy,
         "predicted": round(plan.predicted, 3), "blockers": [one.as_dict() for one in plan.blockers] if plan.left_alone is None else [],
-        "changed": False, "outcome": None, "message": f"left as it is: {plan.left_alone}" if plan.left_alone else "", "paused_for": None,
+        "live_xml_additions": [], "changed": False, "outcome": None, "paused_for": None,
+        "message": f"left as it is: {plan.left_alone}" if plan.left_alone else "",
     }
     if move is not None:
         found.update(
             changed=move.outcome == "restored", outcome=move.outcome, message=move.message,
             paused_for=None if move.paused_for is None else round(move.paused_for, 4),
         )
+        if move.memory == "in_place" and move.outcome == "restored":
+            found["live_xml_additions"] = list(_ram_in_place.additions(_ram_in_place.meeting_of(move.uuid)))
     return found
 
 

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: guest_info
-short_description: What is known of the guests of a host, and what blocks their pause
+short_description: What is known of the guests of a host, and what blocks their pause or their refresh
 version_added: 0.1.0
 description:
   - Returns the active guests of a KVM/libvirt host with their state, the identity of their QEMU process, their agent, and everything that
-    forbids pausing them.
+    forbids pausing them, or moving them to another QEMU.
   - Also returns the pause window in the host's ledger, open or closed.
 extends_documentation_fragment:
   - vm_preserving.maintenance.maintenance
@@ -87,8 +87,18 @@ guests:
     boot_id:
       description: Its boot id, V(null) when not asked for or not to be had.
       type: str
+    memory_in_place:
+      description:
+        - C(qualifies), whether M(vm_preserving.maintenance.guest_refresh) can leave its memory in place; C(reason), why not, V(null) when it can.
+        - M(vm_preserving.maintenance.guest_memory) tells the same of its next start.
+      type: dict
+      sample: {"qualifies": true, "reason": null}
     blockers:
-      description: Under C(pause), everything that forbids pausing it, each with C(code) and C(message).
+      description:
+        - Under C(pause), everything that forbids pausing it; under C(refresh), everything about the guest itself that keeps
+          M(vm_preserving.maintenance.guest_refresh) from moving it to another QEMU. Each with C(code) and C(message).
+        - Which QEMU is installed, how long a guest would be away and whether the host has the memory for a copy is not judged here; guest_refresh
+          in check mode does.
       type: dict
     error:
       description: Why the rest is missing, as C(code) and C(message).
