@@ -135,7 +135,8 @@ def update_info(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
             "apply": manager.commands.apply,
         },
         "stale": {
-            "guests": [guest for guest in guests if guest is not None], "daemons": _stale.stale_daemons(), "kernel": _stale.kernel(),
+            "guests": [guest for guest in guests if guest is not None], "daemons": _stale.stale_daemons(),
+            "processes": _stale.stale_processes({guest.pid for guest in code}), "kernel": _stale.kernel(),
         },
         "warnings": [*plan.warnings, *warnings],
     }

@@ -151,16 +151,41 @@ def _pid_space(pid: str) -> str | None:
         return None
 
 
-def daemons() -> list[tuple[str, int]]:
-    """libvirt's daemons on this host, as (name, pid). Those of containers on it are not this host's."""
+def processes() -> list[tuple[str, int]]:
+    """The processes of this host that run a program, as (name of the program, pid). Those of containers on it are not this host's."""
     ours = _pid_space("self")
     found = []
     for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            name = os.path.basename(program(int(entry)) or "")
-            if name in DAEMONS and _pid_space(entry) == ours:
-                found.append((name, int(entry)))
+        path = program(int(entry)) if entry.isdigit() else None
+        if path and _pid_space(entry) == ours:
+            found.append((os.path.basename(path), int(entry)))
     return sorted(found)
+
+
+def daemons() -> list[tuple[str, int]]:
+    """libvirt's daemons on this host, as (name, pid)."""
+    return [(name, pid) for name, pid in processes() if name in DAEMONS]
+
+
+def parse_unit(text: str) -> str | None:
+    """The systemd unit in C(/proc/PID/cgroup) (cgroups(7)): the innermost service or scope, C(None) when there is none.
+
+    :param text: The content of the file.
+    """
+    for line in text.splitlines():
+        for name in reversed(line.split(":", 2)[-1].split("/")):
+            if name.endswith((".service", ".scope")):
+                return name
+    return None
+
+
+def unit(pid: int) -> str | None:
+    """The systemd unit of a process, C(None) when it has none or has ended."""
+    try:
+        with open(f"/proc/{pid:d}/cgroup", encoding="utf-8", errors="replace") as stream:
+            return parse_unit(stream.read())
+    except OSError:
+        return None
 
 
 def installed_kernels(root: str = "/") -> list[str]:

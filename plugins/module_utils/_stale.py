@@ -79,6 +79,24 @@ def stale_daemons() -> list[dict[str, t.Any]]:
     return found
 
 
+def stale_processes(others: t.Container[int]) -> list[dict[str, t.Any]]:
+    """The other processes of the host that run old code, for a module's result.
+
+    :param others: Processes that are told of elsewhere.
+    """
+    found = []
+    for name, pid in _running_code.processes():
+        if pid in others or name in _running_code.DAEMONS:
+            continue
+        try:
+            old = old_files(pid, _running_code.code_files(pid) or [])
+        except OSError:  # somebody else's, and we are not root
+            continue
+        if old:
+            found.append({"name": name, "pid": pid, "unit": _running_code.unit(pid), "files": old})
+    return found
+
+
 def kernel() -> dict[str, t.Any]:
     """The running and the newest installed kernel, for a module's result."""
     running = os.uname().release

@@ -204,6 +204,17 @@ stale:
         - name: virtlogd
           pid: 200
           files: [/usr/lib/x86_64-linux-gnu/libvirt.so.0.9000.0, /usr/sbin/virtlogd]
+    processes:
+      description:
+        - The other processes of the host that do, each with C(name) (of the program), C(pid), C(unit) (of systemd, V(null) when it has none) and C(files).
+          They take up what is installed when they are started anew. Those of containers are not told of.
+      type: list
+      elements: dict
+      sample:
+        - name: sshd
+          pid: 410
+          unit: ssh.service
+          files: [/usr/lib/x86_64-linux-gnu/libcrypto.so.3]
     kernel:
       description: The kernel.
       type: dict

@@ -59,6 +59,15 @@ def run_program(program, start, until):
 
 # ---- maps ----
 
+@pytest.mark.parametrize(("text", "expected"), [
+    ("0::/system.slice/ssh.service\n", "ssh.service"), ("0::/user.slice/user-0.slice/session-3.scope\n", "session-3.scope"),
+    ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/x.service\n", "x.service"), ("0::/system.slice/libvirtd.service/guest\n", "libvirtd.service"),
+    ("12:cpu:/\n1:name=systemd:/system.slice/cron.service\n0::/\n", "cron.service"), ("0::/\n", None), ("", None), ("nonsense", None),
+])
+def test_the_unit_of_a_process(text, expected):
+    assert _running_code.parse_unit(text) == expected
+
+
 def test_only_code_of_files_counts():
     assert parse_maps(MAPS) == [
         CodeFile("/usr/bin/qemu-system-x86_64", True, "55c8bff64000-55c8c04fb000"),

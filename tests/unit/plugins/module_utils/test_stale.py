@@ -102,6 +102,20 @@ def test_a_program_that_was_replaced(program, child):
     assert found == {"name": "g1", "uuid": "u", "pid": child.pid, "files": [str(program)], "build_id": {"installed": bytes.fromhex(before)[::-1].hex()}}
 
 
+def test_any_process_on_what_was_replaced(program, child, start, until):
+    """As needrestart would say it; what is told of elsewhere is not told of twice."""
+    other = program.with_name("other")
+    shutil.copy(program, other)
+    process = start([str(other), "1000"])
+    until(lambda: str(other) in [file.path for file in _running_code.code_files(process.pid)], "the program is mapped")
+    for path in (program, other):
+        replace(path, other_code(path))
+    found = {one["pid"]: one for one in _stale.stale_processes(set())}
+    assert found[process.pid] == {"name": "other", "pid": process.pid, "unit": _running_code.unit(os.getpid()), "files": [str(other)]}
+    assert child.pid not in found  # a daemon of libvirt, by its name
+    assert process.pid not in [one["pid"] for one in _stale.stale_processes({process.pid})]
+
+
 def test_a_program_that_was_removed(program, child):
     program.unlink()
     found = _stale.stale_guest(GuestCode("g1", "u", child.pid), files(child))
