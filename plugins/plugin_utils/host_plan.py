@@ -1,0 +1,84 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What would be done on one host, from what the modules said in check mode. Pure; knows no Ansible."""
+from __future__ import annotations
+
+import typing as t
+
+Result = t.Mapping[str, t.Any]
+
+
+def host_plan(
+    host: str,
+    technique: str,
+    pending: t.Sequence[Result] = (),
+    pause: Result | None = None,
+    refresh: Result | None = None,
+    reboot: Result | None = None,
+    duration: float = 0.0,
+    pause_limit: float = 0.0,
+) -> dict[str, t.Any]:
+    """The plan of one host.
+
+    :param host: Its inventory name.
+    :param technique: C(live), C(pause), C(refresh) or C(reboot).
+    :param pending: What host_update_info said was pending.
+    :param pause: What guest_pause said in check mode; C(None) when no guest is paused.
+    :param refresh: What guest_refresh said in check mode; C(None) when no guest is moved.
+    :param reboot: What guest_save said in check mode; C(None) when the host is not rebooted.
+    :param duration: Seconds that the update is expected to take while the guests are paused; 0 when not known.
+    :param pause_limit: Seconds that a guest may be paused.
+    :returns: C(host), C(technique), C(pending), C(guests) and C(lines), the same for people. Each guest has C(name), C(uuid), C(pause) (seconds that it is
+        paused for, at the most), C(away) (seconds that it is away while it is moved, or its host rebooted), each C(None) when that is not done
+        to it, C(memory) (how it is kept while it is away) and C(left_alone) (why nothing is done to it, or empty).
+    """
+    guests: dict[str, dict[str, t.Any]] = {}
+
+    def entry(guest: Result) -> dict[str, t.Any]:
+        return guests.setdefault(guest["uuid"], {
+            "name": guest["name"], "uuid": guest["uuid"], "pause": None, "away": None, "memory": None, "left_alone": "",
+        })
+
+    for guest in (pause or {}).get("guests", []):
+        if guest["changed"]:
+            entry(guest)["pause"] = duration or pause_limit
+        else:
+            entry(guest)["left_alone"] = guest.get("message", "")
+    for guest in (refresh or {}).get("guests", []):
+        if guest["message"]:
+            entry(guest)["left_alone"] = guest["message"]
+        elif guest["stale"] or pending:
+            entry(guest).update(away=guest["predicted"], memory=guest["memory"])
+    for guest in (reboot or {}).get("guests", []):
+        entry(guest).update(away=guest["predicted"], memory=guest["memory"], left_alone="")
+    found = list(guests.values())
+    return {
+        "host": host, "technique": technique, "pending": list(pending), "guests": found,
+        "lines": [_headline(host, bool(pending), pause, refresh, reboot), *_needs(pending), *(_line(one, reboot is not None, duration) for one in found)],
+    }
+
+
+def _headline(host: str, pending: bool, pause: Result | None, refresh: Result | None, reboot: Result | None) -> str:
+    if refresh is not None and not pending:
+        return f"{host}: nothing is pending; the guests that run an old QEMU are moved to the installed one"
+    applied = f"{host}: the update is applied while the guests {'run' if pause is None else 'are paused'}"
+    if refresh is not None:
+        return f"{applied}; then each is moved to the installed QEMU"
+    if reboot is not None:
+        return f"{applied}; then all are saved to disk, and the host is rebooted, which is taken to last {reboot['reboot_time']:.0f} s"
+    return applied
+
+
+def _needs(pending: t.Sequence[Result]) -> list[str]:
+    return [f"{one['name']}: {one['technique']} ({one['reason']})" for one in pending if one["technique"] != "live"]
+
+
+def _line(guest: Result, rebooted: bool, duration: float) -> str:
+    done = []
+    if guest["pause"] is not None:
+        done.append(f"paused for {'about' if duration else 'at most'} {guest['pause']:g} s")
+    if guest["away"] is not None:
+        how = "while the host is rebooted" if rebooted else f"while it is moved ({guest['memory']})"
+        done.append(f"away for about {guest['away']:.1f} s {how}")
+    return f"guest {guest['name']}: {', '.join(done) or guest['left_alone'] or 'runs on'}"

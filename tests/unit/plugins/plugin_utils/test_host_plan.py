@@ -1,0 +1,63 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""host_plan: what an operator reads before anything is done."""
+from __future__ import annotations
+
+from ansible_collections.vm_preserving.maintenance.plugins.plugin_utils.host_plan import host_plan
+
+KERNEL = {"name": "linux-image-amd64", "technique": "reboot", "reason": "the kernel"}
+SWITCH = {"name": "openvswitch-switch", "technique": "pause", "reason": "the switch"}
+TOOL = {"name": "lab-tool", "technique": "live", "reason": "nothing"}
+
+
+def paused(name, changed=True, message=""):
+    return {"name": name, "uuid": f"u-{name}", "changed": changed, "message": message}
+
+
+def moved(name, predicted=1.2, memory="copy", stale=False, message=""):
+    return {"name": name, "uuid": f"u-{name}", "predicted": predicted, "memory": memory, "stale": stale, "message": message, "blockers": []}
+
+
+def test_live():
+    found = host_plan("h1", "live", [TOOL])
+    assert found["lines"] == ["h1: the update is applied while the guests run"]
+    assert (found["host"], found["technique"], found["pending"], found["guests"]) == ("h1", "live", [TOOL], [])
+
+
+def test_a_pause_of_unknown_length_lasts_for_the_limit_at_most():
+    found = host_plan("h1", "pause", [SWITCH], pause={"guests": [paused("web"), paused("db", False, "left as it is: it is paused")]}, pause_limit=30.0)
+    assert found["lines"] == [
+        "h1: the update is applied while the guests are paused", "openvswitch-switch: pause (the switch)",
+        "guest web: paused for at most 30 s", "guest db: left as it is: it is paused",
+    ]
+    assert [one["pause"] for one in found["guests"]] == [30.0, None]
+
+
+def test_a_pause_of_known_length():
+    assert host_plan("h1", "pause", pause={"guests": [paused("web")]}, duration=7.5, pause_limit=30.0)["lines"][1] == "guest web: paused for about 7.5 s"
+
+
+def test_a_refresh_of_what_will_be_old():
+    judged = {"guests": [moved("web"), moved("db", 0.9, "in_place"), moved("rt", message="left as it is: opted out")]}
+    found = host_plan("h1", "refresh", [TOOL], refresh=judged)
+    assert found["lines"] == [
+        "h1: the update is applied while the guests run; then each is moved to the installed QEMU", "guest web: away for about 1.2 s while it is moved (copy)",
+        "guest db: away for about 0.9 s while it is moved (in_place)", "guest rt: left as it is: opted out",
+    ]
+
+
+def test_a_refresh_with_nothing_pending_moves_who_is_old_already():
+    found = host_plan("h1", "refresh", refresh={"guests": [moved("web", stale=True), moved("db")]})
+    assert [one["name"] for one in found["guests"]] == ["web"]
+    assert found["lines"][0] == "h1: nothing is pending; the guests that run an old QEMU are moved to the installed one"
+
+
+def test_a_mixed_update_says_both():
+    reboot = {"guests": [moved("web", 22.4, "managed"), moved("db", 24.0, "managed")], "reboot_time": 20.0}
+    found = host_plan("h1", "reboot", [KERNEL, SWITCH, TOOL], pause={"guests": [paused("web"), paused("db", False, "it is paused")]}, reboot=reboot, pause_limit=30.0)
+    assert found["lines"] == [
+        "h1: the update is applied while the guests are paused; then all are saved to disk, and the host is rebooted, which is taken to last 20 s",
+        "linux-image-amd64: reboot (the kernel)", "openvswitch-switch: pause (the switch)",
+        "guest web: paused for at most 30 s, away for about 22.4 s while the host is rebooted", "guest db: away for about 24.0 s while the host is rebooted",
+    ]
