@@ -55,7 +55,8 @@ def test_a_refresh_with_nothing_pending_moves_who_is_old_already():
 
 def test_a_mixed_update_says_both():
     reboot = {"guests": [moved("web", 22.4, "managed"), moved("db", 24.0, "managed")], "reboot_time": 20.0}
-    found = host_plan("h1", "reboot", [KERNEL, SWITCH, TOOL], pause={"guests": [paused("web"), paused("db", False, "it is paused")]}, reboot=reboot, pause_limit=30.0)
+    pause = {"guests": [paused("web"), paused("db", False, "it is paused")]}
+    found = host_plan("h1", "reboot", [KERNEL, SWITCH, TOOL], pause=pause, reboot=reboot, pause_limit=30.0)
     assert found["lines"] == [
         "h1: the update is applied while the guests are paused; then all are saved to disk, and the host is rebooted, which is taken to last 20 s",
         "linux-image-amd64: reboot (the kernel)", "openvswitch-switch: pause (the switch)",
