@@ -462,16 +462,23 @@ def _endangered(runtime: str) -> list[str]:
 def _recover(uri: str) -> int:
     """Resume, and bring back, what the ledgers say."""
     where = places(uri)
+    status, nothing = 0, True
     try:
-        window, saving = Ledger(where).read(), SavingLedger(where).read()
+        window = Ledger(where).read()
+        if window is not None and window.is_open:
+            nothing, status = False, Guard(uri, window.id).recover()
+    except LedgerError as error:  # the other one is another matter
+        _say(str(error))
+        nothing, status = False, 1
+    try:
+        saving = SavingLedger(where).read()
+        if saving is not None and saving.is_open:
+            nothing, status = False, SavingGuard(uri, saving.id, _say).recover(RECOVER) or status
+        elif uri == SYSTEM_URI:
+            SavingGuard(uri, None, _say).forget()
     except LedgerError as error:
         _say(str(error))
-        return 1
-    status, nothing = 0, True
-    if window is not None and window.is_open:
-        nothing, status = False, Guard(uri, window.id).recover()
-    if saving is not None and saving.is_open:
-        nothing, status = False, SavingGuard(uri, saving.id, _say).recover(RECOVER) or status
+        nothing, status = False, 1
     if nothing:
         _say("no pause window is open on this host, and no guest is left saved; nothing was touched")
     return status

@@ -4,6 +4,7 @@
 """Guests on disk while their host is rebooted: what guest_save and guest_restore do."""
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import typing as t
@@ -184,6 +185,8 @@ def _open(params: t.Mapping[str, t.Any], where: Places, plans: t.Sequence[Plan])
     except Exception as error:
         for one in saving.guests:
             one.settle("untouched", "it was not begun with")
+        with contextlib.suppress(MaintenanceError):  # libvirt is gone; a mark of a closed ledger is harmless
+            _saving.forget_marks(Connection(saving.uri), saving)
         _close(saving, where)
         if isinstance(error, MaintenanceError):
             raise
@@ -263,7 +266,8 @@ def restore_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
         if params["saving"] is None:
             return {"changed": False, "rebooted": None, "reboot_took": None, "pause_limit": None, "guests": []}
         raise MaintenanceError(
-            f"the ledger of this host knows no guests saved as {params['saving']}; no guest was touched. Run guest_info to see what it holds", "saving_unknown",
+            f"the ledger of this host knows no guests saved as {params['saving']}; no guest was touched. Run guest_info to see what it holds. What is saved on the "
+            f"host for all that is in virsh list --all --managed-save (virsh start takes it up) and in {_folder(where)} (virsh restore)", "saving_unknown",
         )
     rebooted = saving.boot_id != _identity.boot_id()
     changed = False
