@@ -266,8 +266,9 @@ def restore_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
         if params["saving"] is None:
             return {"changed": False, "rebooted": None, "reboot_took": None, "pause_limit": None, "guests": []}
         raise MaintenanceError(
-            f"the ledger of this host knows no guests saved as {params['saving']}; no guest was touched. Run guest_info to see what it holds. What is saved on the "
-            f"host for all that is in virsh list --all --managed-save (virsh start takes it up) and in {_folder(where)} (virsh restore)", "saving_unknown",
+            f"the ledger of this host knows no guests saved as {params['saving']}; no guest was touched. Run guest_info to see what it holds. What is saved on "
+            f"the host all the same: virsh list --all --managed-save shows it (virsh start takes it up), or it is in {_folder(where)} (virsh restore)",
+            "saving_unknown",
         )
     rebooted = saving.boot_id != _identity.boot_id()
     changed = False

@@ -27,7 +27,7 @@ TRIES = 3
 BETWEEN = 0.5
 #: Seconds for libvirt to end a save that was aborted.
 ABORT_TIMEOUT = 60.0
-#: Seconds for a host that was told to reboot to begin with it: other programs may hold it up (systemd-inhibit), by 5 s, or by what an administrator allows them.
+#: Seconds for a host that was told to reboot to begin with it: other programs may hold it up (systemd-inhibit), by 5 s or by what its administrator allows.
 HELD_UP = 120.0
 
 
