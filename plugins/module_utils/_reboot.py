@@ -244,11 +244,17 @@ def _taken_back(saving: Saving, plans: t.Sequence[Plan], where: Places, problem:
     except MaintenanceError as error:
         rest = str(error)
     found = SavingLedger(where).read() or saving
+    lost = _lost(found)
     return {
         "changed": False, "saving": saving.id, "reboot_command": [], "reboot_time": None,
         "guests": [_described(plan, one) for plan, one in zip(plans, found.guests)],
-        "failed_because": ("save", f"{problem}; the host must not be rebooted; {rest}"),
+        "failed_because": ("save", f"{problem}; the host must not be rebooted; {f'not every guest is what it was: {lost}' if lost else rest}"),
     }
+
+
+def _lost(saving: Saving) -> str:
+    """The guests that are not what they were, each with why; empty when there are none."""
+    return "; ".join(f"guest {one.name!r}: {one.message}" for one in saving.guests if one.settled and one.outcome not in ("restored", "untouched"))
 
 
 def restore_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
@@ -289,8 +295,7 @@ def restore_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
             "message": one.message, "paused_for": None if one.paused_for is None else round(one.paused_for, 3),
         } for one in saving.guests],
     }
-    lost = [one for one in saving.guests if one.settled and one.outcome not in ("restored", "untouched")]
+    lost = _lost(saving)
     if lost:
-        rows = "; ".join(f"guest {one.name!r}: {one.message}" for one in lost)
-        return {**result, "failed_because": ("restore", f"not every guest is what it was: {rows}")}
+        return {**result, "failed_because": ("restore", f"not every guest is what it was: {lost}")}
     return result

@@ -81,11 +81,18 @@ def goes_down(saving: Saving) -> bool:
     return told or _host_power.goes_down()
 
 
+def _is_there(guest: Guest) -> bool:
+    try:
+        return guest.state().state not in ("shutoff", "crashed", "nostate")
+    except GuestGone:
+        return False
+
+
 def save(guest: Guest, one: SavedGuest, limit: float) -> None:
     """Save a guest, or give up in time.
 
     :param limit: Seconds that it may take; then it is aborted, and the guest runs on.
-    :raises MaintenanceError: code C(save): it was not saved, and runs on. Code C(unknown): libvirt does not say.
+    :raises MaintenanceError: code C(save): it was not saved, and runs on. Code C(unknown): libvirt does not say, or it has ended.
     """
     call = Call(guest.managed_save if one.memory == "managed" else lambda: guest.save(one.image))
     run_lanes([[call]], 1, limit)
@@ -102,6 +109,8 @@ def save(guest: Guest, one: SavedGuest, limit: float) -> None:
     except Exception as error:
         if not daemon_said(error):
             raise MaintenanceError(f"libvirt was lost while it saved guest {one.name!r} ({describe(error)})", "unknown") from error
+        if not _is_there(guest):
+            raise MaintenanceError(f"guest {one.name!r} has ended while it was saved ({describe(error)})", "unknown") from error
         _as_before(guest, one)
         raise MaintenanceError(f"guest {one.name!r} could not be saved and runs on ({describe(error)})", "save") from error
 

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs on a host by itself: stops a process (SIGSTOP) at the moment at which a fault wants it, and writes down which.
 
-    knife.py FILE save WORD      the process through which libvirt writes the image of the guest whose name or UUID is WORD
-    knife.py FILE restore NAME   the new QEMU that takes up the guest's saved state
-    knife.py FILE saved NAME     the program that saves guests, killed (SIGKILL) as soon as the QEMU of this guest has ended
+    knife.py FILE save NAME,UUID   the process through which libvirt writes the image of the guest
+    knife.py FILE restore NAME     the new QEMU that takes up the guest's saved state
+    knife.py FILE saved NAME       the program that saves guests, killed (SIGKILL) as soon as the QEMU of this guest has ended
 """
 
 import json
@@ -28,9 +28,10 @@ def processes():
                 continue
 
 
-def save(word):
+def save(either):
     """libvirt's helper has the path of the image in its command line."""
-    return next((pid for pid, words in processes() if "iohelper" in words[0] and any(word in one for one in words[1:])), None)
+    paths = tuple(f"/{word}.save" for word in either.split(","))
+    return next((pid for pid, words in processes() if "iohelper" in words[0] and any(one.endswith(paths) for one in words[1:])), None)
 
 
 def restore(name):

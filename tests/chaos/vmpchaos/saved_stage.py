@@ -343,9 +343,8 @@ class SavedStage:
 
     def hold(self, what: str, name: str, at_boot: bool = False) -> None:
         """Have a process stopped (see saved_knife.py): C(save) or C(restore) of a guest; C(saved) ends the module then."""
-        word = name
-        if what == "save" and name in self.names("transient"):
-            word = self.virsh("domuuid", name).strip()
+        # An image is called by the guest's name (libvirt's) or by its UUID (ours).
+        word = f"{name},{self.virsh('domuuid', name).strip()}" if what == "save" else name
         self.call("knife", program=_KNIFE.read_text(encoding="utf-8"), arguments=[what, word], at_boot=at_boot)
 
     def held(self) -> int:
