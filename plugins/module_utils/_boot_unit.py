@@ -8,6 +8,7 @@ import contextlib
 import os
 import typing as t
 
+from . import _host_power
 from ._errors import MaintenanceError
 
 #: Where an administrator's units are, and those that a boot starts; systemd.unit(5). A new boot reads them by itself.
@@ -71,6 +72,10 @@ def is_there() -> bool:
 
 def remove() -> None:
     """Remove the unit; nothing happens when there is none. It may be the very unit that runs us: systemd keeps what it has read."""
+    there = os.path.lexists(UNIT)
     for path in (WANTED, UNIT):
         with contextlib.suppress(OSError):
             os.unlink(path)
+    if there:
+        # Else it would be shown as one that is there until the next boot.
+        _host_power.read_units_anew()

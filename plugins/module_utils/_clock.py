@@ -12,8 +12,14 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-#: Linux agents read the clock to the nanosecond; a microsecond leaves room for the conversion. Seconds.
-LINUX_RESOLUTION = 1e-6
+#: Agents on Linux and other POSIX systems read the clock to the microsecond (gettimeofday). Seconds.
+POSIX_RESOLUTION = 1e-6
+#: The clock that an agent on Windows reads (GetSystemTime, since 2022 GetSystemTimeAsFileTime) moves with the timer interrupt, that is at
+#: least every 15.625 ms, and agents before 2022 cut what they read to milliseconds (qga/commands-win32.c, SYSTEMTIME). Seconds.
+WINDOWS_RESOLUTION = 15.625e-3 + 1e-3
+
+#: What every agent on Windows calls its system in guest-get-osinfo (qga/commands-win32.c).
+WINDOWS = "mswindows"
 
 #: C(in_sync): proved within the tolerance. C(out_of_sync): proved outside. C(unverified): neither can be proved.
 Verdict = t.Literal["in_sync", "out_of_sync", "unverified"]
@@ -49,7 +55,16 @@ class Offset:
         return {"offset": round(self.seconds, 6), "bound": round(self.bound, 6)}
 
 
-def offset(samples: t.Sequence[Sample], resolution: float = LINUX_RESOLUTION) -> Offset:
+def resolution_of(system: t.Mapping[str, t.Any]) -> float:
+    """Seconds between two readings of a guest's clock that differ.
+
+    :param system: What the agent said of the guest's system, with the names of guest-get-osinfo; empty when it said nothing, and then the clock is
+        taken for the coarsest that there is. A POSIX agent says at least its kernel, and no C(id) where the guest has no os-release.
+    """
+    return POSIX_RESOLUTION if system and system.get("id") != WINDOWS else WINDOWS_RESOLUTION
+
+
+def offset(samples: t.Sequence[Sample], resolution: float) -> Offset:
     """The offset by the best of some samples.
 
     :param samples: At least one.

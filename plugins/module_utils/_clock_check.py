@@ -38,19 +38,31 @@ def _sample(guest: Guest) -> _clock.Sample:
     return _clock.Sample(asked, time.monotonic() - began, reading)
 
 
-def _measure(guest: Guest, samples: int) -> _clock.Offset:
+def _samples(guest: Guest, count: int) -> list[_clock.Sample]:
     try:
-        return _clock.offset([_sample(guest) for _number in range(samples)])
+        return [_sample(guest) for _number in range(count)]
     except Exception as error:  # libvirt's error or a rubbish answer: either way there is no measurement
         raise _Unverified("agent", f"its agent gave no time ({describe(error)})") from error
 
 
-def _correct(guest: Guest, found: _clock.Offset, target: float) -> None:
-    """Set the clock. The order takes about half a round trip to arrive, so the time is given for that moment."""
+def _resolution(guest: Guest) -> float:
     try:
-        guest.set_clock(time.time() + target + found.bound)
-    except Exception:  # the agent also writes the emulated RTC and may fail at that: the measurement tells what holds
-        return
+        return _clock.resolution_of(guest.system())
+    except Exception:  # an agent before QEMU 2.10, or one that may not tell
+        return _clock.resolution_of({})
+
+
+def _correct(guest: Guest, ahead: float) -> str | None:
+    """Set the clock to the host's.
+
+    :param ahead: Seconds that are added.
+    :returns: What the agent said against it, or C(None). It also writes the emulated RTC and may fail at that alone: the measurement tells what holds.
+    """
+    try:
+        guest.set_clock(time.time() + ahead)
+    except Exception as error:
+        return describe(error)
+    return None
 
 
 def check_clock(
@@ -66,6 +78,7 @@ def check_clock(
     :param check_mode: Measure, and only say whether it would be corrected.
     :returns: The guest's record: C(before), C(after), C(verdict), C(changed), C(error).
     """
+    refused: str | None = None
     record: dict[str, t.Any] = {
         "name": guest.name, "uuid": guest.uuid, "before": None, "after": None, "target": target, "verdict": "unverified", "changed": False,
     }
@@ -78,17 +91,16 @@ def check_clock(
         except Exception as error:  # no agent channel, or an agent that is not connected
             raise _Unverified("no_agent", f"it has no working guest agent ({describe(error)})") from error
         try:
-            found = _measure(guest, samples)
+            taken = _samples(guest, samples)
+            resolution = _resolution(guest)  # only now: an agent that gives no time would be waited for once more
+            found = _clock.offset(taken, resolution)
             record["before"] = record["after"] = found.as_dict()
             record["verdict"] = _clock.verdict(found, target, tolerance)
-            if not correct or record["verdict"] == "in_sync":
-                return record
-            record["changed"] = True
-            if check_mode:
-                return record
-            for _attempt in range(CORRECTIONS):
-                _correct(guest, found, target)
-                found = _measure(guest, samples)
+            record["changed"] = correct and record["verdict"] != "in_sync"
+            for _attempt in range(CORRECTIONS if record["changed"] and not check_mode else 0):
+                # The order takes about half a round trip to arrive, so the time is given for that moment.
+                refused = _correct(guest, target + found.bound - resolution)
+                found = _clock.offset(_samples(guest, samples), resolution)
                 record["after"] = found.as_dict()
                 record["verdict"] = _clock.verdict(found, target, tolerance)
                 if record["verdict"] == "in_sync":
@@ -101,7 +113,9 @@ def check_clock(
         record["error"] = {"code": error.code, "message": str(error)}
         record["verdict"] = "unverified"
     if record["verdict"] == "unverified" and "error" not in record:
-        record["error"] = {"code": "bound", "message": "the agent answers too slowly to prove it either way"}
+        record["error"] = {"code": "bound", "message": f"its clock could be read to {found.bound:.4f} s only, which proves it neither right nor wrong"}
+    if record["verdict"] == "out_of_sync" and refused is not None:
+        record["error"] = {"code": "refused", "message": f"its agent said, when it was told to set the clock: {refused}"}
     return record
 
 
@@ -133,7 +147,7 @@ def check_clocks(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]
             samples=params["samples"], correct=params["correct"], agent_timeout=params["agent_timeout"], check_mode=check_mode,
         )) for guest in guests
     }
-    # One correction may take: every sample, three times over, each until its time-out.
+    # Each measurement may take: every sample and the question for the system, or the order to set the clock, each until its time-out.
     run_lanes([list(calls.values())], WIDTH, params["agent_timeout"] * (params["samples"] + 1) * (CORRECTIONS + 1) * (1 + len(guests) / WIDTH))
     records = []
     for guest in guests:
@@ -148,7 +162,8 @@ def check_clocks(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]
     wrong = [record for record in records if record["verdict"] == "out_of_sync"]
     if params["correct"] and not check_mode and wrong:
         rows = "; ".join(
-            f"guest {record['name']!r} is off by {record['after']['offset']:+.3f} s (bound {record['after']['bound']:.3f} s)" for record in wrong
+            f"guest {record['name']!r} is off by {record['after']['offset']:+.3f} s (bound {record['after']['bound']:.3f} s"
+            + (f"; {record['error']['message']})" if "error" in record else ")") for record in wrong
         )
         result["failed_because"] = (
             "out_of_sync", f"{rows} after the correction, the tolerance is {params['tolerance']:g} s. The guests run. Look for something in "

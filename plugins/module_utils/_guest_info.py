@@ -10,17 +10,25 @@ import re
 import typing as t
 import xml.etree.ElementTree as ET
 
+from . import _ram_in_place
 from ._calls import Call, run_lanes
+from ._clock import WINDOWS
 from ._errors import MaintenanceError
-from ._hypervisor import Connection, Guest, describe
+from ._hypervisor import Connection, Guest, agent_silent, describe
 from ._ledger import Ledger
-from ._places import places
+from ._places import SYSTEM_URI, places
+from ._saving_plan import move_blockers, why_copy
+from ._states import Blocker
 from ._unfinished import saving_summary
 from ._window import Candidate, preflight, select, summary
 
+#: Guests of a session are not refreshed.
+_NO_REFRESH = Blocker("uri", f"guests can be refreshed at {SYSTEM_URI} only")
 #: Seconds for all guests together.
 TIMEOUT = 60.0
 _BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
+#: What os-release allows for ID.
+_SYSTEM = re.compile(r"[a-z0-9._-]{1,64}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -47,27 +55,63 @@ def parse_boot_id(answer: str) -> str | None:
     return content if _UUID.fullmatch(content) else None
 
 
+def parse_system(answer: str) -> str | None:
+    """The id of the operating system in the agent's answer to guest-get-osinfo, or C(None): the agent is not to be trusted.
+
+    :param answer: The agent's answer, JSON.
+    """
+    try:
+        found = json.loads(answer)["return"]["id"]
+        return found if _SYSTEM.fullmatch(found) else None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _ask(guest: Guest, timeout: int, command: str, **arguments: t.Any) -> str:
+    return guest.agent_command(json.dumps({"execute": command, "arguments": arguments}), timeout)
+
+
 def _boot_id(guest: Guest, timeout: int) -> str | None:
     """The boot id of a Linux guest, read by its agent; C(None) when the agent cannot, or may not, read files."""
-    def ask(command: str, **arguments: t.Any) -> str:
-        return guest.agent_command(json.dumps({"execute": command, "arguments": arguments}), timeout)
-
     try:
-        handle = json.loads(ask("guest-file-open", path=_BOOT_ID_FILE, mode="r"))["return"]
-    except Exception:  # no agent, a Windows guest, or guest-file-* forbidden by the guest: all mean "not to be had"
+        handle = json.loads(_ask(guest, timeout, "guest-file-open", path=_BOOT_ID_FILE, mode="r"))["return"]
+    except Exception:  # no agent, no Linux, or guest-file-* forbidden by the guest: all mean "not to be had"
         return None
     answer = ""
     for command, arguments in (("guest-file-read", {"handle": handle, "count": 64}), ("guest-file-close", {"handle": handle})):
         try:
-            said = ask(command, **arguments)
+            said = _ask(guest, timeout, command, **arguments)
         except Exception:  # the same; the file is closed by the agent's end at the latest
             continue
         answer = answer or said
     return parse_boot_id(answer)
 
 
-def _describe(guest: Guest, candidate: Candidate, ask_agent: bool, agent_timeout: int) -> dict[str, t.Any]:
-    agent = agent_state(guest.xml())
+def agent_facts(guest: Guest, timeout: int) -> dict[str, str | None]:
+    """What a guest says of itself.
+
+    Windows has nothing that an agent can read and that changes with every boot. It is not asked for the file of Linux: there that would be a file like any
+    other, which a reboot does not change.
+
+    :param timeout: Seconds for each answer. An agent that gives none is not asked again.
+    :returns: C(os) and C(boot_id), each C(None) when it is not to be had.
+    """
+    try:
+        system = parse_system(_ask(guest, timeout, "guest-get-osinfo"))
+    except Exception as error:  # an agent before QEMU 2.10, or one that may not tell, can still have a boot id
+        if agent_silent(error):
+            return {"os": None, "boot_id": None}
+        system = None
+    return {"os": system, "boot_id": None if system == WINDOWS else _boot_id(guest, timeout)}
+
+
+def _describe(guest: Guest, candidate: Candidate, uri: str, ask_agent: bool, agent_timeout: int) -> dict[str, t.Any]:
+    xml = guest.xml()
+    agent = agent_state(xml)
+    backends = [] if candidate.process is None else _ram_in_place.backends_of(candidate.process.process.pid, xml)
+    blockers = move_blockers(candidate, xml, backends) if uri == SYSTEM_URI else [_NO_REFRESH]
+    reason = "its QEMU is not known" if candidate.process is None else why_copy(xml, backends) if uri == SYSTEM_URI else _NO_REFRESH.message
+    ask = ask_agent and agent == "connected" and candidate.facts.state.executes
     return {
         "name": guest.name,
         "uuid": guest.uuid,
@@ -77,8 +121,12 @@ def _describe(guest: Guest, candidate: Candidate, ask_agent: bool, agent_timeout
         "memory": guest.memory(),
         "agent": agent,
         "process": None if candidate.process is None else candidate.process.process._asdict(),
-        "boot_id": _boot_id(guest, agent_timeout) if ask_agent and agent == "connected" and candidate.facts.state.executes else None,
-        "blockers": {"pause": [blocker.as_dict() for blocker in candidate.blockers]},
+        **(agent_facts(guest, agent_timeout) if ask else {"os": None, "boot_id": None}),
+        "memory_in_place": {"qualifies": reason is None, "reason": reason},
+        "blockers": {
+            "pause": [blocker.as_dict() for blocker in candidate.blockers],
+            "refresh": [blocker.as_dict() for blocker in blockers],
+        },
     }
 
 
@@ -96,7 +144,7 @@ def guest_info(params: dict[str, t.Any]) -> dict[str, t.Any]:
     guests = select(connection.running(), connection.inactive_names(), params["name"])
     candidates = preflight(guests, where)
     calls = [
-        Call(lambda one=one: _describe(one.guest, one, params["boot_id"], params["agent_timeout"])) for one in candidates
+        Call(lambda one=one: _describe(one.guest, one, params["uri"], params["boot_id"], params["agent_timeout"])) for one in candidates
     ]
     run_lanes([calls], 4, TIMEOUT)
     found: list[dict[str, t.Any]] = []
@@ -106,7 +154,11 @@ def guest_info(params: dict[str, t.Any]) -> dict[str, t.Any]:
         except Exception as error:  # a guest that hangs is told of; the others are still of use
             found.append({
                 "name": candidate.guest.name, "uuid": candidate.guest.uuid, "id": candidate.guest.id, **candidate.facts.state.as_dict(),
-                "blockers": {"pause": [blocker.as_dict() for blocker in candidate.blockers]},
+                "memory_in_place": {"qualifies": False, "reason": "it could not be looked at"},
+                "blockers": {
+                    "pause": [blocker.as_dict() for blocker in candidate.blockers],
+                    "refresh": [{"code": "no_answer", "message": f"it could not be looked at ({describe(error)})"}],
+                },
                 "error": {"code": "no_answer", "message": describe(error)},
             })
     window = Ledger(where).read()

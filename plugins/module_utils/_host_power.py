@@ -10,15 +10,24 @@ import subprocess
 TIMEOUT = 60.0
 
 
+def _systemctl(verb: str) -> subprocess.CompletedProcess[str]:
+    """Run systemctl; an error of starting it is told as one of its own."""
+    try:
+        return subprocess.run(  # pylint: disable=ansible-bad-function
+            ["systemctl", verb], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=TIMEOUT, check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return subprocess.CompletedProcess([], 1, "", str(error))
+
+
 def goes_down() -> bool:
     """Whether the host is on its way down: what is started now would be cut off."""
-    try:
-        done = subprocess.run(  # pylint: disable=ansible-bad-function
-            ["systemctl", "is-system-running"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT, check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.stdout.strip() == "stopping"
+    return _systemctl("is-system-running").stdout.strip() == "stopping"
+
+
+def read_units_anew() -> None:
+    """Have systemd see that a unit has gone; if it does not, the next boot does."""
+    _systemctl("daemon-reload")
 
 
 def reboot() -> str:
@@ -26,10 +35,5 @@ def reboot() -> str:
 
     :returns: Why it is not; empty when it is.
     """
-    try:
-        done = subprocess.run(  # pylint: disable=ansible-bad-function
-            ["systemctl", "reboot"], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=TIMEOUT, check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return str(error)
+    done = _systemctl("reboot")
     return f"systemctl ended with {done.returncode}: {' '.join(done.stderr.split())}" if done.returncode else ""

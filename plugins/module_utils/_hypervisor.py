@@ -131,11 +131,21 @@ class Guest:
         """Whether libvirtd is waiting for this guest's monitor or a job of it, so that a call that was given up can still be under way."""
         return self._domain.controlInfo(0)[0] != libvirt.VIR_DOMAIN_CONTROL_OK
 
-    def save(self, path: str) -> None:
+    def save(self, path: str, sparse: bool = False) -> None:
         """Stop it, write its state to a file and end its QEMU. Returns when that is done; on an error the guest runs on.
 
         :param path: The file. libvirt makes it, and marks it as whole only when it is.
+        :param sparse: Each page has its place in the file, which is written without a detour through a pipe (libvirt 11.2, QEMU 9.0).
         """
+        if sparse:
+            try:
+                self._domain.saveParams({libvirt.VIR_DOMAIN_SAVE_PARAM_FILE: path, "image_format": "sparse"}, 0)
+                return
+            except libvirt.libvirtError as error:
+                # Nothing has begun yet: this guest is one of those for which it cannot be done.
+                unsupported = (libvirt.VIR_ERR_CONFIG_UNSUPPORTED, libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED, libvirt.VIR_ERR_OPERATION_UNSUPPORTED)
+                if error.get_error_code() not in unsupported:
+                    raise
         self._domain.saveFlags(path, None, 0)
 
     def managed_save(self) -> None:
@@ -179,10 +189,11 @@ class Guest:
         """End the job that libvirt is doing on it; a guest that was being saved runs on."""
         self._domain.abortJob()
 
-    def monitor(self, command: dict[str, t.Any]) -> None:
+    def monitor(self, command: dict[str, t.Any]) -> t.Any:
         """Send a command to its QEMU through libvirt. libvirt marks the guest as tainted by that.
 
         :param command: A message of QMP.
+        :returns: What QEMU returned.
         :raises MaintenanceError: code C(monitor): QEMU refused it.
         """
         import libvirt_qemu
@@ -190,6 +201,7 @@ class Guest:
         answer = json.loads(libvirt_qemu.qemuMonitorCommand(self._domain, json.dumps(command), 0))
         if "error" in answer:
             raise MaintenanceError(f"QEMU of guest {self.name!r} refused {command['execute']} ({answer['error'].get('desc')})", "monitor")
+        return answer["return"]
 
     def persistent(self) -> bool:
         """Whether libvirt keeps its definition when it ends (otherwise it is transient)."""
@@ -205,6 +217,10 @@ class Guest:
     def xml(self) -> ET.Element:
         """The live XML. Takes a job since libvirt 11.0: never call it inside the pause window."""
         return ET.fromstring(self._domain.XMLDesc(0))
+
+    def definition(self) -> str:
+        """The XML of its next start, secrets included."""
+        return t.cast(str, self._domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE))
 
     def block_jobs(self, xml: ET.Element) -> tuple[str, ...]:
         """The target names of the disks that a block job works on."""
@@ -233,10 +249,21 @@ class Guest:
             raise MaintenanceError(f"the agent of guest {self.name!r} answered something that is no time", "agent")
         return got["seconds"] + got["nseconds"] / 1e9
 
+    def system(self) -> dict[str, str]:
+        """What the agent says of the guest's operating system, with the names of guest-get-osinfo: C(id), C(name), C(kernel-release), ...
+
+        :returns: Strings of the guest, not to be trusted.
+        :raises libvirt.libvirtError: The agent does not know that question (before QEMU 2.10), may not answer it, or is gone.
+        """
+        said = self._domain.guestInfo(libvirt.VIR_DOMAIN_GUEST_INFO_OS, 0)
+        return {key[len("os."):]: value for key, value in said.items() if key.startswith("os.")}
+
     def set_clock(self, seconds: float) -> None:
         """Set the guest's wall clock through the agent.
 
-        Always with the time: without one the agent reads the emulated RTC, whose resolution is one second.
+        Always with the time: without one an agent on Linux reads the emulated RTC, whose resolution is one second, and one on Windows only asks the time
+        service to do something later (w32tm /resync /nowait). libvirt also has QEMU forget the RTC interrupts that the guest missed, which
+        would let the clock of an older Windows run ahead.
 
         :param seconds: Seconds since the epoch.
         """
@@ -381,6 +408,27 @@ class Connection:
         """
         return [(domain.name(), domain.UUIDString()) for domain in self._domains(libvirt.VIR_CONNECT_LIST_DOMAINS_INACTIVE)]
 
+    def defined(self) -> list[Guest]:
+        """All guests that libvirt keeps a definition of, running or not, by name. Those that do not run have the id -1.
+
+        :raises LibvirtHangs: libvirt does not tell.
+        """
+        return sorted((Guest(domain) for domain in self._domains(libvirt.VIR_CONNECT_LIST_DOMAINS_PERSISTENT)), key=lambda guest: guest.name)
+
+    def define(self, xml: str) -> None:
+        """Keep a definition, which counts from the guest's next start. What runs is not touched.
+
+        :param xml: The definition. libvirt holds it against its schema.
+        """
+        self._raw.defineXMLFlags(xml, libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+
+    def can_save_sparse(self, qemu: tuple[int, ...] | None) -> bool:
+        """Whether an image can be sparse: libvirt from 11.2, a QEMU from 9.0 (mapped-ram) on, and bindings that can ask for it (8.4).
+
+        :param qemu: The version of the guest's running QEMU; C(None) when not known.
+        """
+        return qemu is not None and qemu >= (9,) and self._raw.getLibVersion() >= 11_002_000 and hasattr(libvirt, "VIR_DOMAIN_SAVE_PARAM_FILE")
+
     def restore(self, path: str, xml: str | None) -> None:
         """Take up the guest of an image, paused: whoever lets it run knows from when on the image is an older state. The image stays.
 
@@ -481,6 +529,11 @@ class Lanes:
 def describe(error: BaseException) -> str:
     """An error of a call for an operator: libvirt's own words on one line."""
     return _words(t.cast(Exception, error))
+
+
+def agent_silent(error: BaseException) -> bool:
+    """Whether an error says that the agent gave no answer at all, so that the next question would only be waited for as long again."""
+    return isinstance(error, libvirt.libvirtError) and error.get_error_code() == libvirt.VIR_ERR_AGENT_UNRESPONSIVE
 
 
 def daemon_said(error: BaseException) -> bool:

@@ -79,6 +79,26 @@ def _code_of_guests(where: Places) -> tuple[dict[GuestCode, list[CodeFile]], lis
     return code, warnings
 
 
+def _before_pause(packages: t.Sequence[str], release: str | None, needs: t.Mapping[str, str]) -> list[str]:
+    """The command that applies, with guests running, what needs no pause, so that the pause holds only what must be inside; empty when there is none.
+
+    Only of packages that were asked for by name, so that no package becomes one that was installed by hand; and only if none of
+    what they bring along needs the pause.
+
+    :param packages: What was asked for.
+    :param release: The target release, or C(None).
+    :param needs: The technique of each pending package.
+    """
+    paused = {_techniques.bare(name) for name, technique in needs.items() if technique == "pause"}
+    gentle = [name for name in packages if _techniques.bare(name.partition("=")[0]) not in paused]
+    if not paused or not gentle or len(gentle) == len(packages):
+        return []
+    manager = _manager(gentle, release)
+    plan = manager.plan()
+    brings = {_techniques.bare(change.name) for change in plan.changes}
+    return manager.commands.apply if brings and not plan.removed and not brings & paused else []
+
+
 def update_info(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """The body of host_update_info.
 
@@ -103,12 +123,17 @@ def update_info(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     owners = manager.owners(sorted({file.path for files in code.values() for file in files})) if plan.changes else {}
     used = users(code, owners)
     pending = [{**change._asdict(), **_techniques.judge(change.name, rules, used)._asdict()} for change in plan.changes]
+    needs = {change["name"]: change["technique"] for change in pending}
     guests = [_stale.stale_guest(guest, files) for guest, files in code.items()]
     return {
         "changed": False,
         "pending": pending,
         "technique": _techniques.strongest(change["technique"] for change in pending),
-        "commands": {"stage": manager.commands.stage, "apply": manager.commands.apply},
+        "commands": {
+            "stage": manager.commands.stage,
+            "before_pause": _before_pause(params["packages"], params["default_release"], needs),
+            "apply": manager.commands.apply,
+        },
         "stale": {
             "guests": [guest for guest in guests if guest is not None], "daemons": _stale.stale_daemons(), "kernel": _stale.kernel(),
         },

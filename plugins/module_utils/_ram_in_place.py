@@ -22,9 +22,10 @@ import threading
 import time
 import typing as t
 import xml.etree.ElementTree as ET
+from xml.dom import minidom
 
-from ._errors import MaintenanceError
 from ._qmp import MonitorError, set_capability
+from ._saving_rules import plugged_backends
 
 #: XML namespace of the additions to QEMU's command line (libvirt, drvqemu.html).
 QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
@@ -56,7 +57,13 @@ def memory_backends(arguments: t.Sequence[str]) -> list[dict[str, t.Any]]:
     """
     found: list[dict[str, t.Any]] = []
     for option, value in zip(arguments, arguments[1:]):
-        if option != "-object" or not value.startswith("{"):
+        if option != "-object":
+            continue
+        if value.startswith("memory-backend-"):
+            # QEMU's older form, which libvirt does not write any more: it must not be overlooked, and is not understood.
+            found.append({"qom-type": f"{value.split(',')[0]} in an addition to its command line", "id": value.partition("id=")[2].split(",")[0]})
+            continue
+        if not value.startswith("{"):
             continue
         try:
             properties = json.loads(value)
@@ -67,17 +74,29 @@ def memory_backends(arguments: t.Sequence[str]) -> list[dict[str, t.Any]]:
     return found
 
 
-def folder_for_links(backends: t.Sequence[t.Mapping[str, t.Any]]) -> str:
-    """Our folder on the file system of a guest's memory: C(memory_backing_dir/vm_preserving).
+def mapped_files(pid: int) -> dict[str, bool]:
+    """The files that a process has mapped, and whether its writes go to the file (a shared mapping). Empty when it has ended.
 
-    :raises MaintenanceError: code C(memory): the memory is not where libvirt keeps it.
+    Source: proc(5), /proc/PID/maps: a file without a name ends with C( (deleted)).
     """
-    parents = {os.path.dirname(str(one["mem-path"])) for one in backends}
-    # memory_backing_dir/libvirt/qemu/ID-NAME/BACKEND
-    top = parents.pop().rsplit("/", 3)
-    if parents or len(top) != 4 or top[1:3] != ["libvirt", "qemu"] or not top[0].startswith("/"):
-        raise MaintenanceError("its memory files are not in libvirt's own folder (memory_backing_dir)", "memory")
-    return os.path.join(top[0], "vm_preserving")
+    found: dict[str, bool] = {}
+    try:
+        with open(f"/proc/{pid:d}/maps", encoding="utf-8", errors="surrogateescape") as stream:
+            for line in stream:
+                words = line.rstrip("\n").split(maxsplit=5)
+                if len(words) == 6 and words[5].startswith("/"):
+                    found[words[5]] = found.get(words[5], True) and words[1][3] == "s"
+    except OSError:
+        return {}
+    return found
+
+
+def backends_of(pid: int, xml: ET.Element) -> list[dict[str, t.Any]]:
+    """The memory backends that a QEMU has now, those that were plugged in while it ran included.
+
+    :param xml: The live XML.
+    """
+    return plugged_backends(memory_backends(command_line(pid)), xml, mapped_files(pid))
 
 
 def keep(backends: t.Sequence[t.Mapping[str, t.Any]], folder: str) -> None:
@@ -147,13 +166,12 @@ def leave(meeting: Meeting) -> None:
             os.unlink(path)
 
 
-def _without_ours(command: ET.Element) -> None:
-    """Take what an earlier move added out of the additions to the command line."""
-    arguments = list(command)
-    for first, second in zip(arguments, arguments[1:]):
-        if f"id={_OURS}" in second.get("value", "") or f"chardev={_OURS}" in second.get("value", ""):
-            command.remove(first)
-            command.remove(second)
+def additions(meeting: Meeting) -> tuple[str, ...]:
+    """What is added to the command line of the new QEMU, so that it waits for its memory."""
+    return (
+        "-chardev", f"socket,id={_OURS}monitor,path={meeting.monitor},server=on,wait=off", "-mon", f"chardev={_OURS}monitor,mode=control",
+        "-chardev", f"file,id={_OURS}pipe,path={meeting.pipe},append=on",
+    )
 
 
 def with_handover(xml: str, meeting: Meeting | None) -> str:
@@ -164,21 +182,29 @@ def with_handover(xml: str, meeting: Meeting | None) -> str:
     """
     if meeting is None and _OURS not in xml:
         return xml
-    ET.register_namespace("qemu", QEMU_NAMESPACE)
-    root = ET.fromstring(xml)
-    command = root.find(f"{{{QEMU_NAMESPACE}}}commandline")
-    if command is None:
-        command = ET.SubElement(root, f"{{{QEMU_NAMESPACE}}}commandline")
-    _without_ours(command)
-    if meeting is not None:
-        for value in (
-            "-chardev", f"socket,id={_OURS}monitor,path={meeting.monitor},server=on,wait=off", "-mon", f"chardev={_OURS}monitor,mode=control",
-            "-chardev", f"file,id={_OURS}pipe,path={meeting.pipe},append=on",
-        ):
-            ET.SubElement(command, f"{{{QEMU_NAMESPACE}}}arg", {"value": value})
-    if not len(command):
-        root.remove(command)
-    return ET.tostring(root, encoding="unicode")
+    # Not ElementTree: it would give the namespaces of others' metadata other prefixes.
+    document = minidom.parseString(xml)
+    root = document.documentElement
+    commands = [child for child in root.childNodes if child.namespaceURI == QEMU_NAMESPACE and child.localName == "commandline"]
+    words = [one.getAttribute("value") for command in commands for one in command.getElementsByTagNameNS(QEMU_NAMESPACE, "arg")]
+    kept: list[str] = []
+    for word in words:
+        if f"id={_OURS}" in word or f"chardev={_OURS}" in word:
+            kept.pop()  # its option; ours are always two
+        else:
+            kept.append(word)
+    kept += additions(meeting) if meeting is not None else ()
+    others = [child for command in commands for child in command.childNodes if child.nodeType == child.ELEMENT_NODE and child.localName != "arg"]
+    for command in commands:
+        root.removeChild(command)
+    if kept or others:
+        root.setAttribute("xmlns:qemu", QEMU_NAMESPACE)
+        command = root.appendChild(document.createElement("qemu:commandline"))
+        for word in kept:
+            command.appendChild(document.createElement("qemu:arg")).setAttribute("value", word)
+        for child in others:
+            command.appendChild(child)
+    return t.cast(str, root.toxml())
 
 
 def _process_at(meeting: Meeting) -> int | None:
@@ -253,10 +279,24 @@ class Handover(threading.Thread):
         # Also after a failure it has to go on, for libvirt waits for it: without its memory it fails, and image and memory are still there.
         reader = os.open(self.meeting.pipe, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
+            # Not without its memory: it would take the device state up with empty pages, if it were told to ignore them.
+            problem = problem or self._set_capability(give_up)
             if problem is not None:
-                # Not its memory: it would take the device state up with empty pages, if it were told to ignore them.
+                # Until then it can still come to the pipe.
                 self._over.wait(TIMEOUT)
                 raise problem
-            set_capability(self.meeting.monitor, CAPABILITY, TIMEOUT)
         finally:
             os.close(reader)
+
+    def _set_capability(self, give_up: float) -> Exception | None:
+        """Its socket is there a moment before it listens. (Seen on a busy host: refused; then nobody read the pipe, and it waited there for ever.)
+
+        :returns: Why it could not be told.
+        """
+        while True:
+            try:
+                set_capability(self.meeting.monitor, CAPABILITY, TIMEOUT)
+                return None
+            except MonitorError as error:
+                if self._over.wait(LOOK) or time.monotonic() > give_up:
+                    return error

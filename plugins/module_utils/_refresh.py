@@ -10,10 +10,10 @@ import time
 import typing as t
 import uuid as uuid_module
 
-from . import _guard_start, _identity, _saving
+from . import _guard_start, _identity, _ram_in_place, _saving
 from ._calls import Call, run_lanes
 from ._errors import LedgerError, MaintenanceError
-from ._hypervisor import Connection, Guest, describe
+from ._hypervisor import Connection, describe
 from ._ledger import Ledger, SavingLedger
 from ._places import SYSTEM_URI, Places, places
 from ._saving_document import REFRESH, SavedGuest, Saving
@@ -76,13 +76,16 @@ def _described(plan: Plan, move: SavedGuest | None) -> dict[str, t.Any]:
     found: dict[str, t.Any] = {
         "name": guest.name, "uuid": guest.uuid, "stale": plan.stale, "memory": plan.memory, "why_copy": plan.why_copy,
         "predicted": round(plan.predicted, 3), "blockers": [one.as_dict() for one in plan.blockers] if plan.left_alone is None else [],
-        "changed": False, "outcome": None, "message": f"left as it is: {plan.left_alone}" if plan.left_alone else "", "paused_for": None,
+        "live_xml_additions": [], "changed": False, "outcome": None, "paused_for": None,
+        "message": f"left as it is: {plan.left_alone}" if plan.left_alone else "",
     }
     if move is not None:
         found.update(
             changed=move.outcome == "restored", outcome=move.outcome, message=move.message,
             paused_for=None if move.paused_for is None else round(move.paused_for, 4),
         )
+        if move.memory == "in_place" and move.outcome == "restored":
+            found["live_xml_additions"] = list(_ram_in_place.additions(_ram_in_place.meeting_of(move.uuid)))
     return found
 
 
@@ -97,13 +100,14 @@ def _check(params: t.Mapping[str, t.Any]) -> None:
         raise MaintenanceError(f"folder is {params['folder']!r}, it must be an absolute path of a folder of our own; no guest was touched", "folder")
 
 
-def _move(refresh: Saving, move: SavedGuest, guest: Guest, save_limit: float) -> None:
+def _move(refresh: Saving, move: SavedGuest, plan: Plan, save_limit: float) -> None:
     """Move one guest. The entry tells how it ended; unsettled, it is left to the guard."""
+    guest = plan.candidate.guest
     try:
         if move.memory == "in_place":
             _saving.stay_in_place(guest, move)
         move.began_at = time.monotonic()
-        _saving.save(guest, move, save_limit)
+        _saving.save(guest, move, save_limit, plan.sparse)
     except Exception as error:  # MaintenanceError says it; anything else is libvirt's
         if not isinstance(error, MaintenanceError) or error.code != "unknown":
             move.settle("untouched", describe(error))
@@ -215,7 +219,7 @@ def _move_all(refresh: Saving, moving: t.Sequence[Plan], width: int, limit: floa
         with writing:
             ledger.write(refresh)
         # Half of what is predicted is the restore, which nothing can hurry.
-        _move(refresh, move, plan.candidate.guest, limit - plan.predicted / 2)
+        _move(refresh, move, plan, limit - plan.predicted / 2)
         if move.outcome != "restored":
             failed.set()
         with writing:

@@ -40,9 +40,12 @@ def stay_in_place(guest: Guest, one: SavedGuest) -> None:
 
     :raises MaintenanceError: code C(memory): it cannot be done; the guest runs on as before.
     """
-    backends = _ram_in_place.memory_backends(_ram_in_place.command_line(one.pid))
-    if sorted(str(one["id"]) for one in backends) != sorted(one.ram):
-        raise MaintenanceError(f"the memory of guest {one.name!r} has changed since it was looked at", "memory")
+    backends = _ram_in_place.backends_of(one.pid, guest.xml())
+    # What is not shared and not ours is lost with the old QEMU: here, where QEMU is spoken to anyway, it has the last word.
+    told = guest.monitor({"execute": "query-memdev"})
+    shared = sorted(str(memory.get("id")) for memory in told if memory.get("share") is True)
+    if not sorted(str(backend["id"]) for backend in backends) == sorted(one.ram) == shared or len(told) != len(shared):
+        raise MaintenanceError(f"the memory of guest {one.name!r} has changed since it was looked at; it runs on as before, run again", "memory")
     try:
         os.makedirs(os.path.dirname(one.kept), mode=0o700, exist_ok=True)
         _ram_in_place.keep(backends, one.kept)
@@ -88,13 +91,14 @@ def _is_there(guest: Guest) -> bool:
         return False
 
 
-def save(guest: Guest, one: SavedGuest, limit: float) -> None:
+def save(guest: Guest, one: SavedGuest, limit: float, sparse: bool = False) -> None:
     """Save a guest, or give up in time.
 
     :param limit: Seconds that it may take; then it is aborted, and the guest runs on.
+    :param sparse: Into a sparse image.
     :raises MaintenanceError: code C(save): it was not saved, and runs on. Code C(unknown): libvirt does not say, or it has ended.
     """
-    call = Call(guest.managed_save if one.memory == "managed" else lambda: guest.save(one.image))
+    call = Call(guest.managed_save if one.memory == "managed" else lambda: guest.save(one.image, sparse))
     run_lanes([[call]], 1, limit)
     if call.state == "running":
         with contextlib.suppress(Exception):  # it may just have ended

@@ -10,12 +10,14 @@ import shutil
 import stat
 import subprocess
 import time
+import typing as t
 import xml.etree.ElementTree as ET
 
 from . import _ram_in_place, _running_code, _stale
 from ._errors import MaintenanceError
 from ._hypervisor import Connection, describe
-from ._saving_rules import MIB, in_place_obstacle, save_blockers
+from ._memory_backing import memory_backing_dir
+from ._saving_rules import MIB, in_place_obstacle, memory_folder, save_blockers
 from ._states import Blocker, pause_blockers
 from ._window import Candidate
 
@@ -37,6 +39,7 @@ class Plan:
     :ivar why_copy: Why its memory cannot stay in place, or C(None).
     :ivar ram: For C(in_place): the ids of its memory backends.
     :ivar kept: For C(in_place): the folder of the second names.
+    :ivar sparse: For C(copy): its image can be sparse, which is faster.
     :ivar resident: Memory of its QEMU in RAM, bytes.
     :ivar predicted: Seconds that it will be away.
     :ivar blockers: Why it cannot be moved.
@@ -50,18 +53,16 @@ class Plan:
     why_copy: str | None = None
     ram: list[str] = dataclasses.field(default_factory=list)
     kept: str = ""
+    sparse: bool = False
     resident: int = 0
     predicted: float = 0.0
     blockers: list[Blocker] = dataclasses.field(default_factory=list)
 
 
 def _resident(pid: int) -> int:
-    """Memory of a process in RAM, bytes."""
+    """Memory of a process in RAM, bytes; huge pages are counted apart from the rest (proc(5))."""
     with open(f"/proc/{pid:d}/status", encoding="utf-8", errors="replace") as stream:
-        for line in stream:
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-    return 0
+        return sum(int(line.split()[1]) * 1024 for line in stream if line.startswith(("VmRSS:", "HugetlbPages:")))
 
 
 def parse_version(text: str) -> tuple[int, ...] | None:
@@ -81,16 +82,46 @@ def _version(program: str) -> tuple[int, ...] | None:
     return parse_version(done.stdout)
 
 
+def move_blockers(candidate: Candidate, xml: ET.Element, backends: t.Sequence[t.Mapping[str, t.Any]]) -> list[Blocker]:
+    """What keeps a guest itself from being saved and restored, whatever QEMU is installed and however long it takes.
+
+    :param xml: Its live XML.
+    :param backends: The memory backends of its QEMU.
+    """
+    facts = candidate.facts
+    found = [one for one in pause_blockers(facts) if one.code not in ("not_running", "opted_out")] + save_blockers(xml, facts.state)
+    if not facts.state.executes and candidate.guest.job() is not None:
+        found.append(Blocker("job", "a job is running on it; wait for its end or abort it (virsh domjobabort)"))
+    if candidate.process is None and "status_unknown" not in [one.code for one in found]:
+        found.append(Blocker("status_unknown", "libvirt's status file of it cannot be read"))
+    folders = {memory_folder(str(one.get("mem-path", ""))) for one in backends} - {None}
+    configured = memory_backing_dir() if folders else ""
+    if any(os.path.realpath(str(folder)) != os.path.realpath(configured) for folder in folders):
+        # Found on the lab: the new QEMU did not get its memory there, and the guest stayed saved. In place it would not find its files.
+        found.append(Blocker(
+            "memory_backing_dir", f"its memory is in {', '.join(sorted(map(str, folders)))}, but memory_backing_dir in qemu.conf is {configured} now, where it "
+            "may find no room; set it back and restart libvirtd, or shut the guest down and start it",
+        ))
+    return found
+
+
+def why_copy(xml: ET.Element, backends: t.Sequence[t.Mapping[str, t.Any]]) -> str | None:
+    """Why a guest's memory cannot stay in place, or C(None) when it can.
+
+    :param xml: Its live XML.
+    :param backends: The memory backends of its QEMU.
+    """
+    return _confined(xml) or in_place_obstacle(xml, backends)
+
+
 def look(connection: Connection, candidate: Candidate, memory: str) -> Plan:
     """Everything that is known of one guest before it is touched."""
     plan = Plan(candidate)
     guest, process = candidate.guest, candidate.process
     xml = guest.xml()
-    plan.blockers = [one for one in pause_blockers(candidate.facts) if one.code not in ("not_running", "opted_out")] + save_blockers(xml, candidate.facts.state)
-    if not candidate.facts.state.executes and guest.job() is not None:
-        plan.blockers.append(Blocker("job", "a job is running on it; wait for its end or abort it (virsh domjobabort)"))
+    backends = [] if process is None else _ram_in_place.backends_of(process.process.pid, xml)
+    plan.blockers = move_blockers(candidate, xml, backends)
     if process is None:
-        plan.blockers.append(Blocker("status_unknown", "libvirt's status file of it cannot be read"))
         return plan
     pid = process.process.pid
     plan.emulator = xml.findtext("devices/emulator", "")
@@ -103,14 +134,15 @@ def look(connection: Connection, candidate: Candidate, memory: str) -> Plan:
         connection.check_machine(plan.emulator, xml)
     except Exception as error:  # libvirt's own reason is the message
         plan.blockers.append(Blocker("unsupported", f"libvirt cannot start its machine with the installed QEMU ({describe(error)}); update libvirt first"))
-    backends = _ram_in_place.memory_backends(_ram_in_place.command_line(pid))
-    plan.why_copy = _confined(xml) or in_place_obstacle(xml, backends)
+    plan.why_copy = why_copy(xml, backends)
     if plan.why_copy is None:
         plan.ram = [str(one["id"]) for one in backends]
-        plan.kept = os.path.join(_ram_in_place.folder_for_links(backends), guest.uuid)
+        plan.kept = os.path.join(str(memory_folder(str(backends[0]["mem-path"]))), "vm_preserving", guest.uuid)
     if memory == "in_place" and plan.why_copy is not None:
         plan.blockers.append(Blocker("memory", plan.why_copy))
     plan.memory = "copy" if memory == "copy" or plan.why_copy is not None else "in_place"
+    # With x-ignore-shared nothing is left to gain by it.
+    plan.sparse = plan.memory == "copy" and connection.can_save_sparse(running)
     return plan
 
 

@@ -56,24 +56,79 @@ def save_blockers(xml: ET.Element, state: State) -> list[Blocker]:
     return found
 
 
+#: How libvirt calls the backend of a memory device in QEMU: this, and the device's alias, which is also the name of its file.
+_DEVICE_PREFIX = "mem"
+
+
+def plugged_backends(backends: t.Sequence[dict[str, t.Any]], xml: ET.Element, mapped: t.Mapping[str, bool]) -> list[dict[str, t.Any]]:
+    """The memory backends that a QEMU has now: its command line is older than the memory devices that were plugged in or out since.
+
+    Source: libvirt, src/qemu/qemu_command.c (qemuBuildMemoryDimmBackendProps): backend C(memALIAS), file C(ALIAS).
+
+    :param backends: Those in its command line.
+    :param xml: The live XML.
+    :param mapped: The files that it has mapped, and whether as shared memory.
+    """
+    aliases = [alias.get("name", "") for alias in xml.findall("devices/memory/alias")]
+    known = {str(one.get("id")) for one in backends}
+    # Plugged out: no device has it any more, and its file is not mapped.
+    found = [
+        one for one in backends
+        if not str(one.get("id")).startswith(_DEVICE_PREFIX) or str(one.get("id"))[len(_DEVICE_PREFIX):] in aliases or one.get("mem-path") in mapped
+    ]
+    for alias in aliases:
+        if _DEVICE_PREFIX + alias in known:
+            continue
+        path = next((path for path in mapped if path.rsplit("/", 1)[-1] == alias), None)
+        if path is None:
+            found.append({"id": _DEVICE_PREFIX + alias, "qom-type": "memory without one, plugged in while it ran"})
+        else:
+            found.append({"id": _DEVICE_PREFIX + alias, "qom-type": "memory-backend-file", "mem-path": path, "share": mapped[path]})
+    return found
+
+
+def memory_folder(path: str) -> str | None:
+    """The C(memory_backing_dir) under which libvirt has put a guest's memory file; C(None): it is not one of libvirt's.
+
+    :param path: C(memory_backing_dir/libvirt/qemu/ID-NAME/FILE).
+    """
+    parts = path.rsplit("/", 4)
+    return parts[0] if len(parts) == 5 and parts[1:3] == ["libvirt", "qemu"] and parts[0].startswith("/") and parts[4] else None
+
+
 def in_place_obstacle(xml: ET.Element, backends: t.Sequence[t.Mapping[str, t.Any]]) -> str | None:
-    """Why a guest's memory cannot stay where it is, or C(None) when it can.
+    """Why a guest's memory cannot stay where it is, or C(None) when it can. The table of what was tried is in docs/in_place.md.
 
     :param xml: The live XML.
-    :param backends: The memory backends in the command line of its QEMU, as QEMU's JSON properties.
+    :param backends: The memory backends of its QEMU, as QEMU's JSON properties.
     """
-    if xml.find("memoryBacking/discard") is not None or any(one.get("discard-data") for one in backends):
-        return "its memory is discarded when its QEMU ends (memoryBacking/discard)"
+    if xml.find("memoryBacking/discard") is not None or any(one.get("discard-data") for one in backends) or any(
+        one.get("discard") == "yes" for one in [*xml.findall("cpu/numa/cell"), *xml.findall("devices/memory")]
+    ):
+        return "its memory is discarded when its QEMU ends (discard)"
+    for device in xml.findall("devices/memory"):
+        if device.get("model") != "dimm":
+            return f"it has a memory device of the model {device.get('model')}, and that its memory can stay in place is not proved"
     if not backends:
         return "its memory is no file (it needs memoryBacking with source type='file' and access mode='shared' at its next start)"
     for one in backends:
         if one.get("qom-type") != "memory-backend-file":
-            return f"its memory {one.get('id')} is no file but {one.get('qom-type')}"
+            return f"its memory {one.get('id')} is no file but {one.get('qom-type')}; it needs source type='file' and access mode='shared' at its next start"
         if one.get("share") is not True:
             return f"its memory {one.get('id')} is a private file; it needs access mode='shared' at its next start"
         name = str(one.get("id", ""))
         if not name or "/" in name or name.startswith("."):
             return "a memory backend of it has no usable name"
+        path = str(one.get("mem-path", ""))
+        if memory_folder(f"{path}/*") is not None:
+            return (
+                f"its memory {name} is in huge pages that have no name (memoryBacking/hugepages); it needs source type='file' without hugepages at its next "
+                "start, and memory_backing_dir on a hugetlbfs if its pages are to be huge"
+            )
+        if memory_folder(path) is None:
+            return f"its memory {name} is not in libvirt's own folder (memory_backing_dir) but in {path}"
+    if len({str(one["mem-path"]).rsplit("/", 1)[0] for one in backends}) > 1:
+        return "its memory files are not in one folder"
     return None
 
 

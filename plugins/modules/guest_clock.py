@@ -12,9 +12,13 @@ description:
   - Measures the clock of each guest against its host's through the guest agent, with an error bound, corrects it with an explicit
     time when it is not proved to be right, and measures it again.
   - The verdict of each guest is V(in_sync) (proved within the tolerance), V(out_of_sync) (proved outside) or V(unverified)
-    (no agent, or an agent too slow to prove either).
+    (no agent, or one whose answers are too slow or too coarse to prove either).
+  - The bound is half of the quickest round trip and the granularity of the guest's clock, which the agent's own word of its operating system decides.
+    That is a microsecond, and 16.6 ms on Windows and where the agent does not tell.
   - The reference is the host's own clock. Whether that is right is the business of the host's time service.
   - libvirt's time-out of the agent is set for the measurement and put back to libvirt's default.
+notes:
+  - What a guest's time service does later is not seen. W32Time of Windows may step or slew the clock again when it next asks its own source.
 extends_documentation_fragment:
   - vm_preserving.maintenance.maintenance
   - vm_preserving.maintenance.maintenance.names
@@ -25,7 +29,9 @@ attributes:
     description: A clock that is proved to be right is not touched.
 options:
   tolerance:
-    description: Seconds by which a clock may differ.
+    description:
+      - Seconds by which a clock may differ.
+      - The clock of a Windows guest cannot be proved to be right to less than about V(0.02); it would be V(unverified), and set at every run.
     type: float
     default: 0.1
   correct:
@@ -90,8 +96,8 @@ guests:
       description: Whether it was set.
       type: bool
     error:
-      description: Why it is unverified, as C(code) and C(message).
-      returned: when unverified
+      description: Why it is unverified, or what the agent said against setting the clock, as C(code) and C(message).
+      returned: when unverified, or out of sync and the agent refused
       type: dict
 error:
   description: What went wrong, as C(code) and C(message).

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: guest_info
-short_description: What is known of the guests of a host, and what blocks their pause
+short_description: What is known of the guests of a host, and what blocks their pause or their refresh
 version_added: 0.1.0
 description:
   - Returns the active guests of a KVM/libvirt host with their state, the identity of their QEMU process, their agent, and everything that
-    forbids pausing them.
+    forbids pausing them, or moving them to another QEMU.
   - Also returns the pause window in the host's ledger, open or closed.
 extends_documentation_fragment:
   - vm_preserving.maintenance.maintenance
@@ -23,7 +23,8 @@ attributes:
 options:
   boot_id:
     description:
-      - Ask the agent of each running Linux guest for its boot id, which changes when the guest is rebooted.
+      - Ask the agent of each running guest for its operating system and, unless that is Windows, for the boot id of Linux, which changes when the
+        guest is rebooted. Windows has nothing like it that an agent can read.
       - libvirt notes the use of a raw agent command in its log of the guest.
     type: bool
     default: false
@@ -79,11 +80,25 @@ guests:
     process:
       description: C(pid) and C(start_time) (clock ticks since boot) of its QEMU, V(null) when unknown.
       type: dict
+    os:
+      description: What its agent calls its operating system, V(null) when O(boot_id) is false or it is not to be had. Not to be trusted.
+      type: str
+      sample: mswindows
     boot_id:
       description: Its boot id, V(null) when not asked for or not to be had.
       type: str
+    memory_in_place:
+      description:
+        - C(qualifies), whether M(vm_preserving.maintenance.guest_refresh) can leave its memory in place; C(reason), why not, V(null) when it can.
+        - M(vm_preserving.maintenance.guest_memory) tells the same of its next start.
+      type: dict
+      sample: {"qualifies": true, "reason": null}
     blockers:
-      description: Under C(pause), everything that forbids pausing it, each with C(code) and C(message).
+      description:
+        - Under C(pause), everything that forbids pausing it; under C(refresh), everything about the guest itself that keeps
+          M(vm_preserving.maintenance.guest_refresh) from moving it to another QEMU. Each with C(code) and C(message).
+        - Which QEMU is installed, how long a guest would be away and whether the host has the memory for a copy is not judged here; guest_refresh
+          in check mode does.
       type: dict
     error:
       description: Why the rest is missing, as C(code) and C(message).

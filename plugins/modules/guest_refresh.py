@@ -48,7 +48,8 @@ options:
       - V(copy), it is copied for all.
       - V(auto), in place where the guest qualifies, else by copy.
       - A guest qualifies when it was started with C(<memoryBacking><source type='file'/><access mode='shared'/></memoryBacking>), without C(<discard/>), with
-        C(memory_backing_dir) in C(qemu.conf) on a RAM file system, and when no AppArmor or SELinux confines its QEMU.
+        C(memory_backing_dir) in C(qemu.conf) on a RAM file system, and when no AppArmor or SELinux confines its QEMU. Several NUMA cells and DIMMs are fine,
+        C(<hugepages/>) and other memory devices are not. M(vm_preserving.maintenance.guest_memory) tells, and sets what is needed.
     type: str
     choices: [auto, in_place, copy]
     default: auto
@@ -67,6 +68,7 @@ options:
 seealso:
   - module: vm_preserving.maintenance.host_update_info
   - module: vm_preserving.maintenance.guest_resume
+  - module: vm_preserving.maintenance.guest_memory
 """
 
 EXAMPLES = r"""
@@ -119,6 +121,13 @@ guests:
         - Why it cannot be moved, each with C(code) and C(message). Also told of a guest that is not stale (yet); only those of stale guests are an error.
       type: list
       elements: dict
+    live_xml_additions:
+      description:
+        - What the restore of a guest that was moved in place has added to C(qemu:commandline) in its live XML.
+        - It does nothing, and is gone with the next normal start.
+        - Empty when nothing was added.
+      type: list
+      elements: str
     changed:
       description: Whether it was moved.
       type: bool

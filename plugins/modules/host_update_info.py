@@ -155,6 +155,13 @@ commands:
       description: Downloads the update; to be run while guests run.
       type: list
       elements: str
+    before_pause:
+      description:
+        - Where some of O(packages) need a pause and others do not, applies those others from what was downloaded, with guests running. The role
+          P(vm_preserving.maintenance.host_update#role) does it first, so that the pause holds only what must be inside.
+        - Empty where there is nothing to be had by it.
+      type: list
+      elements: str
     apply:
       description: Applies what was downloaded, and fetches nothing.
       type: list

@@ -79,6 +79,10 @@ def _ssh(settings: Settings, arguments: argparse.Namespace) -> None:
     remote.become_ssh(settings, document.host(lab, arguments.host), arguments.words)
 
 
+def _checksum(settings: Settings, arguments: argparse.Namespace) -> None:
+    print(json.dumps(lifecycle.checksums(settings, arguments.hosts), indent=2, sort_keys=True))
+
+
 def _evidence(settings: Settings, arguments: argparse.Namespace) -> None:
     print(json.dumps(lifecycle.evidence(settings, [arguments.host] if arguments.host else []), indent=2))
 
@@ -139,6 +143,10 @@ def _parser() -> argparse.ArgumentParser:
     ssh.add_argument("host")
     ssh.add_argument("words", nargs=argparse.REMAINDER, metavar="command")
     ssh.set_defaults(command=_ssh)
+
+    checksum = commands.add_parser("checksum", help="a checksum over a large buffer in each running guest's memory, as JSON")
+    checksum.add_argument("hosts", nargs="*", help="only these hosts' guests")
+    checksum.set_defaults(command=_checksum)
 
     evidence = commands.add_parser("evidence", help="what each guest holds in its memory, as JSON")
     evidence.add_argument("host", nargs="?", help="only this one's guests")

@@ -39,6 +39,12 @@ evidence() {
     done
 }
 evidence &
+
+# A large buffer of random bytes, and its checksum for whoever asks: made anew each time, so that every page of it is read.
+{ dd if=/dev/urandom of=/buffer.new bs=64k count=256 2> /dev/null && mv /buffer.new /buffer; } &
+mkdir -p /www/cgi-bin
+printf '#!/bin/sh\necho "Content-Type: text/plain"\necho\nwhile [ ! -e /buffer ]; do sleep 0.1; done\nsha256sum < /buffer\n' > /www/cgi-bin/checksum
+chmod 755 /www/cgi-bin/checksum
 httpd -p 80 -h /www
 
 # What the agent runs when it is asked to shut the guest down; process 1 here is no init that could be told.

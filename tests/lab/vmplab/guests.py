@@ -75,5 +75,9 @@ def states(settings: Settings, host: dict) -> dict[str, str]:
     return remote.call(settings, host, "states", names=[guest["name"] for guest in host["guests"]], timeout=30)
 
 
+def checksums(settings: Settings, host: dict) -> dict[str, str | None]:
+    return remote.call(settings, host, "checksums", guests=host["guests"], timeout=600)
+
+
 def evidence(settings: Settings, host: dict) -> list[dict]:
     return remote.call(settings, host, "evidence", guests=host["guests"], timeout=120)

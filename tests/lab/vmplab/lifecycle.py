@@ -88,6 +88,14 @@ def status(settings: Settings) -> list[dict]:
     return for_each_host(look, document.read_started(settings)["hosts"])
 
 
+def checksums(settings: Settings, names: list[str]) -> dict[str, dict[str, str | None]]:
+    """The checksum over a large buffer in each running guest's memory, by host (all, if none is named)."""
+    lab = document.read_started(settings)
+    chosen = [document.host(lab, name) for name in names] or lab["hosts"]
+    found = for_each_host(lambda host: guests.checksums(settings, host), chosen)
+    return {host["name"]: seen for host, seen in zip(chosen, found, strict=True)}
+
+
 def evidence(settings: Settings, names: list[str]) -> dict[str, list[dict] | None]:
     """Evidence of each guest by host (all, if none is named); None for a host that does not answer."""
 

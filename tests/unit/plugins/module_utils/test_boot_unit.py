@@ -13,11 +13,15 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._errors 
 
 ARGV = ["/usr/bin/python3", "-I", "/var/lib/vm_preserving/system/guard-1.pyz", "--uri", "qemu:///system", "--restore"]
 
+reloads = []
+
 
 @pytest.fixture
 def units(tmp_path, monkeypatch):
     monkeypatch.setattr(_boot_unit, "UNIT", str(tmp_path / "vm-preserving-restore.service"))
     monkeypatch.setattr(_boot_unit, "WANTED", str(tmp_path / "multi-user.target.wants" / "vm-preserving-restore.service"))
+    monkeypatch.setattr(_boot_unit._host_power, "read_units_anew", lambda: reloads.append(1))
+    reloads.clear()
     return tmp_path
 
 
@@ -37,6 +41,7 @@ def test_it_goes_without_a_trace(units):
     _boot_unit.remove()
     _boot_unit.remove()
     assert not os.path.lexists(_boot_unit.UNIT) and not os.path.lexists(_boot_unit.WANTED)
+    assert reloads == [1]  # nothing to tell systemd the second time
 
 
 def test_without_it_no_guest_is_saved(units, monkeypatch):

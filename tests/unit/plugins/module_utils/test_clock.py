@@ -37,9 +37,9 @@ def test_the_true_offset_is_within_the_bound(true_offset, resolution, rounds):
 @given(OFFSETS, st.lists(st.tuples(NOW, DELAYS, DELAYS), min_size=1, max_size=8))
 def test_the_best_sample_has_the_smallest_bound_and_more_samples_never_do_harm(true_offset, rounds):
     samples = [ask(true_offset, *one, 1e-6) for one in rounds]
-    bound = _clock.offset(samples).bound
-    assert bound == min(_clock.offset([sample]).bound for sample in samples)
-    assert bound >= _clock.LINUX_RESOLUTION
+    bound = _clock.offset(samples, _clock.POSIX_RESOLUTION).bound
+    assert bound == min(_clock.offset([sample], _clock.POSIX_RESOLUTION).bound for sample in samples)
+    assert bound >= _clock.POSIX_RESOLUTION
 
 
 @pytest.mark.parametrize(("samples", "expected"), [
@@ -54,9 +54,23 @@ def test_offset(samples, expected):
     assert (found.seconds, found.bound) == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize(("system", "expected"), [
+    ({"id": "mswindows", "kernel-release": "20348"}, _clock.WINDOWS_RESOLUTION),
+    ({"id": "debian", "kernel-release": "6.12"}, _clock.POSIX_RESOLUTION),
+    ({"kernel-release": "6.12"}, _clock.POSIX_RESOLUTION),
+    ({}, _clock.WINDOWS_RESOLUTION),
+])
+def test_a_clock_is_as_fine_as_its_system_says_and_coarse_when_it_says_nothing(system, expected):
+    assert _clock.resolution_of(system) == expected
+
+
+def test_a_windows_guest_can_be_proved_right_within_the_default_tolerance():
+    assert _clock.verdict(Offset(-_clock.WINDOWS_RESOLUTION, _clock.WINDOWS_RESOLUTION + 0.03), 0.0, 0.1) == "in_sync"
+
+
 def test_no_samples_are_refused():
     with pytest.raises(ValueError):
-        _clock.offset([])
+        _clock.offset([], 0.0)
 
 
 @pytest.mark.parametrize(("seconds", "bound", "target", "expected"), [

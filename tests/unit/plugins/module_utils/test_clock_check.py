@@ -42,6 +42,9 @@ class Guest:
             raise RuntimeError("Guest agent is not responding")
         return time.time() + self.offset
 
+    def system(self):
+        return {"id": "debian"}
+
     def set_clock(self, seconds):
         self.orders += 1
         if not self.obeys:
@@ -88,6 +91,7 @@ def test_a_guest_that_does_not_obey_is_out_of_sync():
     guest = Guest(obeys=False)
     found = check(guest)
     assert (found["verdict"], guest.orders) == ("out_of_sync", _clock_check.CORRECTIONS)
+    assert found["error"] == {"code": "refused", "message": "its agent said, when it was told to set the clock: hwclock failed"}
 
 
 @pytest.mark.parametrize(("guest", "code", "timeouts"), [
@@ -102,8 +106,11 @@ def test_without_a_measurement_it_is_unverified(guest, code, timeouts):
     assert guest.timeouts == timeouts
 
 
-def test_an_agent_too_slow_for_a_proof_is_unverified():
-    found = check(Guest(behind=0.0), tolerance=1e-9)
+@pytest.mark.parametrize("over", [{}, {"correct": False}, {"check_mode": True}])
+def test_a_clock_too_coarse_for_a_proof_is_unverified(over):
+    guest = Guest(behind=0.0)
+    guest.system = lambda: {"id": "mswindows"}
+    found = check(guest, tolerance=1e-9, **over)
     assert (found["verdict"], found["error"]["code"]) == ("unverified", "bound")
 
 
@@ -129,5 +136,5 @@ def test_a_delay_between_the_readings_of_the_hosts_clocks_is_within_the_bound(mo
     monkeypatch.setattr(_clock_check, "time", clocks)
     guest = Guest()
     guest.clock = lambda: 1.7e9 + clocks.elapsed - 30.0
-    found = _clock_check._clock.offset([_clock_check._sample(guest)])
+    found = _clock_check._clock.offset([_clock_check._sample(guest)], 0.0)
     assert abs(found.seconds + 30.0) <= found.bound

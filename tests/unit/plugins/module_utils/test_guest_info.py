@@ -11,12 +11,12 @@ import xml.etree.ElementTree as ET
 import pytest
 from hypothesis import given, strategies as st
 
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._guest_info import agent_state, parse_boot_id
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._guest_info import agent_state, parse_boot_id, parse_system
 
 BOOT_ID = "0f8b3c4e-52d1-4c6b-9a53-0d1e2f3a4b5c"
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["return", "buf-b64"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["return", "buf-b64", "x"]), inner, max_size=3), max_leaves=8,
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["return", "buf-b64", "id"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["return", "buf-b64", "id", "x"]), inner, max_size=3), max_leaves=8,
 )
 
 
@@ -78,3 +78,23 @@ def test_json_nested_without_end_is_no_boot_id():
 def test_whatever_the_agent_says_it_is_a_boot_id_or_nothing(text):
     found = parse_boot_id(text)
     assert found is None or len(found) == 36
+
+
+# ---- the operating system ----
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ('{"return": {"id": "mswindows", "name": "Microsoft Windows"}}', "mswindows"),
+    ('{"return": {"id": "opensuse-leap"}}', "opensuse-leap"),
+    ('{"return": {"kernel-release": "6.12"}}', None), ('{"return": {"id": ""}}', None), ('{"return": {"id": "MSWindows"}}', None),
+    ('{"return": {"id": "a b"}}', None), ('{"return": {"id": "debian\\n"}}', None), ('{"return": {"id": "' + "a" * 65 + '"}}', None),
+    ('{"return": {"id": 5}}', None), ('{"return": {"id": null}}', None), ('{"return": "id"}', None), ('{"return": null}', None), ('{"error": {}}', None),
+    ("[]", None), ("", None), ("[" * 200_000, None),
+])
+def test_the_operating_system_is_what_the_agent_calls_it(text, expected):
+    assert parse_system(text) == expected
+
+
+@given(st.text() | JSON.map(json.dumps))
+def test_whatever_the_agent_says_it_is_a_short_word_or_nothing(text):
+    found = parse_system(text)
+    assert found is None or 0 < len(found) <= 64

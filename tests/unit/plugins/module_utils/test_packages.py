@@ -109,10 +109,37 @@ def test_update_info(apt_get, tmp_path):
     }
     assert found["technique"] == "refresh"
     commands = Apt(["qemu-system-x86"], None).commands
-    assert found["commands"] == {"stage": commands.stage, "apply": commands.apply}
+    assert found["commands"] == {"stage": commands.stage, "before_pause": [], "apply": commands.apply}
     assert found["stale"]["guests"] == [] and found["stale"]["kernel"]["running"] == os.uname().release
     assert found["warnings"] == []
     assert len(log.read_text().splitlines()) == 1
+
+
+SWITCH = "Inst openvswitch-switch [1] (2 repo [amd64])\n"
+
+
+@pytest.mark.parametrize(("asked", "rest", "split"), [
+    (["openvswitch-switch", "qemu-system-x86"], SIMULATION, True),
+    (["openvswitch-switch=2", "qemu-system-x86:amd64"], SIMULATION, True),
+    (["openvswitch-switch", "qemu-system-x86"], SIMULATION + SWITCH, False),  # the other one brings it along
+    (["openvswitch-switch", "qemu-system-x86"], SIMULATION + "Remv qemu-old [1:5.2]\n", False),
+    (["openvswitch-switch", "qemu-system-x86"], "", False),  # nothing of the other one is pending
+    (["openvswitch-switch"], SIMULATION, False),
+    ([], SIMULATION, False),
+])
+def test_what_needs_no_pause_is_applied_before_it(apt_get, tmp_path, asked, rest, split):
+    (tmp_path / "all").write_text(SWITCH + SIMULATION)
+    (tmp_path / "rest").write_text(rest)
+    apt_get(f'case "$*" in *openvswitch*|*upgrade*) cat {tmp_path}/all;; *) cat {tmp_path}/rest;; esac')
+    found = info(asked)
+    assert found["commands"]["before_pause"] == (Apt(asked[1:], None).commands.apply if split else [])
+
+
+def test_without_a_pause_everything_is_applied_at_once(apt_get, tmp_path):
+    (tmp_path / "said").write_text(SWITCH + SIMULATION)
+    apt_get(f"cat {tmp_path}/said")
+    rules = [{"packages": ["openvswitch*"], "technique": "live", "reason": "these hosts stand it"}]
+    assert info(["openvswitch-switch", "qemu-system-x86"], rules=rules)["commands"]["before_pause"] == []
 
 
 def test_the_operators_rules_are_heard(apt_get, tmp_path):

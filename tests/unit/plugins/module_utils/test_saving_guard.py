@@ -187,6 +187,7 @@ def test_a_host_that_was_told_to_reboot_may_still_have_to_begin(saved, monkeypat
 def test_nothing_saved_leaves_no_unit(where, saved, guard, tmp_path, monkeypatch):
     monkeypatch.setattr(_saving_guard._boot_unit, "UNIT", str(tmp_path / "unit"))
     monkeypatch.setattr(_saving_guard._boot_unit, "WANTED", str(tmp_path / "wanted"))
+    monkeypatch.setattr(_saving_guard._boot_unit._host_power, "read_units_anew", lambda: None)
     _saving_guard._boot_unit.install(where.state, ["/bin/true"])
     guard.forget()
     assert _saving_guard._boot_unit.is_there()

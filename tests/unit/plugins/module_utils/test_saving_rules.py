@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saving_rules import (
-    FIXED, MIB, RESERVE, Remains, affordable, in_place_obstacle, predicted_absences, predicted_pause, recover_verdict, save_blockers,
+    FIXED, MIB, RESERVE, Remains, affordable, in_place_obstacle, memory_folder, plugged_backends, predicted_absences, predicted_pause, recover_verdict,
+    save_blockers,
 )
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._states import State
 
@@ -59,15 +60,48 @@ def test_in_which_states(state, fine):
 
 # ---- whose memory can stay in place ----
 
+def recorded(name, mem_path=None, **over):
+    """QEMU's properties of a backend, as libvirt 9.0 wrote them into the command line of a guest of the lab."""
+    path = mem_path or f"/dev/shm/libvirt/qemu/5-g/{name}"
+    return {"qom-type": "memory-backend-file", "id": name, "mem-path": path, "share": True, "size": 100663296, **over}
+
+
+NODES = [recorded("ram-node0", **{"host-nodes": [0], "policy": "bind"}), recorded("ram-node1", **{"host-nodes": [0], "policy": "bind"})]
+DIMM = recorded("memdimm0", "/dev/shm/libvirt/qemu/5-g/dimm0", size=134217728)
+HUGE = recorded("pc.ram", "/dev/hugepages/libvirt/qemu/5-g", prealloc=True)
+MEMFD = {"qom-type": "memory-backend-memfd", "id": "pc.ram", "share": True, "x-use-canonical-path-for-ramblock-id": False, "size": 134217728}
+
+
+def with_memory(model):
+    return f"<devices><memory model='{model}'><alias name='x0'/></memory></devices>"
+
+
 @pytest.mark.parametrize(("inner", "backends", "word"), [
     ("", [FILE], None),
-    ("", [FILE, {**FILE, "id": "ram-node1"}], None),
+    ("", [{**FILE, "prealloc": True}], None),
+    ("", NODES, None),
+    (with_memory("dimm"), [NODES[0], DIMM], None),
+    # memory_backing_dir on a hugetlbfs: the files have names
+    ("", [recorded("pc.ram", "/dev/hugepages/libvirt/qemu/14-v-vga/pc.ram")], None),
+    ("", [NODES[0], {**NODES[1], "share": False}], "ram-node1 is a private file"),
+    ("", [HUGE], "huge pages"),
+    ("", [{**NODES[0], "size": 67108864}, {**HUGE, "id": "ram-node1"}], "huge pages"),
+    ("", [MEMFD], "memory-backend-memfd"),
+    ("", [{**MEMFD, "hugetlb": True, "hugetlbsize": 2097152}], "memory-backend-memfd"),
+    ("", [{**FILE, "discard-data": True}], "discarded"),
+    ("<cpu><numa><cell discard='yes'/></numa></cpu>", NODES, "discarded"),
+    ("<devices><memory model='dimm' discard='yes'/></devices>", [NODES[0], DIMM], "discarded"),
+    (with_memory("nvdimm"), [NODES[0], recorded("memnvdimm0", "/var/lib/libvirt/images/nvdimm.raw", prealloc=True)], "nvdimm"),
+    (with_memory("virtio-pmem"), [NODES[0], recorded("memvirtiopmem0", "/var/lib/libvirt/images/nvdimm.raw")], "virtio-pmem"),
+    (with_memory("virtio-mem"), [NODES[0], recorded("memvirtiomem0", "/dev/shm/libvirt/qemu/5-g/virtiomem0", reserve=False)], "virtio-mem"),
+    ("", [recorded("pc.ram", "/srv/pc.ram")], "libvirt's own folder"),
+    ("", [{key: value for key, value in FILE.items() if key != "mem-path"}], "libvirt's own folder"),
+    ("", [NODES[0], recorded("ram-node1", "/dev/shm/libvirt/qemu/6-other/ram-node1")], "not in one folder"),
     ("", [], "is no file"),
     ("", [{**FILE, "qom-type": "memory-backend-ram"}], "memory-backend-ram"),
     ("", [FILE, {**FILE, "id": "dimm0", "qom-type": "memory-backend-memfd"}], "dimm0 is no file"),
     ("", [{**FILE, "share": False}], "private"),
     ("", [{key: value for key, value in FILE.items() if key != "share"}], "private"),
-    ("", [{**FILE, "discard-data": True}], "discarded"),
     ("<memoryBacking><discard/></memoryBacking>", [FILE], "discarded"),
     ("", [{**FILE, "id": "../x"}], "usable name"),
     ("", [{**FILE, "id": ""}], "usable name"),
@@ -75,6 +109,46 @@ def test_in_which_states(state, fine):
 def test_what_keeps_memory_from_staying_in_place(inner, backends, word):
     found = in_place_obstacle(guest(inner), backends)
     assert (found is None) if word is None else (word in found)
+
+
+@pytest.mark.parametrize(("path", "folder"), [
+    ("/dev/shm/libvirt/qemu/1-g/pc.ram", "/dev/shm"), ("/a/b/libvirt/qemu/1-g/dimm0", "/a/b"), ("/dev/hugepages/libvirt/qemu/1-g", None), ("/x/pc.ram", None),
+    ("libvirt/qemu/1-g/pc.ram", None), ("", None), ("/dev/shm/libvirt/qemu/1-g/", None),
+])
+def test_the_folder_of_a_memory_file(path, folder):
+    assert memory_folder(path) == folder
+
+
+# ---- memory that was plugged in or out while the guest ran ----
+
+def dimms(*aliases):
+    return guest("<devices>" + "".join(f"<memory model='dimm'><alias name='{alias}'/></memory>" for alias in aliases) + "</devices>")
+
+
+def paths(*names):
+    return {f"/dev/shm/libvirt/qemu/5-g/{name}": True for name in names}
+
+
+def test_a_dimm_that_was_plugged_in_is_found():
+    """Found on the lab: it is not in the command line, so its memory got no second name, and was lost with the old QEMU."""
+    found = plugged_backends([NODES[0], DIMM], dimms("dimm0", "dimm1"), paths("ram-node0", "dimm0", "dimm1"))
+    assert [(one["id"], one["mem-path"].rsplit("/", 1)[-1]) for one in found] == [("ram-node0", "ram-node0"), ("memdimm0", "dimm0"), ("memdimm1", "dimm1")]
+    assert in_place_obstacle(dimms("dimm0", "dimm1"), found) is None
+
+
+def test_a_dimm_that_was_plugged_out_is_not_looked_for():
+    assert plugged_backends([NODES[0], DIMM], dimms(), paths("ram-node0")) == [NODES[0]]
+
+
+def test_what_is_mapped_is_not_forgotten_for_its_name():
+    own = recorded("mem0", "/srv/mem0")
+    assert plugged_backends([own], dimms(), {"/srv/mem0": True}) == [own]
+
+
+@pytest.mark.parametrize(("mapped", "word"), [({}, "memdimm1 is no file"), ({"/dev/shm/libvirt/qemu/5-g/dimm1": False}, "memdimm1 is a private file")])
+def test_a_dimm_that_was_plugged_in_as_other_memory_is_an_obstacle(mapped, word):
+    found = plugged_backends([NODES[0]], dimms("dimm1"), {**paths("ram-node0"), **mapped})
+    assert word in str(in_place_obstacle(dimms("dimm1"), found))
 
 
 # ---- how long, and how many ----
