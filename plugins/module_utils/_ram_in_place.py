@@ -215,9 +215,12 @@ def _process_at(meeting: Meeting) -> int | None:
     return None
 
 
-def is_waiting(meeting: Meeting) -> bool:
-    """Whether a new QEMU has come to the place where we meet it."""
-    return os.path.exists(meeting.monitor) and _process_at(meeting) is not None
+def is_waiting(meeting: Meeting, old: int) -> bool:
+    """Whether a new QEMU has come to the place where we meet it.
+
+    :param old: The process of the guest's QEMU before, which has the place in its command line, too, when it came by it.
+    """
+    return os.path.exists(meeting.monitor) and _process_at(meeting) not in (None, old)
 
 
 def _link(kept: str, path: str) -> None:

@@ -188,6 +188,8 @@ def after(connection: Connection, one: SavedGuest) -> None:
     if one.memory == "in_place":
         _ignore_shared(guest, False)
         _ram_in_place.forget(one.kept)
+    # An image of libvirt's own still has what an earlier move in place added, and its QEMU makes these files again.
+    _ram_in_place.leave(_ram_in_place.meeting_of(one.uuid))
     if one.memory == "managed" and guest.has_managed_save():
         # libvirt died between the start and the removal; the next start would bring an old state back.
         guest.remove_managed_save()
@@ -256,7 +258,7 @@ def bring_back(connection: Connection, saving: Saving, one: SavedGuest) -> None:
     if one.phase == "planned" and same_boot:
         one.settle("untouched", "it was not begun with")
         return
-    if one.memory == "in_place" and _ram_in_place.is_waiting(_ram_in_place.meeting_of(one.uuid)):
+    if one.memory == "in_place" and _ram_in_place.is_waiting(_ram_in_place.meeting_of(one.uuid), one.pid):
         # libvirt waits for this QEMU, holding the guest; and QEMU waits for somebody who has died. Nothing else is known before it goes on.
         handover = _ram_in_place.Handover(_ram_in_place.meeting_of(one.uuid), one.kept)
         handover.run()

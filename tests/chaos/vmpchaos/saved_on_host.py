@@ -65,7 +65,7 @@ def clean(forget):
             domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, None, "vm-preserving", NAMESPACE, libvirt.VIR_DOMAIN_AFFECT_LIVE)
     while os.path.ismount(MANAGED):
         subprocess.run(["umount", "-l", MANAGED], check=True)
-    for path in (STATE, "/dev/shm/vm_preserving"):
+    for path in (STATE, "/dev/shm/vm_preserving", "/var/lib/libvirt/qemu/vm-preserving"):
         shutil.rmtree(path, ignore_errors=True)
     return True
 

@@ -142,3 +142,12 @@ def test_a_monitor_that_does_not_listen_yet_is_asked_again(tmp_path, monkeypatch
     new.join(30)
     server.close()
     assert handover.problem is None and asked[:2] == ["qmp_capabilities", "migrate-set-capabilities"]
+
+
+def test_the_old_qemu_is_not_taken_for_the_new_one(tmp_path, monkeypatch):
+    """It has the place in its command line when it came by it itself."""
+    meeting = _ram_in_place.Meeting(str(tmp_path / "sock"), str(tmp_path / "pipe"))
+    monkeypatch.setattr(_ram_in_place, "_process_at", lambda _meeting: 4242)
+    assert not _ram_in_place.is_waiting(meeting, 99)
+    (tmp_path / "sock").touch()
+    assert _ram_in_place.is_waiting(meeting, 99) and not _ram_in_place.is_waiting(meeting, 4242)
