@@ -33,12 +33,23 @@ class Libvirt:
     def image_is_whole(self, _path):
         return self.whole
 
-    managed_save_is_whole = lambda self: self.whole
-    has_managed_save = lambda self: self.managed
-    state = lambda self: self.at
-    token = lambda self: self.mark
-    job = lambda self: None
-    image_xml = lambda self, _path: "<domain/>"
+    def managed_save_is_whole(self):
+        return self.whole
+
+    def has_managed_save(self):
+        return self.managed
+
+    def state(self):
+        return self.at
+
+    def token(self):
+        return self.mark
+
+    def job(self):
+        return None
+
+    def image_xml(self, _path):
+        return "<domain/>"
 
     def remove_managed_save(self):
         self.did.append("image removed")
