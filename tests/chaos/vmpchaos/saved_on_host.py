@@ -65,8 +65,11 @@ def clean(forget):
             domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, None, "vm-preserving", NAMESPACE, libvirt.VIR_DOMAIN_AFFECT_LIVE)
     while os.path.ismount(MANAGED):
         subprocess.run(["umount", "-l", MANAGED], check=True)
-    for path in (STATE, "/dev/shm/vm_preserving", "/var/lib/libvirt/qemu/vm-preserving"):
+    for path in (STATE, "/dev/shm/vm_preserving"):
         shutil.rmtree(path, ignore_errors=True)
+    # The folder stays: the QEMU of a guest that came by it makes its files there again.
+    for path in glob.glob("/var/lib/libvirt/qemu/vm-preserving/*"):
+        os.unlink(path)
     return True
 
 
