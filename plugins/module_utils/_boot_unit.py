@@ -53,10 +53,21 @@ def install(state: str, argv: t.Sequence[str]) -> None:
         os.makedirs(os.path.dirname(WANTED), mode=0o755, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             os.symlink(UNIT, WANTED)
+        for folder in (os.path.dirname(UNIT), os.path.dirname(WANTED)):
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
     except OSError as error:
         raise MaintenanceError(
             f"the unit {UNIT}, which restores the guests at boot, cannot be written ({error.strerror}); no guest was saved", "guard",
         ) from error
+
+
+def is_there() -> bool:
+    """Whether the unit, or a part of it, is there."""
+    return any(os.path.lexists(path) for path in (WANTED, UNIT))
 
 
 def remove() -> None:

@@ -461,20 +461,44 @@ def _endangered(runtime: str) -> list[str]:
 
 def _recover(uri: str) -> int:
     """Resume, and bring back, what the ledgers say."""
-    where = places(uri)
+    found: list[int | None] = []
+    for act in (_recover_window, _recover_saved):
+        try:
+            found.append(act(uri))
+        except LedgerError as error:  # the other one is another matter
+            _say(str(error))
+            found.append(1)
+    if found == [None, None]:
+        _say("no pause window is open on this host, and no guest is left saved; nothing was touched")
+    return max(status or 0 for status in found)
+
+
+def _recover_window(uri: str) -> int | None:
+    """Resume the guests of the open window. Returns the exit code; C(None) when there is none."""
+    window = Ledger(places(uri)).read()
+    return Guard(uri, window.id).recover() if window is not None and window.is_open else None
+
+
+def _recover_saved(uri: str) -> int | None:
+    """Bring back the guests that are saved. Returns the exit code; C(None) when none are."""
+    saving = SavingLedger(places(uri)).read()
+    if saving is not None and saving.is_open:
+        return SavingGuard(uri, saving.id, _say).recover(RECOVER)
+    if uri == SYSTEM_URI:
+        SavingGuard(uri, None, _say).forget()
+    return None
+
+
+def _restore(uri: str) -> int:
+    """What the unit that restores at boot does: the guests of a pause window, and their ledger, are none of its business."""
     try:
-        window, saving = Ledger(where).read(), SavingLedger(where).read()
+        status = _recover_saved(uri)
     except LedgerError as error:
         _say(str(error))
         return 1
-    status, nothing = 0, True
-    if window is not None and window.is_open:
-        nothing, status = False, Guard(uri, window.id).recover()
-    if saving is not None and saving.is_open:
-        nothing, status = False, SavingGuard(uri, saving.id, _say).recover(RECOVER) or status
-    if nothing:
-        _say("no pause window is open on this host, and no guest is left saved; nothing was touched")
-    return status
+    if status is None:
+        _say("the ledger of this host knows of no saved guests; nothing was touched. virsh list --all --managed-save shows what is saved all the same")
+    return status or 0
 
 
 def main(arguments: list[str]) -> int:
@@ -490,10 +514,13 @@ def main(arguments: list[str]) -> int:
     what.add_argument("--finish", metavar="SAVING", help="id of saved guests: follow them, and bring them back if nobody else does")
     what.add_argument("--reboot", metavar="SAVING", help="id of saved guests: reboot the host for which they were saved, if no guest loses its memory by it")
     what.add_argument("--recover", action="store_true", help="resume now what an earlier run left paused on this host")
+    what.add_argument("--restore", action="store_true", help="restore now the guests that were saved on this host")
     options = parser.parse_args(arguments)
     os.chdir("/")
     if options.recover:
         return _recover(options.uri)
+    if options.restore:
+        return _restore(options.uri)
     if options.reboot:
         return SavingGuard(options.uri, options.reboot, _say).reboot()
     # A journal that does not take a line must not hold up a guest.

@@ -182,7 +182,7 @@ def arm_reboot(where: Places, uri: str, saving_id: str) -> list[str]:
     if not _has_systemd():
         raise MaintenanceError("this host does not run systemd, which has to restore the guests at boot; no guest was touched", "guard")
     program_argv = [sys.executable, "-I", _installed(where), "--uri", uri]
-    _boot_unit.install(where.state, [*program_argv, "--recover"])
+    _boot_unit.install(where.state, [*program_argv, "--restore"])
     try:
         arm_saving(where, uri, saving_id)
     except MaintenanceError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import threading
 import time
 import typing as t
@@ -165,6 +166,13 @@ class Guest:
         self._domain.managedSaveGetXMLDesc(0)
         self._domain.create()
 
+    def managed_save_is_whole(self) -> bool:
+        """Whether libvirt has finished its image of it.
+
+        :raises libvirt.libvirtError: libvirt does not say.
+        """
+        return _is_whole(lambda: self._domain.managedSaveGetXMLDesc(0))
+
     def remove_managed_save(self) -> None:
         """Remove libvirt's image of it, which a guest that runs must not have: its next start would bring an old state back."""
         self._domain.managedSaveRemove(0)
@@ -273,6 +281,20 @@ class Guest:
         return libvirt_qemu.qemuAgentCommand(self._domain, command, timeout, 0)
 
 
+def _is_whole(read: t.Callable[[], t.Any]) -> bool:
+    """Whether libvirt can read an image: it says C(VIR_ERR_OPERATION_FAILED) of one that is cut short, or marked as not finished.
+
+    Source: libvirt, src/qemu/qemu_saveimage.c (qemuSaveImageOpen).
+    """
+    try:
+        read()
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_OPERATION_FAILED:
+            return False
+        raise
+    return True
+
+
 def opted_out(xml: ET.Element) -> bool:
     """Whether a guest's metadata says that it must not be paused: C(<policy xmlns="urn:vm_preserving:maintenance:policy" pause="never"/>).
 
@@ -283,11 +305,14 @@ def opted_out(xml: ET.Element) -> bool:
 
 def _quiet(raw: t.Any) -> t.Any:
     """A connection whose end nobody waits for: closing is a call to libvirtd, without a time-out like all the others."""
+    over = sys.is_finalizing  # not by its module, which may be empty by then
+
     class Quiet(type(raw)):  # type: ignore[misc]
         def __del__(self) -> None:
             handle, self._o = getattr(self, "_o", None), None
-            if handle is not None:
-                # At the end of the interpreter no thread starts any more; then the kernel closes it.
+            # At the end of the interpreter no thread starts any more, and up to Python 3.11 the wait for its start has no end (seen: a module that never
+            # answered, because an exception had kept a connection). Then the kernel closes it.
+            if handle is not None and not over():
                 with contextlib.suppress(RuntimeError):
                     threading.Thread(target=libvirt.libvirtmod.virConnectClose, args=(handle,), daemon=True).start()
 
@@ -405,16 +430,24 @@ class Connection:
         return qemu is not None and qemu >= (9,) and self._raw.getLibVersion() >= 11_002_000 and hasattr(libvirt, "VIR_DOMAIN_SAVE_PARAM_FILE")
 
     def restore(self, path: str, xml: str | None) -> None:
-        """Start the guest of an image, in the state in which it was saved. The image stays.
+        """Take up the guest of an image, paused: whoever lets it run knows from when on the image is an older state. The image stays.
 
         :param path: The image.
         :param xml: What to start it with instead of the definition in the image.
         """
-        self._raw.restoreFlags(path, xml, 0)
+        self._raw.restoreFlags(path, xml, libvirt.VIR_DOMAIN_SAVE_PAUSED)
 
     def image_xml(self, path: str) -> str:
         """The definition in an image, secrets included."""
         return t.cast(str, self._raw.saveImageGetXMLDesc(path, libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE))
+
+    def image_is_whole(self, path: str) -> bool:
+        """Whether libvirt has finished an image.
+
+        :param path: The image.
+        :raises libvirt.libvirtError: libvirt does not say.
+        """
+        return _is_whole(lambda: self._raw.saveImageGetXMLDesc(path, 0))
 
     def check_machine(self, emulator: str, xml: ET.Element) -> None:
         """See that libvirt understands the QEMU that is installed now, and that this QEMU knows the guest's machine.

@@ -215,9 +215,12 @@ def _process_at(meeting: Meeting) -> int | None:
     return None
 
 
-def is_waiting(meeting: Meeting) -> bool:
-    """Whether a new QEMU has come to the place where we meet it."""
-    return os.path.exists(meeting.monitor) and _process_at(meeting) is not None
+def is_waiting(meeting: Meeting, old: int) -> bool:
+    """Whether a new QEMU has come to the place where we meet it.
+
+    :param old: The process of the guest's QEMU before, which has the place in its command line, too, when it came by it.
+    """
+    return os.path.exists(meeting.monitor) and _process_at(meeting) not in (None, old)
 
 
 def _link(kept: str, path: str) -> None:
@@ -279,10 +282,24 @@ class Handover(threading.Thread):
         # Also after a failure it has to go on, for libvirt waits for it: without its memory it fails, and image and memory are still there.
         reader = os.open(self.meeting.pipe, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
+            # Not without its memory: it would take the device state up with empty pages, if it were told to ignore them.
+            problem = problem or self._set_capability(give_up)
             if problem is not None:
-                # Not its memory: it would take the device state up with empty pages, if it were told to ignore them.
+                # Until then it can still come to the pipe.
                 self._over.wait(TIMEOUT)
                 raise problem
-            set_capability(self.meeting.monitor, CAPABILITY, TIMEOUT)
         finally:
             os.close(reader)
+
+    def _set_capability(self, give_up: float) -> Exception | None:
+        """Its socket is there a moment before it listens. (Seen on a busy host: refused; then nobody read the pipe, and it waited there for ever.)
+
+        :returns: Why it could not be told.
+        """
+        while True:
+            try:
+                set_capability(self.meeting.monitor, CAPABILITY, TIMEOUT)
+                return None
+            except MonitorError as error:
+                if self._over.wait(LOOK) or time.monotonic() > give_up:
+                    return error

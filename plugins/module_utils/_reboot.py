@@ -4,6 +4,7 @@
 """Guests on disk while their host is rebooted: what guest_save and guest_restore do."""
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import typing as t
@@ -184,6 +185,8 @@ def _open(params: t.Mapping[str, t.Any], where: Places, plans: t.Sequence[Plan])
     except Exception as error:
         for one in saving.guests:
             one.settle("untouched", "it was not begun with")
+        with contextlib.suppress(MaintenanceError):  # libvirt is gone; a mark of a closed ledger is harmless
+            _saving.forget_marks(Connection(saving.uri), saving)
         _close(saving, where)
         if isinstance(error, MaintenanceError):
             raise
@@ -241,11 +244,17 @@ def _taken_back(saving: Saving, plans: t.Sequence[Plan], where: Places, problem:
     except MaintenanceError as error:
         rest = str(error)
     found = SavingLedger(where).read() or saving
+    lost = _lost(found)
     return {
         "changed": False, "saving": saving.id, "reboot_command": [], "reboot_time": None,
         "guests": [_described(plan, one) for plan, one in zip(plans, found.guests)],
-        "failed_because": ("save", f"{problem}; the host must not be rebooted; {rest}"),
+        "failed_because": ("save", f"{problem}; the host must not be rebooted; {f'not every guest is what it was: {lost}' if lost else rest}"),
     }
+
+
+def _lost(saving: Saving) -> str:
+    """The guests that are not what they were, each with why; empty when there are none."""
+    return "; ".join(f"guest {one.name!r}: {one.message}" for one in saving.guests if one.settled and one.outcome not in ("restored", "untouched"))
 
 
 def restore_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
@@ -263,7 +272,9 @@ def restore_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
         if params["saving"] is None:
             return {"changed": False, "rebooted": None, "reboot_took": None, "pause_limit": None, "guests": []}
         raise MaintenanceError(
-            f"the ledger of this host knows no guests saved as {params['saving']}; no guest was touched. Run guest_info to see what it holds", "saving_unknown",
+            f"the ledger of this host knows no guests saved as {params['saving']}; no guest was touched. Run guest_info to see what it holds. What is saved on "
+            f"the host all the same: virsh list --all --managed-save shows it (virsh start takes it up), or it is in {_folder(where)} (virsh restore)",
+            "saving_unknown",
         )
     rebooted = saving.boot_id != _identity.boot_id()
     changed = False
@@ -284,8 +295,7 @@ def restore_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
             "message": one.message, "paused_for": None if one.paused_for is None else round(one.paused_for, 3),
         } for one in saving.guests],
     }
-    lost = [one for one in saving.guests if one.settled and one.outcome not in ("restored", "untouched")]
+    lost = _lost(saving)
     if lost:
-        rows = "; ".join(f"guest {one.name!r}: {one.message}" for one in lost)
-        return {**result, "failed_because": ("restore", f"not every guest is what it was: {rows}")}
+        return {**result, "failed_because": ("restore", f"not every guest is what it was: {lost}")}
     return result

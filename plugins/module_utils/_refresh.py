@@ -185,9 +185,10 @@ def _open(params: t.Mapping[str, t.Any], where: Places, moving: t.Sequence[Plan]
         for plan in moving:
             plan.candidate.guest.set_token(refresh.id)
     except Exception as error:
-        refresh.closed_at, refresh.closed_by = refresh.opened_at, "module"
         for move in refresh.guests:
             move.settle("untouched", "it was not begun with")
+        _forget_marks(refresh)
+        refresh.closed_at, refresh.closed_by = refresh.opened_at, "module"
         SavingLedger(where).write(refresh)
         if isinstance(error, MaintenanceError):
             raise
@@ -233,12 +234,13 @@ def _closed(refresh: Saving, where: Places, plans: t.Sequence[Plan], width: int)
     failed = [move for move in refresh.guests if move.outcome != "restored"]
     warnings: list[str] = []
     if not refresh.unsettled():
+        # The ledger says by now that they are back.
+        _forget_marks(refresh)
         refresh.closed_at, refresh.closed_by = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "module"
         try:
             SavingLedger(where).write(refresh)
         except LedgerError as error:
             warnings.append(f"{error.problem}; every guest is back, and the guard on the host closes the record")
-    _forget_marks(refresh)
     result: dict[str, t.Any] = {
         "changed": any(move.outcome == "restored" for move in refresh.guests), "parallel": width, "pause_limit": refresh.pause_limit,
         "guests": [_described(plan, moves.get(plan.candidate.guest.uuid)) for plan in plans], "warnings": warnings,
@@ -255,10 +257,7 @@ def _closed(refresh: Saving, where: Places, plans: t.Sequence[Plan], width: int)
 
 
 def _forget_marks(refresh: Saving) -> None:
-    """The marks of guests that were not moved; those of the others are gone already."""
-    for move in refresh.guests:
-        if move.outcome == "untouched":
-            try:
-                Connection(refresh.uri).guest(move.uuid).clear_token()
-            except Exception:  # a mark of a closed refresh is harmless
-                continue
+    try:
+        _saving.forget_marks(Connection(refresh.uri), refresh)
+    except MaintenanceError:  # libvirt is gone; a mark of a closed refresh is harmless
+        return

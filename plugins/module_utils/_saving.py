@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import time
 import typing as t
@@ -18,7 +19,7 @@ from ._qmp import capability
 from ._saving_document import REBOOT, SavedGuest, Saving
 from ._saving_rules import Remains, recover_verdict
 
-#: The suffix of an image while libvirt is asked to restore it: from then on the guest may have run.
+#: The suffix of an image from when on its guest, restored paused, is let run.
 RESTORING = ".restoring"
 #: How often a restore is tried before the guest is left to the guard.
 TRIES = 3
@@ -26,6 +27,8 @@ TRIES = 3
 BETWEEN = 0.5
 #: Seconds for libvirt to end a save that was aborted.
 ABORT_TIMEOUT = 60.0
+#: Seconds for a host that was told to reboot to begin with it: other programs may hold it up (systemd-inhibit), by 5 s or by what its administrator allows.
+HELD_UP = 120.0
 
 
 def _ignore_shared(guest: Guest, value: bool) -> None:
@@ -68,8 +71,24 @@ def _as_before(guest: Guest, one: SavedGuest) -> None:
     if one.memory != "managed":
         with contextlib.suppress(FileNotFoundError):
             os.unlink(one.image)
+    elif guest.has_managed_save():
+        # libvirt died in the middle of the save; the next start would bring an old state back.
+        guest.remove_managed_save()
     if one.autostart:
         guest.set_autostart(True)
+
+
+def goes_down(saving: Saving) -> bool:
+    """Whether the host is on its way down, or was told to be just now: what is started now would be cut off."""
+    told = saving.boot_id == _identity.boot_id() and saving.rebooting_at is not None and abs(time.time() - saving.rebooting_at) < HELD_UP
+    return told or _host_power.goes_down()
+
+
+def _is_there(guest: Guest) -> bool:
+    try:
+        return guest.state().state not in ("shutoff", "crashed", "nostate")
+    except GuestGone:
+        return False
 
 
 def save(guest: Guest, one: SavedGuest, limit: float, sparse: bool = False) -> None:
@@ -77,7 +96,7 @@ def save(guest: Guest, one: SavedGuest, limit: float, sparse: bool = False) -> N
 
     :param limit: Seconds that it may take; then it is aborted, and the guest runs on.
     :param sparse: Into a sparse image.
-    :raises MaintenanceError: code C(save): it was not saved, and runs on. Code C(unknown): libvirt does not say.
+    :raises MaintenanceError: code C(save): it was not saved, and runs on. Code C(unknown): libvirt does not say, or it has ended.
     """
     call = Call(guest.managed_save if one.memory == "managed" else lambda: guest.save(one.image, sparse))
     run_lanes([[call]], 1, limit)
@@ -94,6 +113,8 @@ def save(guest: Guest, one: SavedGuest, limit: float, sparse: bool = False) -> N
     except Exception as error:
         if not daemon_said(error):
             raise MaintenanceError(f"libvirt was lost while it saved guest {one.name!r} ({describe(error)})", "unknown") from error
+        if not _is_there(guest):
+            raise MaintenanceError(f"guest {one.name!r} has ended while it was saved ({describe(error)})", "unknown") from error
         _as_before(guest, one)
         raise MaintenanceError(f"guest {one.name!r} could not be saved and runs on ({describe(error)})", "save") from error
 
@@ -106,22 +127,44 @@ def restore(connection: Connection, one: SavedGuest) -> None:
     if one.memory == "managed":
         connection.guest(one.uuid).start_from_managed_save()
         return
-    restoring = one.image + RESTORING
-    if os.path.exists(one.image):
-        os.rename(one.image, restoring)
-    try:
-        if one.memory == "in_place":
-            _restore_in_place(connection, one, restoring)
-        else:
-            xml = connection.image_xml(restoring)
-            cleaned = _ram_in_place.with_handover(xml, None)
-            connection.restore(restoring, None if cleaned == xml else cleaned)
-    except Exception as error:
-        # Only if libvirt itself says that it failed is it known that the guest has not run.
-        if daemon_said(error):
-            os.rename(restoring, one.image)
-        raise
-    os.unlink(restoring)
+    # Where libvirt itself had said that an earlier try had failed, or the host went down in it, the image can still have the suffix.
+    if not os.path.exists(one.image):
+        os.rename(one.image + RESTORING, one.image)
+    if one.memory == "in_place":
+        _restore_in_place(connection, one, one.image)
+    else:
+        xml = connection.image_xml(one.image)
+        cleaned = _ram_in_place.with_handover(xml, None)
+        connection.restore(one.image, None if cleaned == xml else cleaned)
+    let_run(connection, one)
+
+
+def let_run(connection: Connection, one: SavedGuest) -> None:
+    """Let a guest run that was restored paused, unless its owner had paused it. The suffix says from when on its image is an older state.
+
+    :raises Exception: libvirt's error; the guest is there, paused.
+    """
+    guest = connection.guest(one.uuid)
+    if one.memory == "managed":
+        guest.resume()
+        return
+    if not one.paused:
+        if os.path.exists(one.image):
+            os.rename(one.image, one.image + RESTORING)
+        try:
+            guest.resume()
+        except Exception as error:
+            # Only if libvirt itself says that it failed is it known that the guest has not run.
+            if daemon_said(error):
+                os.rename(one.image + RESTORING, one.image)
+            raise
+    _forget_image(one)
+
+
+def _forget_image(one: SavedGuest) -> None:
+    for path in (one.image, one.image + RESTORING):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
 
 
 def _restore_in_place(connection: Connection, one: SavedGuest, image: str) -> None:
@@ -137,17 +180,31 @@ def _restore_in_place(connection: Connection, one: SavedGuest, image: str) -> No
 
 
 def after(connection: Connection, one: SavedGuest) -> None:
-    """Tidy up once a guest is back. Its QEMU must not leave memory out of anybody else's save."""
+    """Tidy up once a guest is back. Its QEMU must not leave memory out of anybody else's save.
+
+    Its mark stays: until the ledger says that it is back, the mark does (L(forget_marks)).
+    """
     guest = connection.guest(one.uuid)
     if one.memory == "in_place":
         _ignore_shared(guest, False)
         _ram_in_place.forget(one.kept)
+    # An image of libvirt's own still has what an earlier move in place added, and its QEMU makes these files again.
+    _ram_in_place.leave(_ram_in_place.meeting_of(one.uuid))
     if one.memory == "managed" and guest.has_managed_save():
         # libvirt died between the start and the removal; the next start would bring an old state back.
         guest.remove_managed_save()
     if one.autostart:
         guest.set_autostart(True)
-    guest.clear_token()
+
+
+def forget_marks(connection: Connection, saving: Saving) -> None:
+    """Take the marks off the guests that the ledger says are back, or were not touched."""
+    for one in saving.guests:
+        if one.outcome in ("restored", "untouched"):
+            with contextlib.suppress(Exception):  # it has ended, or is stuck; a mark of a closed ledger is harmless
+                guest = connection.guest(one.uuid)
+                if guest.id >= 0 and guest.token() == saving.id:
+                    guest.clear_token()
 
 
 def image_state(one: SavedGuest) -> str:
@@ -171,11 +228,29 @@ def _remains(connection: Connection, one: SavedGuest, same_boot: bool) -> tuple[
             return Remains(state, False, None, None, "saved", "saved" if guest.has_managed_save() else "absent"), guest
         return Remains(state, False, None, None, state.reason, image), guest
     same = same_boot and guest.id == one.id and _identity.is_alive(_identity.ProcessIdentity(one.pid, one.start_time))
+    if managed and guest.has_managed_save():
+        # libvirt removes it last.
+        image = "saved"
     return Remains(state, same, guest.token(), guest.job(), None, image), guest
 
 
+def _without_a_part(connection: Connection, one: SavedGuest, found: Remains, guest: Guest | None) -> Remains:
+    """Remove an image that was never finished, because its guest ended while it was saved: nobody can take anything up from it."""
+    if one.phase != "moving" or found.image != "saved" or found.same_process:
+        return found
+    if one.memory == "managed" and guest is not None:
+        if guest.managed_save_is_whole():
+            return found
+        guest.remove_managed_save()
+    else:
+        if connection.image_is_whole(one.image):
+            return found
+        os.unlink(one.image)
+    return dataclasses.replace(found, image="absent")
+
+
 def bring_back(connection: Connection, saving: Saving, one: SavedGuest) -> None:
-    """One look at a guest that may have been left half way, and what it calls for. The entry is changed in place.
+    """One look at a guest that may have been left half way, and what it calls for. The entry is changed in place; its mark stays.
 
     :raises Exception: libvirt's error; the entry is as it was.
     """
@@ -183,7 +258,7 @@ def bring_back(connection: Connection, saving: Saving, one: SavedGuest) -> None:
     if one.phase == "planned" and same_boot:
         one.settle("untouched", "it was not begun with")
         return
-    if one.memory == "in_place" and image_state(one) == "restoring" and _ram_in_place.is_waiting(_ram_in_place.meeting_of(one.uuid)):
+    if one.memory == "in_place" and _ram_in_place.is_waiting(_ram_in_place.meeting_of(one.uuid), one.pid):
         # libvirt waits for this QEMU, holding the guest; and QEMU waits for somebody who has died. Nothing else is known before it goes on.
         handover = _ram_in_place.Handover(_ram_in_place.meeting_of(one.uuid), one.kept)
         handover.run()
@@ -191,30 +266,30 @@ def bring_back(connection: Connection, saving: Saving, one: SavedGuest) -> None:
         _ram_in_place.leave(_ram_in_place.meeting_of(one.uuid))
         return
     found, guest = _remains(connection, one, same_boot)
+    found = _without_a_part(connection, one, found, guest)
     verdict, why = recover_verdict(saving.id, one.paused, found)
     one.message = why
     if verdict == "abort" and guest is not None:
         guest.abort_job()
-    elif verdict == "restore":
-        restore(connection, one)
+    elif verdict in ("restore", "resume"):
+        (restore if verdict == "restore" else let_run)(connection, one)
         ended_at = now(saving)
         after(connection, one)
         one.settle("restored", "restored from where it was saved", ended_at)
     elif verdict == "restored":
         after(connection, one)
         if one.memory != "managed":
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(one.image + RESTORING)
+            _forget_image(one)
         one.settle("restored", why, now(saving))
     elif verdict == "untouched" and guest is not None:
         _as_before(guest, one)
-        guest.clear_token()
         one.settle("untouched", why)
     elif verdict in ("gone", "not_ours", "keep"):
         if one.autostart and guest is not None:
             guest.set_autostart(True)
-        if verdict == "gone" and not same_boot and one.phase != "saved":
-            why = "the host went down before it was saved, and its memory is lost"
+        if not same_boot and one.phase != "saved" and found.image == "absent":
+            started = "; it was started anew since" if verdict == "not_ours" else ""
+            why = f"the host went down before it was saved, and its memory is lost{started}"
         _give_up(one, verdict, why, found.image != "absent")
 
 
@@ -236,10 +311,11 @@ def bring_back_all(uri: str, ledger: SavingLedger, saving: Saving, by: str, say:
     :raises LibvirtUnreachable: libvirt does not answer.
     """
     rebooted = saving.boot_id != _identity.boot_id()
+    connection: Connection | None = None
     if rebooted and saving.technique != REBOOT:
         for one in saving.unsettled():
             one.settle("gone", "the host was rebooted since, and what was in its memory is lost")
-    elif saving.technique == REBOOT and not rebooted and _host_power.goes_down():
+    elif saving.technique == REBOOT and not rebooted and goes_down(saving):
         say("the host is on its way down; its guests are restored when it has booted")
         return False
     else:
@@ -256,13 +332,17 @@ def bring_back_all(uri: str, ledger: SavingLedger, saving: Saving, by: str, say:
                     ledger.write(saving)
     for one in saving.guests:
         say(f"guest {one.name}: {one.outcome or one.phase}: {one.message}")
-    if not saving.unsettled():
-        saving.closed_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        saving.closed_by = by
     try:
         ledger.write(saving)
+        if connection is not None:
+            forget_marks(connection, saving)
+        if not saving.unsettled():
+            saving.closed_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            saving.closed_by = by
+            ledger.write(saving)
     except LedgerError as error:
         say(error.problem)
+        saving.closed_at = saving.closed_by = None
         return False
     if not saving.is_open and saving.technique == REBOOT:
         _boot_unit.remove()

@@ -10,13 +10,13 @@ import signal
 import time
 import typing as t
 
-from . import _host_power, _identity
+from . import _boot_unit, _host_power, _identity
 from ._errors import LedgerError, LibvirtUnreachable, WindowBusy
 from ._hypervisor import Connection
 from ._ledger import SavingLedger
 from ._places import places
 from ._saving_document import Saving
-from ._saving import bring_back_all, now
+from ._saving import bring_back_all, goes_down, now
 
 #: Seconds between two looks at the program that saves guests.
 FOLLOW = 0.5
@@ -50,6 +50,10 @@ class SavingGuard:
         self.ledger = SavingLedger(places(uri))
         self._say = say
         self._told: set[str] = set()
+        #: What the ledger said when it could last be read.
+        self._known: Saving | None = None
+        #: Whether it cannot be any more: then we go on with that.
+        self._lost = False
 
     def _tell(self, text: str) -> None:
         if text not in self._told:
@@ -57,29 +61,61 @@ class SavingGuard:
             self._say(text)
 
     def _saving(self) -> Saving | None:
-        """What is saved, or C(None) when nothing is left to do."""
-        found = self.ledger.read()
-        if found is None or not found.is_open or self.saving_id not in (None, found.id):
-            return None
-        return found
+        """What is saved, or C(None) when nothing is left to do.
+
+        :raises LedgerError: The ledger cannot be read, and never could.
+        """
+        try:
+            found = self.ledger.read()
+        except LedgerError as error:
+            if self._known is None:
+                raise
+            self._tell(f"{error.problem}; going on with what it said before")
+            found = None
+        self._lost = found is None and self._known is not None
+        if self._lost:
+            found = t.cast(Saving, self._known)
+            for one in found.guests:
+                # Since then it may have been begun with. (Looking at a guest is all that this costs.)
+                one.phase = "moving" if one.phase == "planned" else one.phase
+            return found
+        self._known = found if found is not None and found.is_open and self.saving_id in (None, found.id) else None
+        return self._known
+
+    def _saving_or_wait(self) -> Saving | None:
+        """The same, waiting for a ledger that can be read."""
+        while True:
+            try:
+                return self._saving()
+            except LedgerError as error:
+                self._tell(f"{error}; looking again")
+            time.sleep(AGAIN)
 
     def follow(self, ready: t.Callable[[], None]) -> int:
         """Watch until it is over, and finish it if nobody else will. Returns the exit code of the process."""
-        if self._saving() is None:
-            self._say("nothing is saved any more; nothing to do")
-            return 0
+        try:
+            if self._saving() is None:
+                self._say("nothing is saved any more; nothing to do")
+                return 0
+        except LedgerError as error:
+            self._tell(f"{error}; looking again")
         ready()
         give_up: float | None = None
         while True:
-            saving = self._saving()
+            saving = self._saving_or_wait()
             if saving is None:
                 return 0
+            alive = _identity.is_alive(_identity.ProcessIdentity(saving.opener_pid, saving.opener_start_time))
+            if self._lost and not alive:
+                # There is no reboot without it; and one that goes on all the same is not stopped by us.
+                self._say("the ledger is lost; bringing back the guests of which it said that they are saved")
+                break
             if saving.awaits_reboot:
                 give_up = give_up or time.monotonic() + saving.pause_limit
-                if time.monotonic() > give_up and not _host_power.goes_down():
+                if time.monotonic() > give_up and not goes_down(saving):
                     self._say(f"the reboot for which guests were saved has not come within {saving.pause_limit:.0f} s; bringing them back")
                     break
-            elif not _identity.is_alive(_identity.ProcessIdentity(saving.opener_pid, saving.opener_start_time)):
+            elif not alive:
                 self._say(f"process {saving.opener_pid}, which was saving guests, has died; bringing back what it left")
                 break
             elif is_stuck(saving, now(saving)):
@@ -100,6 +136,17 @@ class SavingGuard:
                 return 1
             time.sleep(AGAIN)
         return 0
+
+    def forget(self) -> None:
+        """Remove the unit that restores at boot, when nothing is saved: somebody died before he came to it, or the ledger is gone."""
+        if not _boot_unit.is_there():
+            return
+        try:
+            with self.ledger.locked(60.0):
+                if self._saving() is None:
+                    _boot_unit.remove()
+        except (WindowBusy, LedgerError) as error:
+            self._tell(str(error))
 
     def _finish(self) -> bool:
         """One pass. Returns whether nothing is left to do."""

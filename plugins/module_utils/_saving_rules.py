@@ -189,7 +189,7 @@ class Remains:
     :ivar token: The id in its LIVE metadata.
     :ivar job: libvirt works on it (a save, a restore), or C(None).
     :ivar shutoff: Why libvirt says that a defined guest is off.
-    :ivar image: C(saved): complete, and nobody was asked to restore it. C(restoring): libvirt was asked to. C(absent).
+    :ivar image: C(saved): complete, and nobody has let the guest run since. C(restoring): somebody may have. C(absent).
     """
 
     state: State | None
@@ -204,7 +204,7 @@ class Remains:
 #: ended by a libvirtd that came back in the middle of the start. C(unknown): libvirtd was restarted since.
 _NOT_RUN_SINCE = ("saved", "failed", "daemon")
 
-RecoverVerdict = t.Literal["wait", "abort", "untouched", "restored", "restore", "gone", "not_ours", "keep"]
+RecoverVerdict = t.Literal["wait", "abort", "untouched", "restored", "resume", "restore", "gone", "not_ours", "keep"]
 
 
 def recover_verdict(saving_id: str, was_paused: bool, found: Remains) -> tuple[RecoverVerdict, str]:
@@ -223,8 +223,11 @@ def recover_verdict(saving_id: str, was_paused: bool, found: Remains) -> tuple[R
                 return "wait", "libvirt is about to let it run on"
             return "untouched", "it runs on as before"
         if found.token == saving_id:
-            if found.job is not None or found.state.reason == "starting-up" or (found.state.reason == "migration" and not was_paused):
+            if found.job is not None or found.state.reason == "starting-up":
                 return "wait", "libvirt is restoring it"
+            # With its image gone, somebody wanted it so (virsh start --paused): libvirt removes its own only when the guest is back as it was wanted.
+            if found.state.state == "paused" and found.state.reason == "migration" and not was_paused and found.image != "absent":
+                return "resume", "it is restored, and was not let run"
             return "restored", "it is back"
         if found.state.reason in ("starting-up", "migration"):
             return "wait", "it is being started"

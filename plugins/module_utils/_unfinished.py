@@ -8,7 +8,7 @@ import os
 import time
 import typing as t
 
-from ._errors import MaintenanceError, WindowBusy
+from ._errors import LibvirtUnreachable, MaintenanceError, WindowBusy
 from ._ledger import SavingLedger
 from ._places import Places
 from ._saving import BETWEEN, bring_back_all
@@ -56,6 +56,24 @@ def kept_in(saving: Saving) -> str:
     return " and ".join(sorted(folders)) or "no place"
 
 
+def _left(saving: Saving, log: t.Sequence[str]) -> str:
+    """Why nobody may go on yet, for people."""
+    last = f" ({log[-1]})" if log else ""
+    if not saving.unsettled():
+        return f"no guest of the {saving.technique} is left saved, and that cannot be written down{last}"
+    rest = "; ".join(f"guest {one.name!r}: {one.message or 'not looked at yet'}" for one in saving.unsettled())
+    return f"not every guest of the {saving.technique} is back: {rest}{last}. What they were is kept in {kept_in(saving)}"
+
+
+def _brought_back(uri: str, ledger: SavingLedger, saving: Saving, log: list[str]) -> bool:
+    """One pass. A libvirt that is just being started is waited for, like everything else."""
+    try:
+        return bring_back_all(uri, ledger, saving, "module", log.append)
+    except LibvirtUnreachable as error:
+        log.append(str(error))
+        return False
+
+
 def finish_saving(uri: str, where: Places, check_mode: bool, patience: float) -> tuple[list[dict[str, t.Any]], list[str]]:
     """Bring back what an earlier run left saved. The lock is held by the caller.
 
@@ -70,13 +88,9 @@ def finish_saving(uri: str, where: Places, check_mode: bool, patience: float) ->
     log: list[str] = []
     if not check_mode:
         give_up = time.monotonic() + patience
-        while not bring_back_all(uri, ledger, saving, "module", log.append):
+        while not _brought_back(uri, ledger, saving, log):
             if time.monotonic() > give_up:
-                rest = "; ".join(f"guest {one.name!r}: {one.message}" for one in saving.unsettled())
-                raise MaintenanceError(
-                    f"not every guest of the {saving.technique} is back: {rest}. What they were is kept in {kept_in(saving)}; "
-                    "the host goes on trying by itself (journalctl -u 'vm-preserving-*')", "restore",
-                )
+                raise MaintenanceError(f"{_left(saving, log)}; the host goes on trying by itself (journalctl -u 'vm-preserving-*')", "restore")
             time.sleep(BETWEEN)
     return [{
         "name": one.name, "uuid": one.uuid, "before": {"state": "shutoff", "reason": "saved"},

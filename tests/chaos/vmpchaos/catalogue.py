@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 from .stage import Stage
 
@@ -21,26 +22,30 @@ class Fault:
     :ivar limit: The pause limit, seconds.
     :ivar fast: Part of the fast subset.
     :ivar last: To be run after the others: it takes the host with it.
+    :ivar stage: The class of its stage.
     """
 
     name: str
     text: str
-    act: Callable[[Stage], str]
+    act: Callable[[Any], str]
     limit: float
     fast: bool
     last: bool
+    stage: type = Stage
 
 
 FAULTS: dict[str, Fault] = {}
 
 
-def fault(name: str, text: str, *, limit: float = 8.0, fast: bool = False, last: bool = False) -> Callable[[Callable[[Stage], str]], Callable[[Stage], str]]:
+def fault(
+    name: str, text: str, *, limit: float = 8.0, fast: bool = False, last: bool = False, stage: type = Stage
+) -> Callable[[Callable[[Any], str]], Callable[[Any], str]]:
     """Put a function on the list."""
 
-    def add(act: Callable[[Stage], str]) -> Callable[[Stage], str]:
+    def add(act: Callable[[Any], str]) -> Callable[[Any], str]:
         if name in FAULTS:
             raise ValueError(f"two faults are called {name}")
-        FAULTS[name] = Fault(name, text, act, limit, fast, last)
+        FAULTS[name] = Fault(name, text, act, limit, fast, last, stage)
         return act
 
     return add

@@ -14,23 +14,22 @@ import time
 import traceback
 from pathlib import Path
 
-from . import faults_agents, faults_commands, faults_guests, faults_host, faults_ledger, faults_processes, report
+from . import faults_agents, faults_commands, faults_guests, faults_host, faults_ledger, faults_processes, faults_refresh, faults_saved, report
 from .catalogue import FAULTS, Fault
 from .errors import Broken
 from .host import Host
 from .operator import ROOT, Operator
-from .stage import Stage
 
 LAB = ROOT / "tests" / "lab" / "lab"
 OUT = ROOT / ".build" / "chaos"
 #: Imported for the faults that they put on the list.
-_SUBJECTS = (faults_processes, faults_guests, faults_host, faults_ledger, faults_commands, faults_agents)
+_SUBJECTS = (faults_processes, faults_guests, faults_host, faults_ledger, faults_commands, faults_agents, faults_saved, faults_refresh)
 
 
 def one(fault: Fault, host: Host, operator: Operator) -> report.Row:
     """Run one fault and judge it."""
     began = time.monotonic()
-    stage = Stage(host, operator, fault.limit)
+    stage = fault.stage(host, operator, fault.limit)
     told, verdict, problem = "", None, ""
     try:
         told = fault.act(stage)

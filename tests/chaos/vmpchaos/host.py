@@ -57,12 +57,13 @@ class Host:
         """Whether it lets us in."""
         return remote.answers(self._settings, self.entry)
 
-    def call(self, function: str, timeout: float = 120, **arguments: Any) -> Any:
+    def call(self, function: str, timeout: float = 120, source: str = _ON_HOST, **arguments: Any) -> Any:
         """Call a function of on_host.py; arguments and answer travel as JSON.
 
         :param timeout: Seconds.
+        :param source: The text of the functions.
         """
-        program = f"{_ON_HOST}\nprint(json.dumps({function}(**json.loads({json.dumps(arguments)!r}))))\n"
+        program = f"{source}\nprint(json.dumps({function}(**json.loads({json.dumps(arguments)!r}))))\n"
         return json.loads(self.shell("python3 -", text_in=program, timeout=timeout))
 
     def put(self, path: str, text: str) -> None:

@@ -9,6 +9,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+from .saved_stage import SavedVerdict
 from .stage import Verdict
 
 #: Characters of what the operator is told that the terminal shows; the files have more.
@@ -27,7 +28,7 @@ class Row:
     limit: float
     seconds: float
     told: str
-    verdict: Verdict | None
+    verdict: Verdict | SavedVerdict | None
     problem: str
 
     @property
@@ -39,15 +40,13 @@ class Row:
         """The cell of the guests past the deadline."""
         if self.verdict is None:
             return "?"
-        names = f": {', '.join(self.verdict.past)}" if self.verdict.past else f" (longest {self.verdict.longest:.2f} of {self.limit:g} s)"
-        frozen = f"; excepted, QEMU itself stopped: {', '.join(self.verdict.frozen)}" if self.verdict.frozen else ""
-        return f"{len(self.verdict.past)}{names}{frozen}"
+        return self.verdict.past_cell(self.limit)
 
     def touched(self) -> str:
         """The cell of the guests touched that were not ours."""
         if self.verdict is None:
             return "?"
-        return f"{len(self.verdict.touched)}" + (f": {', '.join(self.verdict.touched)}" if self.verdict.touched else "")
+        return self.verdict.touched_cell()
 
     def said(self, length: int) -> str:
         """What the operator is told, or why the row is red, on one line of so many characters."""

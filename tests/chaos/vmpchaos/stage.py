@@ -39,6 +39,16 @@ class Verdict:
     touched: list[str]
     longest: float
 
+    def past_cell(self, limit: float) -> str:
+        """The cell of the guests past the deadline."""
+        names = f": {', '.join(self.past)}" if self.past else f" (longest {self.longest:.2f} of {limit:g} s)"
+        frozen = f"; excepted, QEMU itself stopped: {', '.join(self.frozen)}" if self.frozen else ""
+        return f"{len(self.past)}{names}{frozen}"
+
+    def touched_cell(self) -> str:
+        """The cell of the guests touched that were not ours."""
+        return f"{len(self.touched)}" + (f": {', '.join(self.touched)}" if self.touched else "")
+
 
 class Stage:
     """What a fault works with.

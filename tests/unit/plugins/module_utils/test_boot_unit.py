@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _boot_unit
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._errors import MaintenanceError
 
-ARGV = ["/usr/bin/python3", "-I", "/var/lib/vm_preserving/system/guard-1.pyz", "--uri", "qemu:///system", "--recover"]
+ARGV = ["/usr/bin/python3", "-I", "/var/lib/vm_preserving/system/guard-1.pyz", "--uri", "qemu:///system", "--restore"]
 
 reloads = []
 

@@ -16,8 +16,9 @@ import time
 import pytest
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _guard, _guard_start, _identity
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._ledger import Ledger
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._ledger import Ledger, SavingLedger
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._places import places
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saving_document import SavedGuest, Saving
 
 from .conftest import with_libvirt
 
@@ -435,6 +436,25 @@ def test_recovery_with_nothing_to_recover(ledger, guard, make_window, content):
     told, _nothing = process.communicate(timeout=30)
     assert process.returncode == (1 if content == "damaged" else 0)
     assert (b"is not JSON" if content == "damaged" else b"nothing was touched") in told
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_saved_guests_are_brought_back_whatever_the_other_ledger_is(ledger, monkeypatch, capfd, damaged):
+    """Found on the lab: nobody was restored at boot, because the ledger of pauses could not be read."""
+    if damaged:
+        with open(os.open(ledger.where.ledger, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as stream:
+            stream.write(b"{")
+    saved = SavedGuest("g1", "11111111-1111-4111-8111-111111111111", 7, 4242, 99, False, "managed", "", [], "", False, "saved", 100.0)
+    SavingLedger(ledger.where).write(
+        Saving("s", URI, "reboot", "an-earlier-boot", "root", 4000, 98, "2026-11-23T08:00:00Z", 900.0, [saved])
+    )
+    recovered = []
+    monkeypatch.setattr(_guard, "places", lambda _uri: ledger.where)
+    monkeypatch.setattr(_guard.SavingGuard, "recover", lambda self, _patience: recovered.append(self.saving_id) or 0)
+    assert _guard._restore(URI) == 0
+    assert _guard._recover(URI) == (1 if damaged else 0)
+    assert recovered == ["s", "s"]
+    assert ("is not JSON" in capfd.readouterr().out) is damaged
 
 
 @pytest.mark.usefixtures("no_libvirt")

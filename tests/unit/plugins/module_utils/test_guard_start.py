@@ -56,7 +56,7 @@ def test_the_program_is_the_same_at_every_call_and_in_every_process(tmp_path):
 def test_the_program_runs_without_anything_around_it(pyz):
     found = run([sys.executable, "-I", pyz, "--help"], cwd="/", env={})
     assert found.returncode == 0, found.stderr
-    assert all(option in found.stdout for option in ("--uri", "--watch", "--recover"))
+    assert all(option in found.stdout for option in ("--uri", "--watch", "--recover", "--restore"))
 
 
 @pytest.mark.parametrize("arguments", [

@@ -4,6 +4,8 @@
 """_hypervisor: what can be said without libvirt."""
 from __future__ import annotations
 
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -28,6 +30,26 @@ POLICY = '<policy xmlns="urn:vm_preserving:maintenance:policy" pause="never"/>'
 ])
 def test_opted_out(metadata, expected):
     assert _hypervisor.opted_out(ET.fromstring(f"<domain><name>g</name><metadata>{metadata}</metadata></domain>")) is expected
+
+
+_KEPT = """
+import gc, types
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _hypervisor
+
+class Raw:
+    _o = object()
+
+_hypervisor.libvirt = types.SimpleNamespace(libvirtmod=types.SimpleNamespace(virConnectClose=lambda handle: None))
+gc.disable()
+kept = _hypervisor._quiet(Raw())
+kept.itself = kept
+"""
+
+
+def test_a_connection_that_an_error_has_kept_does_not_keep_the_program():
+    """Found on the lab: guest_save had failed, and never answered."""
+    done = subprocess.run([sys.executable, "-c", _KEPT], timeout=60, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_guest_without_metadata_has_not_opted_out():

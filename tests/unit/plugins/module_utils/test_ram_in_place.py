@@ -7,6 +7,8 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import socket
+import threading
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -104,3 +106,48 @@ def test_every_addition_is_an_option_and_its_value():
     """The removal of an earlier move's additions relies on it."""
     words = additions(MEETING)
     assert all(one.startswith("-") for one in words[::2]) and all(_ram_in_place._OURS in one for one in words[1::2])
+
+
+def test_a_monitor_that_does_not_listen_yet_is_asked_again(tmp_path, monkeypatch):
+    """Found on the lab: it was refused, and the new QEMU waited at a pipe that nobody read any more, until the guard stepped in."""
+    meeting = _ram_in_place.Meeting(str(tmp_path / "sock"), str(tmp_path / "pipe"))
+    os.mkfifo(meeting.pipe)
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(meeting.monitor)
+    tried, asked = threading.Event(), []
+    real = _ram_in_place.set_capability
+
+    def set_capability(*words):
+        try:
+            real(*words)
+        finally:
+            tried.set()
+
+    def qemu():
+        tried.wait(30)
+        server.listen()
+        with open(meeting.pipe, "wb"):
+            connection = server.accept()[0]
+        with connection, connection.makefile("rw", encoding="utf-8") as stream:
+            for answer in ({"QMP": {}}, {"return": {}}, {"return": {}}):
+                stream.write(json.dumps(answer) + "\n")
+                stream.flush()
+                asked.append(json.loads(stream.readline() or "{}").get("execute"))
+    monkeypatch.setattr(_ram_in_place, "set_capability", set_capability)
+    monkeypatch.setattr(_ram_in_place, "_process_at", lambda _meeting: os.getpid())
+    new = threading.Thread(target=qemu, daemon=True)
+    new.start()
+    handover = _ram_in_place.Handover(meeting, str(tmp_path / "kept"))
+    handover.run()
+    new.join(30)
+    server.close()
+    assert handover.problem is None and asked[:2] == ["qmp_capabilities", "migrate-set-capabilities"]
+
+
+def test_the_old_qemu_is_not_taken_for_the_new_one(tmp_path, monkeypatch):
+    """It has the place in its command line when it came by it itself."""
+    meeting = _ram_in_place.Meeting(str(tmp_path / "sock"), str(tmp_path / "pipe"))
+    monkeypatch.setattr(_ram_in_place, "_process_at", lambda _meeting: 4242)
+    assert not _ram_in_place.is_waiting(meeting, 99)
+    (tmp_path / "sock").touch()
+    assert _ram_in_place.is_waiting(meeting, 99) and not _ram_in_place.is_waiting(meeting, 4242)

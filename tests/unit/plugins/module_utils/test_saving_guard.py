@@ -4,13 +4,15 @@
 """_saving_guard: when it steps in, and when it ends."""
 from __future__ import annotations
 
+import dataclasses
+import os
 import signal
 import time
 import types
 
 import pytest
 
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _identity, _saving_guard
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _identity, _saving, _saving_guard
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._ledger import SavingLedger
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saving_document import SavedGuest, Saving
 
@@ -89,7 +91,7 @@ def saved(where, make_refresh):
 
 
 def test_it_waits_for_the_reboot_and_then_brings_the_guests_back(saved, guard, monkeypatch):
-    monkeypatch.setattr(_saving_guard._host_power, "goes_down", lambda: False)
+    monkeypatch.setattr(_saving._host_power, "goes_down", lambda: False)
     began = time.monotonic()
     assert guard.follow(lambda: None) == 0
     assert guard.finished[0] - began >= saved.pause_limit
@@ -99,7 +101,7 @@ def test_it_waits_for_the_reboot_and_then_brings_the_guests_back(saved, guard, m
 def test_it_brings_nobody_back_on_a_host_that_goes_down(saved, guard, monkeypatch):
     looks = []
     # The third look is of a host that stays up after all.
-    monkeypatch.setattr(_saving_guard._host_power, "goes_down", lambda: looks.append(guard.finished[:]) or len(looks) < 3)
+    monkeypatch.setattr(_saving._host_power, "goes_down", lambda: looks.append(guard.finished[:]) or len(looks) < 3)
     assert guard.follow(lambda: None) == 0
     assert looks == [[], [], []] and len(guard.finished) == 1
 
@@ -109,6 +111,90 @@ def test_it_does_not_wait_for_a_reboot_when_the_saving_was_cut_short(where, save
     SavingLedger(where).write(saved)
     assert guard.follow(lambda: None) == 0
     assert "has died" in guard.said[-1]
+
+
+@pytest.mark.parametrize("how", ["removed", "damaged"])
+def test_it_goes_on_with_what_a_lost_ledger_said(where, saved, guard, how):
+    """Its second look finds nothing any more; a reboot is refused from then on, so there is nothing to wait for."""
+    saved.pause_limit = 900.0
+    saved.guests.append(dataclasses.replace(saved.guests[0], uuid="22222222-2222-4222-8222-222222222222", phase="planned"))
+    saved.guests[0].phase = "moving"
+    path = SavingLedger(where).path
+    SavingLedger(where).write(saved)
+
+    def lose():
+        if how == "removed":
+            os.unlink(path)
+        else:
+            os.truncate(path, 100)
+    assert guard.follow(lose) == 0
+    assert len(guard.finished) == 1 and any("bringing back the guests of which it said" in line for line in guard.said)
+    # What it did not know to be begun with may have been since.
+    assert [one.phase for one in guard._saving().guests] == ["moving", "moving"]
+
+
+def test_it_does_not_take_the_place_of_a_program_that_lives(where, guard, make_refresh, monkeypatch):
+    """Which writes the ledger anew with its next guest."""
+    program, refresh = make_refresh()
+    SavingLedger(where).write(refresh)
+    looks = []
+
+    def sleep(_seconds):
+        looks.append(guard.finished[:])
+        if len(looks) == 3:
+            program.kill()
+            program.wait()
+    monkeypatch.setattr(_saving_guard.time, "sleep", sleep)
+    assert guard.follow(lambda: os.unlink(SavingLedger(where).path)) == 0
+    assert looks == [[], [], []] and len(guard.finished) == 1
+
+
+def test_a_ledger_that_ends_well_is_not_a_lost_one(where, saved, guard):
+    def close():
+        saved.closed_at, saved.closed_by = "2026-11-23T08:10:00Z", "module"
+        SavingLedger(where).write(saved)
+    assert guard.follow(close) == 0
+    assert guard.finished == []
+
+
+def test_started_anew_it_waits_for_a_ledger_that_can_be_read(where, saved, guard, monkeypatch):
+    """And does not end, only to be started anew by systemd ten times a second."""
+    good = open(SavingLedger(where).path, encoding="ascii").read()
+    os.truncate(SavingLedger(where).path, 100)
+    slept = []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if len(slept) == 3:
+            with open(SavingLedger(where).path, "w", encoding="ascii") as stream:
+                stream.write(good)
+    monkeypatch.setattr(_saving_guard.time, "sleep", sleep)
+    monkeypatch.setattr(_saving_guard, "goes_down", lambda _saving: False)
+    guard.saving_id = None
+    assert guard.follow(lambda: None) == 0
+    assert slept[:3] == [_saving_guard.AGAIN] * 3 and len(guard.finished) == 1
+
+
+@pytest.mark.parametrize(("ago", "same_boot", "down"), [(1.0, True, True), (119.0, True, True), (121.0, True, False), (-1e6, True, False), (1.0, False, False)])
+def test_a_host_that_was_told_to_reboot_may_still_have_to_begin(saved, monkeypatch, ago, same_boot, down):
+    monkeypatch.setattr(_saving._host_power, "goes_down", lambda: False)
+    saved.rebooting_at = time.time() - ago
+    if not same_boot:
+        saved.boot_id = "another"
+    assert _saving.goes_down(saved) is down
+
+
+def test_nothing_saved_leaves_no_unit(where, saved, guard, tmp_path, monkeypatch):
+    monkeypatch.setattr(_saving_guard._boot_unit, "UNIT", str(tmp_path / "unit"))
+    monkeypatch.setattr(_saving_guard._boot_unit, "WANTED", str(tmp_path / "wanted"))
+    monkeypatch.setattr(_saving_guard._boot_unit._host_power, "read_units_anew", lambda: None)
+    _saving_guard._boot_unit.install(where.state, ["/bin/true"])
+    guard.forget()
+    assert _saving_guard._boot_unit.is_there()
+    os.unlink(SavingLedger(where).path)
+    guard._known = None
+    guard.forget()
+    assert not _saving_guard._boot_unit.is_there()
 
 
 class Libvirt:

@@ -203,6 +203,15 @@ def remains(state=None, same=False, token=None, job=None, image="absent"):
     (remains(State("paused", "user"), token=OURS, image="restoring"), "restored"),
     (remains(State("paused", "starting-up"), token=OURS, image="restoring"), "wait"),
     (remains(State("paused", "starting-up"), image="restoring"), "wait"),
+    # Restored paused, by us or by a libvirtd that died before it let it run.
+    (remains(State("paused", "migration"), token=OURS, image="saved"), "resume"),
+    (remains(State("paused", "migration"), token=OURS, image="restoring"), "resume"),
+    (remains(State("paused", "migration"), token=OURS, job="restore", image="saved"), "wait"),
+    (remains(State("paused", "migration"), token="another", image="saved"), "wait"),
+    # virsh start --paused
+    (remains(State("paused", "migration"), token=OURS), "restored"),
+    # Its owner has paused it since.
+    (remains(State("paused", "user"), token=OURS, image="saved"), "restored"),
     (remains(State("running", "booted"), image="saved"), "not_ours"),
     (remains(State("running", "restored"), token="another", image="saved"), "not_ours"),
     (remains(None), "gone"),
@@ -240,6 +249,8 @@ def test_memory_is_restored_only_if_the_guest_cannot_have_run_since(found, was_p
     """Promise 3: no guest falls back to an older state; and none that runs is ended for it."""
     verdict, why = recover_verdict(OURS, was_paused, found)
     assert why
+    if verdict == "resume":
+        assert found.token == OURS and not was_paused and found.state.state == "paused" and found.state.reason != "user"
     if verdict == "restore":
         assert found.image != "absent"
         assert found.state is None or found.state.state == "shutoff"

@@ -1,0 +1,108 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Faults: guests are moved to the installed QEMU, each saved and restored at once, and everything on the way breaks."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from . import catalogue
+from .errors import expect
+from .host import wait_for
+from .operator import Run
+from .saved_stage import SavedStage
+from .stage import PATIENCE
+
+fault = functools.partial(catalogue.fault, limit=30.0, last=True, stage=SavedStage)
+_STALE = (Path(__file__).resolve().parents[2] / "bench" / "make_stale.py").read_text(encoding="utf-8")
+_QEMU = "/usr/bin/qemu-system-x86_64"
+#: How the memory of a guest of each kind goes.
+WAYS = {"normal": "copied", "transient": "copied, a transient guest", "shared": "in place", "owner-paused": "copied, paused by its owner"}
+
+
+def _begin(stage: SavedStage, what: str, name: str) -> Run:
+    """Make all guests stale, begin to move them, and have a process stopped at its moment."""
+    stage.open(autostart=("normal",))
+    stage.host.shell("python3 -", text_in=_STALE)
+    stage.hold(what, name)
+    run = stage.operator.start("guest_refresh", pause_limit=stage.limit)
+    stage.held()
+    return run
+
+
+def _end(stage: SavedStage, run: Run, lives: bool = False) -> str:
+    """What the module said, and how it ended.
+
+    :param lives: The module was let be: it may have got over it.
+    """
+    answer = run.answer(180)
+    expect(answer.failed or lives, f"it should have failed, and said {answer.verdict}")
+    told = stage.told(stage.wait_closed(120))
+    again = stage.operator.module("guest_refresh", timeout=180, pause_limit=stage.limit)
+    expect(not again.failed, f"the next run should carry on: {again.message}")
+    stale = [one["name"] for one in stage.operator.module("guest_refresh", pause_limit=stage.limit).result["guests"] if one["stale"]]
+    expect(not stale, f"then no guest should be left on the old QEMU: {', '.join(stale)}")
+    return f"{answer.verdict} {answer.message[-300:] if answer.failed else ''}; {told}"
+
+
+def _module_killed(what: str, kind: str, stage: SavedStage) -> str:
+    run = _begin(stage, what, stage.name(kind))
+    if what != "saved":  # there the knife is the killer
+        stage.kill(stage.opener())
+    stage.release()
+    return _end(stage, run)
+
+
+def _libvirtd_killed(what: str, kind: str, stage: SavedStage) -> str:
+    run = _begin(stage, what, stage.name(kind))
+    stage.kill_libvirtd()
+    stage.release()
+    return _end(stage, run, lives=what == "restore")
+
+
+def _all_killed(what: str, kind: str, stage: SavedStage) -> str:
+    run = _begin(stage, what, stage.name(kind))
+    stage.kill(stage.opener(), stage.guard())
+    stage.kill_libvirtd()
+    stage.release()
+    return _end(stage, run)
+
+
+_WHEN = {"save": "while a guest is saved", "saved": "when a guest is saved and not restored yet", "restore": "while a guest is restored"}
+for _what, _kinds in (("save", ("normal", "shared")), ("saved", ("transient", "shared")), ("restore", ("normal", "transient", "shared", "owner-paused"))):
+    for _kind in _kinds:
+        fault(f"refresh-module-killed-{_what}-{_kind}", f"guest_refresh killed (SIGKILL) {_WHEN[_what]} ({WAYS[_kind]})")(
+            functools.partial(_module_killed, _what, _kind)
+        )
+for _what, _kinds in (("save", ("normal", "shared")), ("restore", ("normal", "transient", "shared"))):
+    for _kind in _kinds:
+        fault(f"refresh-libvirtd-killed-{_what}-{_kind}", f"libvirtd killed (SIGKILL) {_WHEN[_what]} ({WAYS[_kind]})")(
+            functools.partial(_libvirtd_killed, _what, _kind)
+        )
+for _what, _kind in (("save", "transient"), ("restore", "normal"), ("restore", "shared")):
+    fault(f"refresh-all-killed-{_what}-{_kind}", f"guest_refresh, guard and libvirtd killed (SIGKILL) {_WHEN[_what]} ({WAYS[_kind]})")(
+        functools.partial(_all_killed, _what, _kind)
+    )
+
+
+def _qemu_fails(kind: str, stage: SavedStage) -> str:
+    """The installed QEMU does not start any more once the guest is saved, and does again later."""
+    name = stage.name(kind)
+    run = _begin(stage, "save", name)
+    stage.host.shell(f"cp -p {_QEMU} {_QEMU}.kept && printf '#!/bin/sh\\nexit 1\\n' > {_QEMU}.new && chmod 755 {_QEMU}.new && mv {_QEMU}.new {_QEMU}")
+    stage.release()
+    answer = run.answer(180)
+    expect(answer.failed and name in answer.message, f"it should tell of the guest: {answer.verdict} {answer.message}")
+    expect(stage.phases()[name] == "moving", f"the guest should still be saved: {stage.phases()}")
+    stage.host.shell(f"mv {_QEMU}.kept {_QEMU}")
+    told = stage.told(stage.wait_closed(120))
+    wait_for("the guest", lambda: (stage.look()[name] or {}).get("state") in ("running", "paused"), PATIENCE)
+    return f"{answer.message}; {told}"
+
+
+for _kind in ("normal", "transient", "shared"):
+    fault(f"refresh-qemu-fails-{_kind}", f"the installed QEMU does not start for a while, once a guest is saved ({WAYS[_kind]})")(
+        functools.partial(_qemu_fails, _kind)
+    )
