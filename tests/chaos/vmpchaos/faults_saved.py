@@ -8,7 +8,7 @@ The guests are saved in the reverse of the stage's order: the shared one first, 
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable
 
 from . import catalogue
 from .errors import expect
@@ -18,7 +18,12 @@ from .stage import PATIENCE
 
 #: Short: the guard gives up waiting for a reboot after this. Long: it never does in a fault.
 SHORT, LONG = 25.0, 600.0
-fault = functools.partial(catalogue.fault, limit=LONG, last=True, stage=SavedStage)
+
+
+def fault(name: str, text: str, *, limit: float = LONG) -> Callable[[Callable[[SavedStage], str]], Callable[[SavedStage], str]]:
+    """Put a function on the list: on the stage of saved guests, and after the others, for most of these take the host with them."""
+    return catalogue.fault(name, text, limit=limit, last=True, stage=SavedStage)
+
 
 _FULL = "/var/lib/libvirt/qemu/save"
 _EXTRA = """
