@@ -33,10 +33,10 @@ _STATES = {
 libvirt.registerErrorHandler(lambda _context, _error: None, None)
 
 
-def clean(forget):
-    """Put the host back to where nothing was ever saved. The guests are let be, but for those whose UUID says that they are of a fault.
+def clean(keep):
+    """Put the host back to where nothing was ever saved. The lab's guests are let be; those whose UUID says that they are of a fault go.
 
-    :param forget: Whether the latter go too.
+    :param keep: Names of those that stay.
     """
     release()
     if os.path.exists(QEMU + ".kept"):
@@ -54,7 +54,7 @@ def clean(forget):
     _run("systemctl", "start", "libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket", "libvirtd.service")
     connection = _until(_connected, "libvirtd")
     for domain in connection.listAllDomains():
-        if forget and domain.UUIDString().startswith(PREFIX):
+        if domain.UUIDString().startswith(PREFIX) and domain.name() not in keep:
             _forget(domain)
             continue
         if domain.isPersistent():

@@ -90,7 +90,7 @@ class SavedStage:
 
         :param autostart: Kinds of guests that libvirt starts at boot.
         """
-        self.call("clean", forget=False)
+        self.call("clean", keep=[self._shared["name"]])
         wanted = {one["name"]: "paused" if one["kind"] == "owner-paused" else "running" for one in self.guests}
         found = self.look()
         missing = [one for one in self.guests if (found[one["name"]] or {}).get("state") != wanted[one["name"]]]
