@@ -19,7 +19,7 @@ _TEXT = """\
 # Written by vm_preserving.maintenance before it has this host rebooted, and removed when the guests are back.
 [Unit]
 Description=Restores the guests that were saved for this reboot
-After=libvirtd.service virtqemud.service network.target remote-fs.target
+After=libvirtd.service virtqemud.service virtnetworkd.service virtstoraged.service network.target remote-fs.target
 RequiresMountsFor=/var/lib/libvirt {state}
 
 [Service]
