@@ -124,8 +124,17 @@ def _wait_for_boot(connection, guest):
             return
         except (OSError, ValueError, libvirt.libvirtError) as error:
             if time.monotonic() > deadline:
-                raise SystemExit(f"guest {guest['name']} has not booted within 120 s: {error}") from error
+                state = states([guest["name"]])[guest["name"]]
+                raise SystemExit(f"guest {guest['name']} ({state}) has not booted within 120 s: {error}; its console ends with: {_console(guest)}") from error
         time.sleep(0.3)
+
+
+def _console(guest):
+    try:
+        with open(f"/var/log/libvirt/qemu/{guest['name']}-console.log", encoding="utf-8", errors="replace") as stream:
+            return " / ".join(stream.read()[-600:].split("\n"))
+    except OSError as error:
+        return str(error)
 
 
 def _ask_agent(domain, command, **arguments):
