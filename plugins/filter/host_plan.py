@@ -45,6 +45,10 @@ options:
     description: Seconds that a guest may be paused.
     type: float
     default: 0
+  due:
+    description: Whether the host is still to be rebooted for an earlier update.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""

@@ -66,6 +66,9 @@ def _now(guest: Guest, where: Places) -> dict[str, t.Any] | None:
 def _described(found: _Found, where: Places) -> dict[str, t.Any]:
     guest = found.guest
     told: dict[str, t.Any] = {"name": guest.name, "uuid": guest.uuid, "running": guest.id >= 0, "changed": found.changed, "problem": found.problem}
+    if not found.before:
+        unread = {"qualifies": False, "reason": found.problem}
+        return {**told, "now": unread if told["running"] else None, "next_start": unread}
     try:
         reason = next_start_obstacle(ET.fromstring(found.after or found.before))
         if reason is None and guest.has_managed_save():

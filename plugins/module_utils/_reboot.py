@@ -90,11 +90,19 @@ def _predict(plans: t.Sequence[Plan], limit: float, reboot: float, where: Places
                 plan.blockers.append(Blocker(
                     "host_disk", f"{folder} has {space[0] // MIB} MiB free, and the images of the guests need {space[1] // MIB} MiB there",
                 ))
-    speed = copy_speed(where.state if os.path.isdir(where.state) else "/var/lib", durable=True)
+    # One after another, so the slowest disk is what it can be at the worst.
+    speed = min(copy_speed(_existing(folder), durable=True) for folder in needs)
     for plan, away in zip(plans, predicted_absences([plan.resident for plan in plans], speed, reboot)):
         plan.predicted = away
         if away > limit:
             plan.blockers.append(Blocker("pause_limit", f"it would be away for about {away:.0f} s, more than the limit of {limit:g} s"))
+
+
+def _existing(folder: str) -> str:
+    """A folder, or what it will be made in."""
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    return folder
 
 
 def _free(needs: t.Mapping[str, int]) -> dict[str, tuple[int, int]]:
@@ -102,9 +110,7 @@ def _free(needs: t.Mapping[str, int]) -> dict[str, tuple[int, int]]:
     systems: dict[int, list[str]] = {}
     there: dict[str, os.statvfs_result] = {}
     for folder in needs:
-        found = folder
-        while not os.path.isdir(found):
-            found = os.path.dirname(found)
+        found = _existing(folder)
         there[folder] = os.statvfs(found)
         systems.setdefault(os.stat(found).st_dev, []).append(folder)
     return {

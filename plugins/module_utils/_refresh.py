@@ -216,8 +216,14 @@ def _move_all(refresh: Saving, moving: t.Sequence[Plan], width: int, limit: floa
             move.settle("untouched", "it was not begun with, because another guest failed")
             return
         move.phase, move.began_at = "moving", time.monotonic()
-        with writing:
-            ledger.write(refresh)
+        try:
+            with writing:
+                ledger.write(refresh)
+        except LedgerError as error:
+            # Nobody would know of it, should we die.
+            move.settle("untouched", f"it was not begun with, because {error.problem}")
+            failed.set()
+            return
         # Half of what is predicted is the restore, which nothing can hurry.
         _move(refresh, move, plan, limit - plan.predicted / 2)
         if move.outcome != "restored":

@@ -169,7 +169,7 @@ class SavingGuard:
             with self.ledger.locked(60.0):
                 saving = self._saving()
                 if saving is None or not saving.awaits_reboot or saving.boot_id != _identity.boot_id():
-                    self._say("the guests are not saved for a reboot (any more), so the host is not rebooted")
+                    self._say("the guests are not saved for a reboot (any more), so the host is not rebooted; run the update again")
                     return 1
                 running = [guest.name for guest in Connection(self.uri).running()]
                 if running:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -66,10 +67,9 @@ def _resident(pid: int) -> int:
 
 
 def parse_version(text: str) -> tuple[int, ...] | None:
-    """QEMU's version in what C(--version) prints: C(QEMU emulator version 7.2.22 (Debian ...))."""
-    words = text.split("version", 1)[-1].split()
-    parts = words[0].split(".") if words else []
-    return tuple(int(part) for part in parts) if parts and all(part.isdigit() for part in parts) else None
+    """QEMU's version in what C(--version) prints: C(QEMU emulator version 7.2.22 (Debian ...)); C(None) for anything else."""
+    found = re.match(r"QEMU emulator version ([0-9]+(?:\.[0-9]+)+)", text)
+    return tuple(map(int, found.group(1).split("."))) if found else None
 
 
 def _version(program: str) -> tuple[int, ...] | None:

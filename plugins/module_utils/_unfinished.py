@@ -12,7 +12,7 @@ from ._errors import LibvirtUnreachable, MaintenanceError, WindowBusy
 from ._ledger import SavingLedger
 from ._places import Places
 from ._saving import BETWEEN, bring_back_all
-from ._saving_document import Saving
+from ._saving_document import SavedGuest, Saving
 
 
 def saving_summary(where: Places) -> dict[str, t.Any] | None:
@@ -74,6 +74,15 @@ def _brought_back(uri: str, ledger: SavingLedger, saving: Saving, log: list[str]
         return False
 
 
+def _after(one: SavedGuest) -> dict[str, str]:
+    """State and reason of a guest that was brought back (or would be)."""
+    if one.outcome not in ("restored", "untouched", None):
+        return {"state": "unknown", "reason": "unknown"}
+    if one.paused:
+        return {"state": "paused", "reason": "user"}
+    return {"state": "running", "reason": "unknown" if one.outcome == "untouched" else "restored"}
+
+
 def finish_saving(uri: str, where: Places, check_mode: bool, patience: float) -> tuple[list[dict[str, t.Any]], list[str]]:
     """Bring back what an earlier run left saved. The lock is held by the caller.
 
@@ -93,8 +102,7 @@ def finish_saving(uri: str, where: Places, check_mode: bool, patience: float) ->
                 raise MaintenanceError(f"{_left(saving, log)}; the host goes on trying by itself (journalctl -u 'vm-preserving-*')", "restore")
             time.sleep(BETWEEN)
     return [{
-        "name": one.name, "uuid": one.uuid, "before": {"state": "shutoff", "reason": "saved"},
-        "after": {"state": "running", "reason": "restored"} if one.outcome in ("restored", None) else {"state": "unknown", "reason": "unknown"},
+        "name": one.name, "uuid": one.uuid, "before": {"state": "shutoff", "reason": "saved"}, "after": _after(one),
         "changed": check_mode or one.outcome == "restored",
         "outcome": {"restored": "resumed", "untouched": "running"}.get(one.outcome or "", one.outcome),
         "message": one.message, "paused_for": None if one.paused_for is None else round(one.paused_for, 4), "resumed_by": None if check_mode else "module",

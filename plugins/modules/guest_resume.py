@@ -12,7 +12,8 @@ description:
   - Closes the pause window which M(vm_preserving.maintenance.guest_pause) opened, or which an earlier run left open.
   - Resumes exactly the guests in the host's ledger that are still paused by us. A guest that was destroyed, started anew,
     resumed or paused by somebody else in the meantime is left as it is, and reported.
-  - Without O(window), guests that an interrupted M(vm_preserving.maintenance.guest_refresh) left saved are brought back with their memory, too.
+  - Without O(window), guests that an interrupted M(vm_preserving.maintenance.guest_refresh) or M(vm_preserving.maintenance.guest_save) left saved are brought
+    back with their memory, too.
   - With nothing in the ledger, nothing happens.
   - When libvirtd does not answer, the guests are resumed through QEMU's own monitor.
 extends_documentation_fragment:

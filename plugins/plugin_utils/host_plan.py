@@ -7,6 +7,7 @@ from __future__ import annotations
 import typing as t
 
 Result = t.Mapping[str, t.Any]
+_DUE = "the host is still to be rebooted for an earlier update (remove /run/vm_preserving/reboot_due on it if that is not wanted any more)"
 
 
 def host_plan(
@@ -18,6 +19,7 @@ def host_plan(
     reboot: Result | None = None,
     duration: float = 0.0,
     pause_limit: float = 0.0,
+    due: bool = False,
 ) -> dict[str, t.Any]:
     """The plan of one host.
 
@@ -29,6 +31,7 @@ def host_plan(
     :param reboot: What guest_save said in check mode; C(None) when the host is not rebooted.
     :param duration: Seconds that the update is expected to take while the guests are paused; 0 when not known.
     :param pause_limit: Seconds that a guest may be paused.
+    :param due: The host is still to be rebooted for an earlier update.
     :returns: C(host), C(technique), C(pending), C(guests) and C(lines), the same for people. Each guest has C(name), C(uuid), C(pause) (seconds that it is
         paused for, at the most), C(away) (seconds that it is away while it is moved, or its host rebooted), each C(None) when that is not done
         to it, C(memory) (how it is kept while it is away) and C(left_alone) (why nothing is done to it, or empty).
@@ -55,7 +58,7 @@ def host_plan(
     found = list(guests.values())
     return {
         "host": host, "technique": technique, "pending": list(pending), "guests": found,
-        "lines": [_headline(host, bool(pending), pause, refresh, reboot), *_needs(pending), *(_line(one, reboot is not None, duration) for one in found)],
+        "lines": [_headline(host, bool(pending), pause, refresh, reboot), *([_DUE] if due and reboot is not None else []), *_needs(pending), *(_line(one, reboot is not None, duration) for one in found)],
     }
 
 

@@ -62,3 +62,11 @@ def test_a_mixed_update_says_both():
         "linux-image-amd64: reboot (the kernel)", "openvswitch-switch: pause (the switch)",
         "guest web: paused for at most 30 s, away for about 22.4 s while the host is rebooted", "guest db: away for about 24.0 s while the host is rebooted",
     ]
+
+
+def test_a_reboot_that_nothing_pending_asks_for_says_why():
+    reboot = {"guests": [], "reboot_time": 20.0}
+    lines = host_plan("h1", "reboot", reboot=reboot, due=True)["lines"]
+    assert len(lines) == 2 and "still to be rebooted for an earlier update" in lines[1]
+    assert len(host_plan("h1", "reboot", [KERNEL], reboot=reboot)["lines"]) == 2  # its own need, and no more
+    assert len(host_plan("h1", "live", due=True)["lines"]) == 1  # the operator knows better, and it is not rebooted
