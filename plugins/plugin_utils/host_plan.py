@@ -58,7 +58,10 @@ def host_plan(
     found = list(guests.values())
     return {
         "host": host, "technique": technique, "pending": list(pending), "guests": found,
-        "lines": [_headline(host, bool(pending), pause, refresh, reboot), *([_DUE] if due and reboot is not None else []), *_needs(pending), *(_line(one, reboot is not None, duration) for one in found)],
+        "lines": [
+            _headline(host, bool(pending), pause, refresh, reboot), *([_DUE] if due and reboot is not None else []), *_needs(pending),
+            *(_line(one, reboot is not None, duration) for one in found),
+        ],
     }
 
 

@@ -35,7 +35,8 @@ def codes(one, xml=None, backends=()):
 
 @pytest.mark.parametrize(("text", "version"), [
     ("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)\nCopyright (c)", (7, 2, 22)), ("QEMU emulator version 10.0.2", (10, 0, 2)),
-    ("QEMU emulator version 9.1.0-rc1", (9, 1, 0)), ("", None), ("version", None), ("License GPLv3+: GNU GPL version 3 or later", None), ("QEMU emulator version x", None),
+    ("QEMU emulator version 9.1.0-rc1", (9, 1, 0)), ("", None), ("version", None), ("License GPLv3+: GNU GPL version 3 or later", None),
+    ("QEMU emulator version x", None),
 ])
 def test_qemus_version(text, version):
     assert _saving_plan.parse_version(text) == version
