@@ -4,24 +4,23 @@
 """Guests on disk while their host is rebooted: what guest_save and guest_restore do."""
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 import typing as t
-import uuid as uuid_module
 
-from . import _boot_unit, _guard_start, _identity, _saving
+from . import _guard_start, _identity, _saving
 from ._calls import Call, run_lanes
 from ._errors import MaintenanceError
 from ._hypervisor import Connection, describe
 from ._ledger import Ledger, SavingLedger
 from ._places import SYSTEM_URI, Places, places
+from ._saving_begin import begin, entry, refuse_blocked
 from ._saving_document import MAX_REBOOT_PAUSE_LIMIT, REBOOT, SavedGuest, Saving
 from ._saving_plan import Plan, copy_speed, look, prepare
 from ._saving_rules import MIB, predicted_absences
 from ._states import Blocker
 from ._unfinished import finish_saving, refuse_unfinished
-from ._window import opener, preflight, refuse_open, select
+from ._window import preflight, refuse_open, select
 
 #: Seconds that a reboot is taken to last when nobody knows it better: firmware of servers is slow.
 REBOOT_TIME = 300.0
@@ -152,7 +151,8 @@ def save_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.
         refuse_unfinished(where)
         plans, reboot = _admitted(params, where)
         prepare(_folder(where))
-        saving, command = _open(params, where, plans)
+        # What is armed here: the guard, and the restore at boot.
+        saving, command = begin(where, params, REBOOT, [(plan, _entry(plan, _folder(where))) for plan in plans], _guard_start.arm_reboot)
         problem = _save_all(saving, plans, where)
         if problem:
             return _taken_back(saving, plans, where, problem)
@@ -164,49 +164,18 @@ def save_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.
 
 def _admitted(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Plan], float]:
     plans, reboot = _plans(params, where)
-    blocked = [plan for plan in plans if plan.blockers]
-    if blocked:
-        reasons = "; ".join(f"guest {plan.candidate.guest.name!r}: {', '.join(one.message for one in plan.blockers)}" for plan in blocked)
-        raise MaintenanceError(
-            f"refused, no guest was touched: {reasons}. A reboot meets every guest: move these away, or shut them down, first", "refused",
-            {"guests": [_described(plan, None) for plan in plans]},
-        )
+    refuse_blocked(
+        [plan for plan in plans if plan.blockers], [_described(plan, None) for plan in plans],
+        ". A reboot meets every guest: move these away, or shut them down, first",
+    )
     return plans, reboot
 
 
-def _open(params: t.Mapping[str, t.Any], where: Places, plans: t.Sequence[Plan]) -> tuple[Saving, list[str]]:
-    """Write the ledger, start the guard, have the guests restored at boot, mark them: from here on nothing is lost when this process dies."""
-    this = _identity.own_identity()
-    earlier = SavingLedger(where).read()
-    saving = Saving(
-        id=str(uuid_module.uuid4()), uri=params["uri"], technique=REBOOT, boot_id=_identity.boot_id(), opener=opener(), opener_pid=this.pid,
-        opener_start_time=this.start_time, opened_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), pause_limit=params["pause_limit"],
-        guests=[_entry(plan, _folder(where)) for plan in plans], reboot_took=None if earlier is None else earlier.reboot_took,
-    )
-    SavingLedger(where).write(saving)
-    try:
-        command = _guard_start.arm_reboot(where, saving.uri, saving.id)
-        for plan in plans:
-            plan.candidate.guest.set_token(saving.id)
-    except Exception as error:
-        for one in saving.guests:
-            one.settle("untouched", "it was not begun with")
-        with contextlib.suppress(MaintenanceError):  # libvirt is gone; a mark of a closed ledger is harmless
-            _saving.forget_marks(Connection(saving.uri), saving)
-        _close(saving, where)
-        if isinstance(error, MaintenanceError):
-            raise
-        raise MaintenanceError(f"a guest could not be marked ({describe(error)}); no guest was touched", "save") from error
-    return saving, command
-
-
 def _entry(plan: Plan, folder: str) -> SavedGuest:
-    guest, process = plan.candidate.guest, t.cast(t.Any, plan.candidate.process).process
-    managed = plan.memory == "managed"
-    return SavedGuest(
-        guest.name, guest.uuid, guest.id, process.pid, process.start_time, not plan.candidate.facts.state.executes, plan.memory,
-        "" if managed else os.path.join(folder, f"{guest.uuid}.save"), [], "", managed and guest.autostart(),
-    )
+    guest = plan.candidate.guest
+    if plan.memory == "managed":
+        return entry(plan, "", guest.autostart())
+    return entry(plan, os.path.join(folder, f"{guest.uuid}.save"))
 
 
 def _save_all(saving: Saving, plans: t.Sequence[Plan], where: Places) -> str:
@@ -234,12 +203,6 @@ def _save_all(saving: Saving, plans: t.Sequence[Plan], where: Places) -> str:
     except Exception as error:  # MaintenanceError says it; anything else is libvirt's
         return str(error) if isinstance(error, MaintenanceError) else describe(error)
     return ""
-
-
-def _close(saving: Saving, where: Places) -> None:
-    saving.closed_at, saving.closed_by = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "module"
-    SavingLedger(where).write(saving)
-    _boot_unit.remove()
 
 
 def _taken_back(saving: Saving, plans: t.Sequence[Plan], where: Places, problem: str) -> dict[str, t.Any]:

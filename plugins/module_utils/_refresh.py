@@ -8,20 +8,20 @@ import os
 import threading
 import time
 import typing as t
-import uuid as uuid_module
 
-from . import _guard_start, _identity, _ram_in_place, _saving
+from . import _guard_start, _ram_in_place, _saving
 from ._calls import Call, run_lanes
 from ._errors import LedgerError, MaintenanceError
 from ._hypervisor import Connection, describe
 from ._ledger import Ledger, SavingLedger
 from ._places import SYSTEM_URI, Places, places
+from ._saving_begin import begin, entry, forget_marks, refuse_blocked
 from ._saving_document import REFRESH, SavedGuest, Saving
 from ._saving_plan import Plan, available, copy_speed, look, prepare
 from ._saving_rules import MIB, affordable, predicted_pause
 from ._states import Blocker
 from ._unfinished import refuse_unfinished
-from ._window import opener, preflight, refuse_open, select
+from ._window import preflight, refuse_open, select
 from ._window_document import MAX_PAUSE_LIMIT
 
 #: Where images go: RAM of the host.
@@ -152,7 +152,8 @@ def refresh_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
         if not moving:
             return {"changed": False, **_planned(params, plans, width)}
         prepare(params["folder"])
-        refresh = _open(params, where, moving)
+        entries = [entry(plan, os.path.join(params["folder"], f"{plan.candidate.guest.uuid}.save")) for plan in moving]
+        refresh, _armed = begin(where, params, REFRESH, list(zip(moving, entries)), _guard_start.arm_saving)
         _move_all(refresh, moving, width, params["pause_limit"])
         return _closed(refresh, where, plans, width)
 
@@ -163,46 +164,8 @@ def _planned(params: t.Mapping[str, t.Any], plans: t.Sequence[Plan], width: int)
 
 def _admitted(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Plan], int]:
     plans, width = plan_refresh(params, where)
-    blocked = [plan for plan in plans if plan.stale and plan.blockers]
-    if blocked:
-        reasons = "; ".join(f"guest {plan.candidate.guest.name!r}: {', '.join(one.message for one in plan.blockers)}" for plan in blocked)
-        raise MaintenanceError(f"refused, no guest was touched: {reasons}", "refused", {"guests": [_described(plan, None) for plan in plans]})
+    refuse_blocked([plan for plan in plans if plan.stale and plan.blockers], [_described(plan, None) for plan in plans])
     return plans, width
-
-
-def _open(params: t.Mapping[str, t.Any], where: Places, moving: t.Sequence[Plan]) -> Saving:
-    """Mark the guests, write the ledger, start the guard: from here on nothing is lost when this process dies."""
-    this = _identity.own_identity()
-    earlier = SavingLedger(where).read()
-    refresh = Saving(
-        id=str(uuid_module.uuid4()), uri=params["uri"], technique=REFRESH, boot_id=_identity.boot_id(), opener=opener(), opener_pid=this.pid,
-        opener_start_time=this.start_time, opened_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), pause_limit=params["pause_limit"],
-        guests=[_entry(plan, params["folder"]) for plan in moving], reboot_took=None if earlier is None else earlier.reboot_took,
-    )
-    SavingLedger(where).write(refresh)
-    try:
-        _guard_start.arm_saving(where, refresh.uri, refresh.id)
-        for plan in moving:
-            plan.candidate.guest.set_token(refresh.id)
-    except Exception as error:
-        for move in refresh.guests:
-            move.settle("untouched", "it was not begun with")
-        _forget_marks(refresh)
-        refresh.closed_at, refresh.closed_by = refresh.opened_at, "module"
-        SavingLedger(where).write(refresh)
-        if isinstance(error, MaintenanceError):
-            raise
-        raise MaintenanceError(f"a guest could not be marked ({describe(error)}); no guest was touched", "refresh") from error
-    return refresh
-
-
-def _entry(plan: Plan, folder: str) -> SavedGuest:
-    guest, process = plan.candidate.guest, t.cast(t.Any, plan.candidate.process).process
-    return SavedGuest(
-        guest.name, guest.uuid, guest.id, process.pid, process.start_time, not plan.candidate.facts.state.executes, plan.memory,
-        os.path.join(folder, f"{guest.uuid}.save"),
-        plan.ram if plan.memory == "in_place" else [], plan.kept if plan.memory == "in_place" else "",
-    )
 
 
 def _move_all(refresh: Saving, moving: t.Sequence[Plan], width: int, limit: float) -> None:
@@ -241,10 +204,9 @@ def _closed(refresh: Saving, where: Places, plans: t.Sequence[Plan], width: int)
     warnings: list[str] = []
     if not refresh.unsettled():
         # The ledger says by now that they are back.
-        _forget_marks(refresh)
-        refresh.closed_at, refresh.closed_by = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "module"
+        forget_marks(refresh)
         try:
-            SavingLedger(where).write(refresh)
+            _saving.close(SavingLedger(where), refresh, "module")
         except LedgerError as error:
             warnings.append(f"{error.problem}; every guest is back, and the guard on the host closes the record")
     result: dict[str, t.Any] = {
@@ -260,10 +222,3 @@ def _closed(refresh: Saving, where: Places, plans: t.Sequence[Plan], width: int)
         )
         result["failed_because"] = ("refresh", f"not every guest could be moved to the installed QEMU: {rows}. {rest}")
     return result
-
-
-def _forget_marks(refresh: Saving) -> None:
-    try:
-        _saving.forget_marks(Connection(refresh.uri), refresh)
-    except MaintenanceError:  # libvirt is gone; a mark of a closed refresh is harmless
-        return

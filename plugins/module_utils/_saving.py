@@ -337,13 +337,24 @@ def bring_back_all(uri: str, ledger: SavingLedger, saving: Saving, by: str, say:
         if connection is not None:
             forget_marks(connection, saving)
         if not saving.unsettled():
-            saving.closed_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            saving.closed_by = by
-            ledger.write(saving)
+            close(ledger, saving, by)
     except LedgerError as error:
         say(error.problem)
-        saving.closed_at = saving.closed_by = None
         return False
-    if not saving.is_open and saving.technique == REBOOT:
-        _boot_unit.remove()
     return not saving.is_open
+
+
+def close(ledger: SavingLedger, saving: Saving, by: str) -> None:
+    """Write down that nothing is left to do.
+
+    :param by: Who did it: C(module) or C(guard).
+    :raises LedgerError: It could not be written, and the saving is still open.
+    """
+    saving.closed_at, saving.closed_by = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), by
+    try:
+        ledger.write(saving)
+    except LedgerError:
+        saving.closed_at = saving.closed_by = None
+        raise
+    if saving.technique == REBOOT:
+        _boot_unit.remove()

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from . import catalogue
 from .errors import expect
 from .host import wait_for
+from .operator import Answer
 from .saved_stage import SavedStage
 from .stage import PATIENCE
 
@@ -383,17 +384,23 @@ def all_killed(stage: SavedStage) -> str:
     return stage.told(stage.wait_closed())
 
 
+def not_saved(stage: SavedStage, kind: str, hurt: Callable[[], object]) -> Answer:
+    """Save the guests, hurt something while the one of this kind is being saved, and see that the operator is told not to reboot."""
+    stage.open(autostart=("normal", "shared"))
+    stage.hold("save", stage.name(kind))
+    run = stage.start_save()
+    stage.held()
+    hurt()
+    stage.release()
+    answer = run.answer(180)
+    expect(answer.failed and "must not be rebooted" in answer.message, f"it should have failed: {answer.verdict} {answer.message}")
+    return answer
+
+
 @fault("saved-libvirtd-killed", "libvirtd killed (SIGKILL) in the middle of a managed save")
 def libvirtd_killed(stage: SavedStage) -> str:
     """systemd starts it anew, and it lets the guest run on."""
-    stage.open(autostart=("normal", "shared"))
-    stage.hold("save", stage.name("normal"))
-    run = stage.start_save()
-    stage.held()
-    stage.kill_libvirtd()
-    stage.release()
-    answer = run.answer(120)
-    expect(answer.failed and "must not be rebooted" in answer.message, f"it should have failed: {answer.verdict} {answer.message}")
+    answer = not_saved(stage, "normal", stage.kill_libvirtd)
     stage.wait_closed()
     return answer.message
 
@@ -401,14 +408,7 @@ def libvirtd_killed(stage: SavedStage) -> str:
 @fault("saved-libvirtd-killed-transient", "libvirtd killed (SIGKILL) in the middle of the save of a transient guest")
 def libvirtd_killed_transient(stage: SavedStage) -> str:
     """As before, with an image of ours."""
-    stage.open(autostart=("normal", "shared"))
-    stage.hold("save", stage.name("transient"))
-    run = stage.start_save()
-    stage.held()
-    stage.kill_libvirtd()
-    stage.release()
-    answer = run.answer(120)
-    expect(answer.failed and "must not be rebooted" in answer.message, f"it should have failed: {answer.verdict} {answer.message}")
+    answer = not_saved(stage, "transient", stage.kill_libvirtd)
     stage.wait_closed()
     return answer.message
 
@@ -416,14 +416,7 @@ def libvirtd_killed_transient(stage: SavedStage) -> str:
 @fault("saved-libvirtd-stopped", "libvirtd stopped, with its sockets, in the middle of a save, and started later")
 def libvirtd_stopped(stage: SavedStage) -> str:
     """Nobody can be brought back before it is there again."""
-    stage.open(autostart=("normal", "shared"))
-    stage.hold("save", stage.name("owner-paused"))
-    run = stage.start_save()
-    stage.held()
-    stage.stop_libvirtd()
-    stage.release()
-    answer = run.answer(180)
-    expect(answer.failed and "must not be rebooted" in answer.message, f"it should have failed: {answer.verdict} {answer.message}")
+    answer = not_saved(stage, "owner-paused", stage.stop_libvirtd)
     stage.start_libvirtd()
     stage.wait_closed()
     return answer.message
@@ -432,16 +425,11 @@ def libvirtd_stopped(stage: SavedStage) -> str:
 @fault("saved-guest-killed", "the QEMU of a guest killed (SIGKILL) while it is saved")
 def guest_killed(stage: SavedStage) -> str:
     """This one guest is lost, by whoever killed it; the others come back, the host is not rebooted."""
-    stage.open(autostart=("normal", "shared"))
+    def hurt() -> None:
+        stage.host.shell(f"kill -KILL $(cat /run/libvirt/qemu/{name}.pid)")
+        stage.taken(name, "its QEMU was killed")
     name = stage.name("normal")
-    stage.hold("save", name)
-    run = stage.start_save()
-    stage.held()
-    stage.host.shell(f"kill -KILL $(cat /run/libvirt/qemu/{name}.pid)")
-    stage.taken(name, "its QEMU was killed")
-    stage.release()
-    answer = run.answer(120)
-    expect(answer.failed and "must not be rebooted" in answer.message, f"it should have failed: {answer.verdict} {answer.message}")
+    answer = not_saved(stage, "normal", hurt)
     expect(answer.guest(name).get("outcome") == "gone" and "runs on" not in answer.message, f"it should be told as gone: {answer.message}")
     return answer.message
 
