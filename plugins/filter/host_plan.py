@@ -49,6 +49,10 @@ options:
     description: Whether the host is still to be rebooted for an earlier update.
     type: bool
     default: false
+  applies:
+    description: Whether there is something to apply; otherwise only guests that run an old QEMU are moved, or a reboot that is due is done.
+    type: bool
+    default: true
 """
 
 EXAMPLES = r"""

@@ -20,6 +20,7 @@ def host_plan(
     duration: float = 0.0,
     pause_limit: float = 0.0,
     due: bool = False,
+    applies: bool = True,
 ) -> dict[str, t.Any]:
     """The plan of one host.
 
@@ -32,6 +33,7 @@ def host_plan(
     :param duration: Seconds that the update is expected to take while the guests are paused; 0 when not known.
     :param pause_limit: Seconds that a guest may be paused.
     :param due: The host is still to be rebooted for an earlier update.
+    :param applies: There is something to apply.
     :returns: C(host), C(technique), C(pending), C(guests) and C(lines), the same for people. Each guest has C(name), C(uuid), C(pause) (seconds that it is
         paused for, at the most), C(away) (seconds that it is away while it is moved, or its host rebooted), each C(None) when that is not done
         to it, C(memory) (how it is kept while it is away) and C(left_alone) (why nothing is done to it, or empty).
@@ -51,7 +53,7 @@ def host_plan(
     for guest in (refresh or {}).get("guests", []):
         if guest["message"]:
             entry(guest)["left_alone"] = guest["message"]
-        elif guest["stale"] or pending:
+        elif guest["stale"] or applies:
             entry(guest).update(away=guest["predicted"], memory=guest["memory"])
     for guest in (reboot or {}).get("guests", []):
         entry(guest).update(away=guest["predicted"], memory=guest["memory"], left_alone="")
@@ -59,20 +61,19 @@ def host_plan(
     return {
         "host": host, "technique": technique, "pending": list(pending), "guests": found,
         "lines": [
-            _headline(host, bool(pending), pause, refresh, reboot), *([_DUE] if due and reboot is not None else []), *_needs(pending),
+            _headline(host, applies, pause, refresh, reboot), *([_DUE] if due and reboot is not None else []), *_needs(pending),
             *(_line(one, reboot is not None, duration) for one in found),
         ],
     }
 
 
-def _headline(host: str, pending: bool, pause: Result | None, refresh: Result | None, reboot: Result | None) -> str:
-    if refresh is not None and not pending:
-        return f"{host}: nothing is pending; the guests that run an old QEMU are moved to the installed one"
+def _headline(host: str, applies: bool, pause: Result | None, refresh: Result | None, reboot: Result | None) -> str:
     applied = f"{host}: the update is applied while the guests {'run' if pause is None else 'are paused'}"
+    begin = f"{applied}; then" if applies else f"{host}: nothing is pending;"
     if refresh is not None:
-        return f"{applied}; then each is moved to the installed QEMU"
+        return f"{begin} each {'' if applies else 'guest that runs an old QEMU '}is moved to the installed QEMU"
     if reboot is not None:
-        return f"{applied}; then all are saved to disk, and the host is rebooted, which is taken to last {reboot['reboot_time']:.0f} s"
+        return f"{begin} all guests are saved to disk, and the host is rebooted, which is taken to last {reboot['reboot_time']:.0f} s"
     return applied
 
 

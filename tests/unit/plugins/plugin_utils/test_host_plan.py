@@ -48,9 +48,15 @@ def test_a_refresh_of_what_will_be_old():
 
 
 def test_a_refresh_with_nothing_pending_moves_who_is_old_already():
-    found = host_plan("h1", "refresh", refresh={"guests": [moved("web", stale=True), moved("db")]})
+    found = host_plan("h1", "refresh", refresh={"guests": [moved("web", stale=True), moved("db")]}, applies=False)
     assert [one["name"] for one in found["guests"]] == ["web"]
-    assert found["lines"][0] == "h1: nothing is pending; the guests that run an old QEMU are moved to the installed one"
+    assert found["lines"][0] == "h1: nothing is pending; each guest that runs an old QEMU is moved to the installed QEMU"
+
+
+def test_commands_may_bring_another_qemu_and_are_never_among_what_is_pending():
+    found = host_plan("h1", "refresh", refresh={"guests": [moved("web"), moved("db", stale=True)]})
+    assert [one["name"] for one in found["guests"]] == ["web", "db"]
+    assert found["lines"][0] == "h1: the update is applied while the guests run; then each is moved to the installed QEMU"
 
 
 def test_a_mixed_update_says_both():
@@ -58,7 +64,7 @@ def test_a_mixed_update_says_both():
     pause = {"guests": [paused("web"), paused("db", False, "it is paused")]}
     found = host_plan("h1", "reboot", [KERNEL, SWITCH, TOOL], pause=pause, reboot=reboot, pause_limit=30.0)
     assert found["lines"] == [
-        "h1: the update is applied while the guests are paused; then all are saved to disk, and the host is rebooted, which is taken to last 20 s",
+        "h1: the update is applied while the guests are paused; then all guests are saved to disk, and the host is rebooted, which is taken to last 20 s",
         "linux-image-amd64: reboot (the kernel)", "openvswitch-switch: pause (the switch)",
         "guest web: paused for at most 30 s, away for about 22.4 s while the host is rebooted", "guest db: away for about 24.0 s while the host is rebooted",
     ]
@@ -66,7 +72,8 @@ def test_a_mixed_update_says_both():
 
 def test_a_reboot_that_nothing_pending_asks_for_says_why():
     reboot = {"guests": [], "reboot_time": 20.0}
-    lines = host_plan("h1", "reboot", reboot=reboot, due=True)["lines"]
+    lines = host_plan("h1", "reboot", reboot=reboot, due=True, applies=False)["lines"]
+    assert lines[0] == "h1: nothing is pending; all guests are saved to disk, and the host is rebooted, which is taken to last 20 s"
     assert len(lines) == 2 and "still to be rebooted for an earlier update" in lines[1]
     assert len(host_plan("h1", "reboot", [KERNEL], reboot=reboot)["lines"]) == 2  # its own need, and no more
     assert len(host_plan("h1", "live", due=True)["lines"]) == 1  # the operator knows better, and it is not rebooted
