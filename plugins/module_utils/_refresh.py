@@ -17,8 +17,8 @@ from ._ledger import Ledger, SavingLedger
 from ._places import SYSTEM_URI, Places, places
 from ._saving_begin import begin, entry, forget_marks, refuse_blocked
 from ._saving_document import REFRESH, SavedGuest, Saving
-from ._saving_plan import Plan, available, copy_speed, look, prepare
-from ._saving_rules import MIB, affordable, predicted_pause
+from ._saving_plan import Plan, available, copy_speed, look, prepare, unmap_speed
+from ._saving_rules import MIB, affordable, predicted_copy, predicted_in_place
 from ._states import Blocker
 from ._unfinished import refuse_unfinished
 from ._window import preflight, refuse_open, select
@@ -55,15 +55,19 @@ def plan_refresh(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Pla
     # The folder may not be there yet (check mode): its file system is.
     there = folder if os.path.isdir(folder) else os.path.dirname(folder)
     copies = [plan for plan in movable if plan.memory == "copy"]
-    speed = copy_speed(there) if copies else 1.0
+    copied = copy_speed(there) if copies else 1.0
+    unmapped = unmap_speed() if len(copies) < len(movable) else 1.0
     width, too_large = affordable([plan.resident for plan in copies], available(there), params["parallel"])
     for index in too_large:
         copies[index].blockers.append(Blocker(
             "host_memory", f"its {copies[index].resident // MIB} MiB of memory do not fit into the {available(there) // MIB} MiB that the host has for a copy",
         ))
     for plan in movable:
-        # Copies that go on at once share the host's memory bandwidth.
-        plan.predicted = predicted_pause(plan.resident, speed / max(1, width if plan.memory == "copy" else 1), plan.memory)
+        if plan.memory == "in_place":
+            plan.predicted = predicted_in_place(plan.ordinary, unmapped)
+        else:
+            # Copies that go on at once share the host's memory bandwidth.
+            plan.predicted = predicted_copy(plan.resident, copied / max(1, width))
         if plan.predicted > params["pause_limit"]:
             plan.blockers.append(Blocker(
                 "pause_limit", f"it would be away for about {plan.predicted:.1f} s, more than the pause limit of {params['pause_limit']:g} s",

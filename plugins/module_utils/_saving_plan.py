@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import mmap
 import os
 import re
 import shutil
@@ -22,7 +23,7 @@ from ._saving_rules import MIB, in_place_obstacle, memory_folder, save_blockers
 from ._states import Blocker, pause_blockers
 from ._window import Candidate
 
-#: Bytes that are copied to learn how fast this host copies memory.
+#: Bytes that are copied, or let go of, to learn how fast this host does that.
 PROBE = 64 * MIB
 #: Seconds for a QEMU to tell its version.
 VERSION_TIMEOUT = 10.0
@@ -42,6 +43,7 @@ class Plan:
     :ivar kept: For C(in_place): the folder of the second names.
     :ivar sparse: For C(copy): its image can be sparse, which is faster.
     :ivar resident: Memory of its QEMU in RAM, bytes.
+    :ivar ordinary: What of it is in ordinary pages, bytes; the rest is in huge ones.
     :ivar predicted: Seconds that it will be away.
     :ivar blockers: Why it cannot be moved.
     """
@@ -56,14 +58,17 @@ class Plan:
     kept: str = ""
     sparse: bool = False
     resident: int = 0
+    ordinary: int = 0
     predicted: float = 0.0
     blockers: list[Blocker] = dataclasses.field(default_factory=list)
 
 
-def _resident(pid: int) -> int:
-    """Memory of a process in RAM, bytes; huge pages are counted apart from the rest (proc(5))."""
+def _in_ram(pid: int) -> tuple[int, int]:
+    """Memory of a process in RAM, bytes: all of it, and what is in ordinary pages. Huge pages are counted apart from the rest (proc(5))."""
     with open(f"/proc/{pid:d}/status", encoding="utf-8", errors="replace") as stream:
-        return sum(int(line.split()[1]) * 1024 for line in stream if line.startswith(("VmRSS:", "HugetlbPages:")))
+        found = {name: int(value.split()[0]) * 1024 for name, _colon, value in (line.partition(":") for line in stream) if name in ("VmRSS", "HugetlbPages")}
+    ordinary = found.get("VmRSS", 0)
+    return ordinary + found.get("HugetlbPages", 0), ordinary
 
 
 def parse_version(text: str) -> tuple[int, ...] | None:
@@ -125,7 +130,8 @@ def look(connection: Connection, candidate: Candidate, memory: str) -> Plan:
         return plan
     pid = process.process.pid
     plan.emulator = xml.findtext("devices/emulator", "")
-    plan.stale, plan.resident = bool(_stale.old_files(pid, _running_code.code_files(pid) or [])), _resident(pid)
+    plan.stale = bool(_stale.old_files(pid, _running_code.code_files(pid) or []))
+    plan.resident, plan.ordinary = _in_ram(pid)
     running, installed = _version(f"/proc/{pid:d}/exe"), _version(plan.emulator)
     if running is not None and installed is not None and installed < running:
         words = [".".join(map(str, version)) for version in (installed, running)]
@@ -167,6 +173,21 @@ def copy_speed(folder: str, durable: bool = False) -> float:
             os.write(handle, block)
         if durable:
             os.fdatasync(handle)
+        return PROBE / max(1e-6, time.monotonic() - began)
+    finally:
+        os.close(handle)
+
+
+def unmap_speed() -> float:
+    """How fast the kernel lets go of shared memory in ordinary pages, as when a QEMU ends, bytes per second."""
+    handle = os.memfd_create("vm_preserving")
+    try:
+        os.ftruncate(handle, PROBE)
+        pages = mmap.mmap(handle, PROBE)
+        for place in range(0, PROBE, mmap.PAGESIZE):
+            pages[place] = 1
+        began = time.monotonic()
+        pages.close()
         return PROBE / max(1e-6, time.monotonic() - began)
     finally:
         os.close(handle)

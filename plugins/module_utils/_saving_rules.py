@@ -17,6 +17,8 @@ FIXED = 1.2
 SAVE_FACTOR = 2.0
 #: The same for reading it back into a page that has to be made first.
 RESTORE_FACTOR = 2.0
+#: How much longer than a plain unmapping it takes a QEMU to let go of a page: with KVM the processor's own table of the guest's pages has it too.
+UNMAP_FACTOR = 2.0
 #: Reasons of a pause in which nothing is under way: its owner's; and what libvirt says of a paused guest that was restored, or after its own restart.
 QUIET = ("user", "migration", "unknown", "from-snapshot")
 #: Memory of the host that is never used for images. Bytes.
@@ -132,14 +134,22 @@ def in_place_obstacle(xml: ET.Element, backends: t.Sequence[t.Mapping[str, t.Any
     return None
 
 
-def predicted_pause(resident: int, speed: float, memory: str) -> float:
-    """Seconds that a guest will be away.
+def predicted_copy(resident: int, speed: float) -> float:
+    """Seconds that a guest will be away whose memory is copied.
 
     :param resident: Memory of its QEMU that is in RAM, bytes: pages that were never touched cost nothing.
     :param speed: How fast this host copies memory into the folder of the images, bytes per second.
-    :param memory: C(copy) or C(in_place).
     """
-    return FIXED if memory == "in_place" else FIXED + resident / speed * (SAVE_FACTOR + RESTORE_FACTOR)
+    return FIXED + resident / speed * (SAVE_FACTOR + RESTORE_FACTOR)
+
+
+def predicted_in_place(ordinary: int, speed: float) -> float:
+    """Seconds that a guest will be away whose memory stays where it is.
+
+    :param ordinary: Memory of its QEMU in ordinary pages, bytes: these the kernel lets go of one by one when the old QEMU ends, and libvirt waits for that.
+    :param speed: How fast this host does that, bytes per second.
+    """
+    return FIXED + ordinary / speed * UNMAP_FACTOR
 
 
 def predicted_absences(residents: t.Sequence[int], speed: float, reboot: float) -> list[float]:

@@ -85,13 +85,18 @@ def test_memory_in_ram_counts_huge_pages(monkeypatch, tmp_path):
     status = tmp_path / "status"
     status.write_text("Name:\tqemu\nVmHWM:\t 900000 kB\nVmRSS:\t  1024 kB\nHugetlbPages:\t 2048 kB\n", encoding="ascii")
     monkeypatch.setattr("builtins.open", lambda *_args, _open=open, **more: _open(status, **more))
-    assert _saving_plan._resident(1) == 3 * MIB
+    assert _saving_plan._in_ram(1) == (3 * MIB, MIB)
 
 
 def test_the_speed_of_a_folder_is_measured_and_leaves_nothing(tmp_path):
     assert _saving_plan.copy_speed(str(tmp_path)) > 0
     assert _saving_plan.copy_speed(str(tmp_path), durable=True) > 0
     assert os.listdir(tmp_path) == []
+
+
+def test_how_fast_memory_is_let_go_of_is_measured():
+    # No host takes a millisecond for a page, and none a nanosecond.
+    assert 4096 / 1e-3 < _saving_plan.unmap_speed() < 4096 / 1e-9
 
 
 def test_what_is_available_is_what_host_and_folder_both_have(tmp_path):

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saving_rules import (
-    FIXED, MIB, RESERVE, Remains, affordable, in_place_obstacle, memory_folder, plugged_backends, predicted_absences, predicted_pause, recover_verdict,
-    save_blockers,
+    FIXED, MIB, RESERVE, Remains, affordable, in_place_obstacle, memory_folder, plugged_backends, predicted_absences, predicted_copy, predicted_in_place,
+    recover_verdict, save_blockers,
 )
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._states import State
 
@@ -153,10 +153,16 @@ def test_a_dimm_that_was_plugged_in_as_other_memory_is_an_obstacle(mapped, word)
 
 # ---- how long, and how many ----
 
-def test_the_predicted_pause():
-    assert predicted_pause(6 << 30, 1.0, "in_place") == FIXED
-    assert predicted_pause(0, 1e9, "copy") == FIXED
-    assert predicted_pause(2 << 30, 2e9, "copy") > predicted_pause(1 << 30, 2e9, "copy") > predicted_pause(1 << 30, 4e9, "copy") > FIXED
+def test_the_predicted_pause_of_a_copy():
+    assert predicted_copy(0, 1e9) == FIXED
+    assert predicted_copy(2 << 30, 2e9) > predicted_copy(1 << 30, 2e9) > predicted_copy(1 << 30, 4e9) > FIXED
+
+
+def test_the_predicted_pause_in_place_grows_with_the_pages_that_are_let_go_of():
+    """Found on the lab: 6 GiB in ordinary pages take 0.24 s longer than in huge ones."""
+    assert predicted_in_place(0, 30e9) == FIXED
+    assert FIXED + 0.2 < predicted_in_place(6 << 30, 30e9) < FIXED + 0.5
+    assert predicted_in_place(512 << 30, 30e9) > 30.0
 
 
 @pytest.mark.parametrize(("residents", "available", "width", "expected"), [
