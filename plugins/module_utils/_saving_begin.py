@@ -80,7 +80,9 @@ def begin(
         _saving.close(ledger, saving, "module")
         if isinstance(error, MaintenanceError):
             raise
-        raise MaintenanceError(f"the {technique} could not be begun with ({describe(error)}); no guest was touched", "not_begun") from error
+        raise MaintenanceError(
+            f"the {technique} could not be begun with ({describe(error)}); no guest was touched. Mend that and run again", "not_begun",
+        ) from error
     return saving, armed
 
 
