@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The vm_preserving.maintenance authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The meeting point with Ansible: common options, the search for python3-libvirt, and errors into C(fail_json)."""
+"""The meeting point with Ansible: common options, the search for python3-libvirt, and errors into `fail_json`."""
 from __future__ import annotations
 
 import platform
@@ -11,9 +11,9 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.respawn import has_respawned, probe_interpreters_for_module, respawn_module
 
-from ._errors import MaintenanceError
-from ._hypervisor import describe, libvirt
-from ._places import SYSTEM_URI
+from ._core.errors import MaintenanceError
+from ._core.places import SYSTEM_URI
+from ._system.hypervisor import describe, libvirt
 
 #: Interpreters for which distributions package the bindings of libvirt.
 _INTERPRETERS = ["/usr/bin/python3", "/usr/libexec/platform-python", "python3"]
@@ -50,16 +50,16 @@ def run(
     needs_libvirt: bool = True,
     **module_options: t.Any,
 ) -> None:
-    """Run a module: parse, call C(body), return. The one place where errors become C(fail_json).
+    """Run a module: parse, call `body`, return. The one place where errors become `fail_json`.
 
     Messages begin with the host's own name, so that they tell it also where Ansible's prefix has been cut off.
 
     :param argument_spec: The module's options.
-    :param body: Gets the parameters and whether this is check mode, and returns the result. A key C(warnings) in the result
-        is shown by Ansible; a key C(failed_because) makes the module fail with that message and keep the whole result.
-    :param empty: Results that are returned even when it fails early, for example C({"guests": []}).
+    :param body: Gets the parameters and whether this is check mode, and returns the result. A key `warnings` in the result
+        is shown by Ansible; a key `failed_because` makes the module fail with that message and keep the whole result.
+    :param empty: Results that are returned even when it fails early, for example `{"guests": []}`.
     :param needs_libvirt: Whether the bindings have to be there.
-    :param module_options: More options of C(AnsibleModule).
+    :param module_options: More options of `AnsibleModule`.
     """
     module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **module_options)
     if needs_libvirt:
@@ -91,7 +91,7 @@ def run(
 
 
 def states_diff(guests: t.Sequence[dict[str, t.Any]]) -> dict[str, str]:
-    """The diff of a result whose guests have C(before) and C(after) states."""
+    """The diff of a result whose guests have `before` and `after` states."""
     def lines(key: str) -> str:
         return "".join(f"{guest['name']}: {guest[key]['state']}\n" for guest in guests)
 

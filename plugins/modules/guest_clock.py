@@ -106,7 +106,7 @@ error:
 """
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _module
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._clock_check import check_clocks
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.guest_clock import check_clocks
 
 
 def _body(params: dict, check_mode: bool) -> dict:

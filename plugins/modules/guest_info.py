@@ -122,7 +122,7 @@ error:
 """
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _module
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._guest_info import guest_info
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.guest_info import guest_info
 
 
 def main() -> None:

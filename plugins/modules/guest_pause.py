@@ -109,7 +109,7 @@ error:
 """
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _module
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause import pause_guests, pause_request
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.guest_pause import pause_guests, pause_request
 
 
 def _body(params: dict, check_mode: bool) -> dict:

@@ -150,7 +150,7 @@ error:
 """
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _module
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._refresh import DEFAULT_FOLDER, refresh_guests
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.guest_refresh import DEFAULT_FOLDER, refresh_guests
 
 
 def main() -> None:

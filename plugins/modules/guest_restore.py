@@ -99,7 +99,7 @@ error:
 """
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _module
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._reboot import restore_guests
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.guest_restore import restore_guests
 
 
 def main() -> None:

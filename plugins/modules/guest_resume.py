@@ -100,7 +100,7 @@ error:
 """
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _module
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause import resume_guests
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.guest_resume import resume_guests
 
 
 def _body(params: dict, check_mode: bool) -> dict:

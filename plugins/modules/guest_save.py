@@ -127,7 +127,7 @@ error:
 """
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _module
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._reboot import save_guests
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.guest_save import save_guests
 
 
 def main() -> None:

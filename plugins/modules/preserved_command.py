@@ -137,7 +137,7 @@ error:
 """
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _module
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._preserved_command import preserved_command
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.preserved_command import preserved_command
 
 
 def _body(params: dict, check_mode: bool) -> dict:

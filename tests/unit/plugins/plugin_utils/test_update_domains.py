@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ansible_collections.vm_preserving.maintenance.plugins.plugin_utils import update_domains
 from ansible_collections.vm_preserving.maintenance.plugins.plugin_utils.update_domains import UpdateDomain, UpdateDomainError

@@ -1,0 +1,68 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Measuring the clocks of a host's guests, and correcting them: what guest_clock does."""
+from __future__ import annotations
+
+import math
+import typing as t
+
+from .._clock.check import CORRECTIONS, WIDTH, check_clock
+from .._core.calls import Call, run_lanes
+from .._core.errors import MaintenanceError
+from .._core.places import places
+from .._system.guests import select
+from .._system.hypervisor import Connection, describe
+
+
+def check_clocks(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
+    """The body of guest_clock.
+
+    :param params: The module's parameters.
+    :returns: `changed`, `guests` and, when a correction did not help, `failed_because`.
+    :raises MaintenanceError: Bad options, or libvirt cannot be reached.
+    """
+    if not 0 < params["tolerance"] <= 3600:
+        raise MaintenanceError(f"tolerance is {params['tolerance']:g} s, it must be more than 0 and at most 3600 s", "limit")
+    if not 1 <= params["samples"] <= 100:
+        raise MaintenanceError(f"samples is {params['samples']}, it must be from 1 to 100", "limit")
+    if not 1 <= params["agent_timeout"] <= 300:
+        raise MaintenanceError(f"agent_timeout is {params['agent_timeout']} s, it must be from 1 to 300 s", "limit")
+    targets: dict[str, float] = {}
+    for name, value in params["target_offsets"].items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise MaintenanceError(f"target_offsets of guest {name!r} is {value!r}, it must be a number of seconds", "limit")
+        targets[name] = float(value)
+    places(params["uri"])  # refuses a URI whose guests are not on this host: their clocks would be set by the wrong one
+    connection = Connection(params["uri"])
+    guests = select(connection.running(), connection.inactive_names(), params["name"])
+    wanted = {guest.uuid: targets.get(guest.uuid, targets.get(guest.name, 0.0)) for guest in guests}
+    calls = {
+        guest.uuid: Call(lambda guest=guest: check_clock(
+            guest, target=wanted[guest.uuid], tolerance=params["tolerance"],
+            samples=params["samples"], correct=params["correct"], agent_timeout=params["agent_timeout"], check_mode=check_mode,
+        )) for guest in guests
+    }
+    # Each measurement may take: every sample and the question for the system, or the order to set the clock, each until its time-out.
+    run_lanes([list(calls.values())], WIDTH, params["agent_timeout"] * (params["samples"] + 1) * (CORRECTIONS + 1) * (1 + len(guests) / WIDTH))
+    records = []
+    for guest in guests:
+        try:
+            records.append(calls[guest.uuid].result())
+        except Exception as error:  # the guest ended meanwhile, or its agent never came back
+            records.append({
+                "name": guest.name, "uuid": guest.uuid, "before": None, "after": None, "target": wanted[guest.uuid], "verdict": "unverified",
+                "changed": False, "error": {"code": "no_answer", "message": describe(error)},
+            })
+    result: dict[str, t.Any] = {"changed": any(record["changed"] for record in records), "guests": records}
+    wrong = [record for record in records if record["verdict"] == "out_of_sync"]
+    if params["correct"] and not check_mode and wrong:
+        rows = "; ".join(
+            f"guest {record['name']!r} is off by {record['after']['offset']:+.3f} s (bound {record['after']['bound']:.3f} s"
+            + (f"; {record['error']['message']})" if "error" in record else ")") for record in wrong
+        )
+        result["failed_because"] = (
+            "out_of_sync", f"{rows} after the correction, the tolerance is {params['tolerance']:g} s. The guests run. Look for something in "
+            "the guest that sets its clock (a second time service), or an agent that refuses guest-set-time",
+        )
+    return result

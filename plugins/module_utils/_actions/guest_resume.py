@@ -1,0 +1,148 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Resuming the guests that we paused, and bringing back what an earlier run left saved: what guest_resume does, and what it returns."""
+from __future__ import annotations
+
+import time
+import typing as t
+
+from .._core.errors import GuestGone, LibvirtUnreachable, MaintenanceError
+from .._core.places import Places, places
+from .._core.states import State
+from .._pause.ledger import Ledger
+from .._pause.limits import check_patience
+from .._pause.record import Window
+from .._pause.window import close_window, summary
+from .._saved.unfinished import finish_saving, has_unfinished
+from .._system.hypervisor import Lanes
+from .results import guest_record
+
+#: Seconds that the second look waits for a libvirtd that is being restarted.
+SECOND_LOOK_PATIENCE = 20.0
+def resumed_guests(window: Window, changed: bool) -> list[dict[str, t.Any]]:
+    """The guests of a window for a module's result.
+
+    :param changed: Whether this very call resumed them.
+    """
+    after = {
+        "resumed": {"state": "running", "reason": "unpaused"}, "running": {"state": "running", "reason": "unknown"},
+        "gone": {"state": "shutoff", "reason": "unknown"}, "not_ours": {"state": "unknown", "reason": "unknown"},
+    }
+    guests: list[dict[str, t.Any]] = []
+    for entry in window.guests:
+        ended = after.get(entry.outcome or "", {"state": "paused", "reason": "user"})
+        guests.append(guest_record(
+            entry.name, entry.uuid, {"state": "paused", "reason": "user"} if changed else ended, ended,
+            changed and entry.outcome == "resumed", outcome=entry.outcome, message=entry.message,
+            paused_for=None if entry.paused_for is None else round(entry.paused_for, 4), resumed_by=entry.resumed_by,
+        ))
+    return guests
+
+
+def _states_now(window: Window, uuids: t.Sequence[str]) -> dict[str, State]:
+    """The states of the guests that libvirt tells at once; the others are missing."""
+    try:
+        lanes = Lanes(window.uri, uuids, 5.0)
+    except LibvirtUnreachable:
+        return {}
+    found = {uuid: State("shutoff", "unknown") for uuid in uuids if uuid not in lanes.guests and uuid not in lanes.silent}
+    for uuid, call in lanes.each(uuids, lambda guest: guest.state(), 5.0).items():
+        try:
+            found[uuid] = call.result()
+        except GuestGone:
+            found[uuid] = State("shutoff", "unknown")
+        except Exception:  # a daemon that is being restarted; asked again
+            continue
+    return found
+
+
+def look_again(window: Window, after: float) -> tuple[str, str] | None:
+    """A second look, some seconds after the resume: a guest whose storage went away stops only with its next write.
+
+    :param after: Seconds to wait.
+    :returns: Code and words for the operator when a guest that we resumed has stopped again, or could not be seen, else `None`.
+    """
+    time.sleep(after)
+    resumed = {entry.uuid: entry.name for entry in window.guests if entry.outcome == "resumed"}
+    if not resumed:
+        return None
+    give_up = time.monotonic() + SECOND_LOOK_PATIENCE
+    # The update may just have restarted libvirtd.
+    while True:
+        found = _states_now(window, list(resumed))
+        if len(found) == len(resumed) or time.monotonic() > give_up:
+            break
+        time.sleep(0.5)
+    unseen = [name for uuid, name in resumed.items() if uuid not in found]
+    if unseen:
+        return "libvirt_unreachable", (
+            f"every guest was resumed, but libvirt does not tell whether these still run: {', '.join(unseen)}. See on the host what holds it up "
+            "(systemctl status libvirtd)"
+        )
+    stopped = {uuid: state for uuid, state in found.items() if not state.executes}
+    if not stopped:
+        return None
+    rows = "; ".join(f"guest {resumed[uuid]!r} is {state.state} ({state.reason})" for uuid, state in stopped.items())
+    return "stopped_again", (
+        f"resumed, and stopped again since: {rows}. That was not us: after an I/O error look at the guest's storage, then resume it (virsh resume)"
+    )
+
+
+def resume_guests(uri: str, window_id: str | None, patience: float, second_look: float, check_mode: bool) -> dict[str, t.Any]:
+    """Resume what we paused, and close the window; without a window's id, bring back what an interrupted refresh left saved, too.
+
+    :param uri: The libvirt URI.
+    :param window_id: This window and no other; `None`: whatever was left.
+    :param patience: Seconds to go on trying.
+    :param second_look: Seconds after the resume at which the guests are looked at again.
+    :param check_mode: Say what would be done and touch nothing.
+    :returns: `changed`, `window`, `guests`, `warnings` and, when a guest has stopped again, `failed_because`.
+    :raises MaintenanceError: Guests are still paused or saved; the guard goes on.
+    """
+    check_patience(second_look, patience)
+    where = places(uri)
+    ledger = Ledger(where)
+    result = _resume_window(uri, where, ledger, window_id, patience, second_look, check_mode)
+    if window_id is None and has_unfinished(where):
+        with ledger.locked(patience):
+            guests, log = finish_saving(uri, where, check_mode, patience)
+        result["guests"] = result["guests"] + guests
+        result["warnings"] = result["warnings"] + log
+        result["changed"] = result["changed"] or any(guest["changed"] for guest in guests)
+    return result
+
+
+def _resume_window(
+    uri: str, where: Places, ledger: Ledger, window_id: str | None, patience: float, second_look: float, check_mode: bool
+) -> dict[str, t.Any]:
+    window = ledger.read()
+    if window is None or (window_id is not None and not window.is_open and window.id != window_id):
+        if window_id is None:
+            return {"changed": False, "window": None, "guests": [], "warnings": []}
+        raise MaintenanceError(
+            f"the ledger of this host knows no pause window {window_id}; no guest was touched. Run guest_info to see what it holds",
+            "window_unknown",
+        )
+    if not window.is_open:
+        # An old window is history: told when asked for by its id, otherwise nothing was left to do.
+        mine = window_id is not None
+        return {
+            "changed": False, "window": summary(window) if mine else None,
+            "guests": resumed_guests(window, False) if mine else [], "warnings": [],
+        }
+    if check_mode:
+        guests = [
+            guest_record(entry.name, entry.uuid, {"state": "paused", "reason": "user"}, {"state": "running", "reason": "unpaused"}, True)
+            for entry in window.unsettled()
+        ]
+        return {"changed": True, "window": summary(window), "guests": guests, "warnings": []}
+    closed, changed, log = close_window(where, ledger, window_id, patience)
+    if closed is None:
+        raise MaintenanceError(
+            f"the ledger was removed while guests were being resumed; guests may still be paused: {', '.join(entry.name for entry in window.unsettled())}. "
+            "The guard goes on; see virsh list on the host", "ledger",
+        )
+    result = {"changed": changed, "window": summary(closed), "guests": resumed_guests(closed, changed), "warnings": log}
+    story = look_again(closed, second_look)
+    return result if story is None else {**result, "failed_because": story}

@@ -1,0 +1,167 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The pause window as a document: what the ledger holds. Pure; knows no file and no libvirt."""
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from .._core.errors import LedgerError
+from .._core.records import check_ids, checked
+
+#: The version of the document. A reader refuses any other: a ledger is never guessed at.
+VERSION = 1
+#: Seconds. The promise of public clouds is 30 s; anything longer than this is no pause any more to the guests' peers.
+MAX_PAUSE_LIMIT = 600.0
+#: Seconds. Reaching "all paused" takes milliseconds; what takes longer than this is stuck.
+MAX_PAUSE_BUDGET = 10.0
+#: Seconds; about thirty years. No host's monotonic clock gets there.
+MAX_MONOTONIC = 1e9
+
+#: `pausing`: written before the suspend, and the suspend has not been seen to return. `paused`: it has returned.
+#: `settled`: nothing is left to do; `outcome` says how it ended.
+Phase = t.Literal["pausing", "paused", "settled"]
+#: `resumed`: by us. `running`: it ran already. `gone`: it does not exist any more. `not_ours`: left as it was.
+Outcome = t.Literal["resumed", "running", "gone", "not_ours"]
+
+
+@dataclasses.dataclass
+class Entry:
+    """One guest of a pause window.
+
+    :ivar name: libvirt's name of the guest.
+    :ivar uuid: libvirt's UUID of the guest.
+    :ivar id: libvirt's id of this run of the guest.
+    :ivar pid: Process id of its QEMU.
+    :ivar start_time: When that process started, in clock ticks since boot.
+    :ivar monitor: Path of libvirt's monitor socket of the guest; empty when unknown.
+    :ivar state_before: State before the pause.
+    :ivar reason_before: Reason of that state.
+    :ivar phase: How far we got with it.
+    :ivar paused_at: `CLOCK_MONOTONIC` seconds just before the suspend was asked for.
+    :ivar resumed_at: `CLOCK_MONOTONIC` seconds just after the guest was seen to run again.
+    :ivar resumed_by: Who resumed it: `module`, `guard` or `owner`.
+    :ivar outcome: How it ended, once settled.
+    :ivar message: The reason in words.
+    """
+
+    name: str
+    uuid: str
+    id: int
+    pid: int
+    start_time: int
+    monitor: str
+    state_before: str
+    reason_before: str
+    phase: str = "pausing"
+    paused_at: float | None = None
+    resumed_at: float | None = None
+    resumed_by: str | None = None
+    outcome: str | None = None
+    message: str = ""
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.phase == "settled"
+
+    @property
+    def paused_for(self) -> float | None:
+        """Seconds from before the suspend until it ran again: the longest that the pause can have been."""
+        if self.paused_at is None or self.resumed_at is None:
+            return None
+        return self.resumed_at - self.paused_at
+
+    def settle(self, outcome: Outcome, message: str, by: str | None = None, at: float | None = None) -> None:
+        """Close this entry."""
+        self.phase = "settled"
+        self.outcome = outcome
+        self.message = message
+        self.resumed_by = by
+        self.resumed_at = at
+
+
+@dataclasses.dataclass
+class Window:
+    """One pause window of one host.
+
+    :ivar id: A UUID; also the token in the guests' LIVE metadata.
+    :ivar uri: The libvirt URI.
+    :ivar boot_id: The boot of the host in which it was opened.
+    :ivar opener: Who opened it, for people: for example `ansible-playbook run by root from 10.0.0.1`.
+    :ivar opener_pid: The process that opened it.
+    :ivar opener_start_time: When that process started, in clock ticks since boot.
+    :ivar opened_at: Wall clock, ISO 8601 in UTC, for people only.
+    :ivar pause_limit: Seconds that a guest may be paused.
+    :ivar deadline: `CLOCK_MONOTONIC` seconds at which every guest must run again.
+    :ivar guests: The guests.
+    :ivar closed_at: Wall clock of the end, ISO 8601 in UTC; `None` while the window is open.
+    :ivar closed_by: Who closed it: `module`, `guard`.
+    :ivar paused_within: Seconds from the first suspend to the last that had returned.
+    :ivar resumed_within: Seconds from the first look at a guest to resume to the last guest that ran; `None` when libvirt resumed none.
+    """
+
+    id: str
+    uri: str
+    boot_id: str
+    opener: str
+    opener_pid: int
+    opener_start_time: int
+    opened_at: str
+    pause_limit: float
+    deadline: float
+    guests: list[Entry]
+    closed_at: str | None = None
+    closed_by: str | None = None
+    paused_within: float | None = None
+    resumed_within: float | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something may still be left to do."""
+        return self.closed_at is None
+
+    def unsettled(self) -> list[Entry]:
+        """The guests that may still be paused by us."""
+        return [entry for entry in self.guests if not entry.settled]
+
+
+def to_document(window: Window) -> dict[str, t.Any]:
+    """The JSON document of a window."""
+    return {"version": VERSION, "window": dataclasses.asdict(window)}
+
+
+_OPTIONAL = {"paused_at", "resumed_at", "resumed_by", "outcome", "closed_at", "closed_by", "paused_within", "resumed_within"}
+_ENTRY_TYPES: dict[str, tuple[type, ...]] = {
+    "name": (str,), "uuid": (str,), "id": (int,), "pid": (int,), "start_time": (int,), "monitor": (str,),
+    "state_before": (str,), "reason_before": (str,), "phase": (str,), "paused_at": (int, float),
+    "resumed_at": (int, float), "resumed_by": (str,), "outcome": (str,), "message": (str,),
+}
+_WINDOW_TYPES: dict[str, tuple[type, ...]] = {
+    "id": (str,), "uri": (str,), "boot_id": (str,), "opener": (str,), "opener_pid": (int,), "opener_start_time": (int,),
+    "opened_at": (str,), "pause_limit": (int, float), "deadline": (int, float), "guests": (list,), "closed_at": (str,),
+    "closed_by": (str,), "paused_within": (int, float), "resumed_within": (int, float),
+}
+
+
+def from_document(document: t.Any) -> Window:
+    """A window from its JSON document, every key and type checked: the file may be damaged or hostile.
+
+    :raises LedgerError: The document is not one that `to_document` wrote.
+    """
+    if not isinstance(document, dict) or set(document) != {"version", "window"}:
+        raise LedgerError("the document is not a ledger")
+    if document["version"] != VERSION or isinstance(document["version"], bool):
+        raise LedgerError(f"its version is {document['version']!r}, this release reads only {VERSION}")
+    raw = dict(checked(document["window"], _WINDOW_TYPES, _OPTIONAL, "the window"))
+    raw["guests"] = [
+        Entry(**checked(entry, _ENTRY_TYPES, _OPTIONAL, f"guest {number}")) for number, entry in enumerate(raw["guests"], 1)
+    ]
+    check_ids(raw["uri"], [raw["id"], raw["boot_id"], *(entry.uuid for entry in raw["guests"])])
+    for entry in raw["guests"]:
+        if entry.phase not in ("pausing", "paused", "settled") or entry.pid <= 1:
+            raise LedgerError(f"the entry of guest {entry.name!r} makes no sense")
+    if not 0 < raw["pause_limit"] <= MAX_PAUSE_LIMIT or not 0 <= raw["deadline"] < MAX_MONOTONIC:
+        raise LedgerError("the limit or the deadline of the window makes no sense")
+    return Window(**raw)
