@@ -16,7 +16,7 @@ from . import _program
 from ._core.errors import MaintenanceError
 from ._core.places import SYSTEM_URI, Places
 from ._pause.guard_unit import disarm, unit
-from ._pause.limits import lead
+from ._pause.limits import longest_lead
 from ._pause.record import Window
 from ._system import boot_unit
 from ._system.files import holds, replace
@@ -104,7 +104,7 @@ def arm(where: Places, window: Window) -> None:
     if window.uri == SYSTEM_URI and has_systemd():
         description = "resumes guests paused by vm_preserving.maintenance at their deadline"
         # The deadline is counted from a later moment, so the second guard still waits for it a little.
-        backstop = window.pause_limit - lead(window.pause_limit)
+        backstop = window.pause_limit - longest_lead(window.pause_limit)
         run([
             "systemd-run", "--quiet", "--collect", f"--unit={unit('backstop', window)}", f"--description=Backstop: {description}",
             f"--on-active={backstop:.3f}s", "--timer-property=AccuracySec=50ms", "--", *argv,

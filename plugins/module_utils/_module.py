@@ -11,8 +11,10 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.respawn import has_respawned, probe_interpreters_for_module, respawn_module
 
+from ._clock.result import TOLERANCE
 from ._core.errors import MaintenanceError
 from ._core.places import SYSTEM_URI
+from ._pause.limits import DEFAULT_PAUSE_LIMIT
 from ._system.hypervisor import describe, libvirt
 
 #: Interpreters for which distributions package the bindings of libvirt.
@@ -20,10 +22,19 @@ _INTERPRETERS = ["/usr/bin/python3", "/usr/libexec/platform-python", "python3"]
 
 URI = {"uri": {"type": "str", "default": SYSTEM_URI}}
 NAME = {"name": {"type": "list", "elements": "str", "aliases": ["guest"], "default": []}}
+EXCLUDE = {"exclude": {"type": "list", "elements": "str", "default": []}}
+PAUSE_LIMIT = {"pause_limit": {"type": "float", "default": DEFAULT_PAUSE_LIMIT}}
+#: How the clocks of guests are to be that were paused or saved.
+CLOCKS = {
+    "correct_clocks": {"type": "bool", "default": True},
+    "clock_tolerance": {"type": "float", "default": TOLERANCE},
+    "target_offsets": {"type": "dict", "default": {}},
+}
+JOBS = {"wait_for_jobs": {"type": "float", "default": 0}}
 PAUSE = {
-    "exclude": {"type": "list", "elements": "str", "default": []},
-    "pause_limit": {"type": "float", "default": 30},
+    **EXCLUDE, **PAUSE_LIMIT, **CLOCKS, **JOBS,
     "pause_budget": {"type": "float", "default": 5},
+    "fallback": {"type": "str", "choices": ["required", "preferred"], "default": "required"},
 }
 SECOND_LOOK = {"second_look": {"type": "float", "default": 2}}
 

@@ -21,7 +21,10 @@ description:
 extends_documentation_fragment:
   - vm_preserving.maintenance.maintenance
   - vm_preserving.maintenance.maintenance.names
+  - vm_preserving.maintenance.maintenance.exclude
   - vm_preserving.maintenance.maintenance.limits
+  - vm_preserving.maintenance.maintenance.clocks
+  - vm_preserving.maintenance.maintenance.jobs
   - vm_preserving.maintenance.maintenance.writes
 attributes:
   idempotent:

@@ -156,13 +156,11 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions
 def main() -> None:
     """The module."""
     options = {
-        "exclude": {"type": "list", "elements": "str", "default": []},
         "memory": {"type": "str", "choices": ["auto", "in_place", "copy"], "default": "auto"},
-        "pause_limit": {"type": "float", "default": 30},
         "parallel": {"type": "int", "default": 1},
         "folder": {"type": "path", "default": DEFAULT_FOLDER},
     }
-    _module.run({**_module.URI, **_module.NAME, **options}, refresh_guests, empty={"guests": []})
+    _module.run({**_module.URI, **_module.NAME, **_module.EXCLUDE, **_module.PAUSE_LIMIT, **_module.CLOCKS, **_module.JOBS, **options}, refresh_guests, empty={"guests": []})
 
 
 if __name__ == "__main__":

@@ -137,7 +137,7 @@ def main() -> None:
         "pause_limit": {"type": "float", "default": 900},
         "reboot_time": {"type": "float"},
     }
-    _module.run({**_module.URI, **options}, save_guests, empty={"guests": []})
+    _module.run({**_module.URI, **_module.CLOCKS, **_module.JOBS, **options}, save_guests, empty={"guests": []})
 
 
 if __name__ == "__main__":

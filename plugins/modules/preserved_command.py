@@ -17,7 +17,10 @@ description:
 extends_documentation_fragment:
   - vm_preserving.maintenance.maintenance
   - vm_preserving.maintenance.maintenance.names
+  - vm_preserving.maintenance.maintenance.exclude
   - vm_preserving.maintenance.maintenance.limits
+  - vm_preserving.maintenance.maintenance.clocks
+  - vm_preserving.maintenance.maintenance.jobs
   - vm_preserving.maintenance.maintenance.second_look
   - vm_preserving.maintenance.maintenance.writes
 attributes:

@@ -4,10 +4,10 @@
 """Measuring the clocks of a host's guests, and correcting them: what guest_clock does."""
 from __future__ import annotations
 
-import math
 import typing as t
 
 from .._clock.check import CORRECTIONS, WIDTH, check_clock
+from .._clock.wish import check_tolerance, checked_targets
 from .._core.calls import Call, run_lanes
 from .._core.errors import MaintenanceError
 from .._core.places import places
@@ -22,17 +22,12 @@ def check_clocks(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]
     :returns: `changed`, `guests` and, when a correction did not help, `failed_because`.
     :raises MaintenanceError: Bad options, or libvirt cannot be reached.
     """
-    if not 0 < params["tolerance"] <= 3600:
-        raise MaintenanceError(f"tolerance is {params['tolerance']:g} s, it must be more than 0 and at most 3600 s", "limit")
+    check_tolerance("tolerance", params["tolerance"])
     if not 1 <= params["samples"] <= 100:
         raise MaintenanceError(f"samples is {params['samples']}, it must be from 1 to 100", "limit")
     if not 1 <= params["agent_timeout"] <= 300:
         raise MaintenanceError(f"agent_timeout is {params['agent_timeout']} s, it must be from 1 to 300 s", "limit")
-    targets: dict[str, float] = {}
-    for name, value in params["target_offsets"].items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise MaintenanceError(f"target_offsets of guest {name!r} is {value!r}, it must be a number of seconds", "limit")
-        targets[name] = float(value)
+    targets = checked_targets(params["target_offsets"])
     places(params["uri"])  # refuses a URI whose guests are not on this host: their clocks would be set by the wrong one
     connection = Connection(params["uri"])
     guests = select(connection.running(), connection.inactive_names(), params["name"])

@@ -4,25 +4,30 @@
 """Pausing the guests of a host: what guest_pause does, and what it returns."""
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
+from .._clock.wish import check_tolerance, checked_targets
 from .._core.errors import MaintenanceError
 from .._core.places import Places, places
 from .._core.states import LEAVE_ALONE
 from .._launch import arm
 from .._pause.ledger import Ledger
-from .._pause.limits import check_limits
+from .._pause.limits import check_limits, check_wait
 from .._pause.record import Entry, Window
 from .._pause.window import PauseRequest, is_running, open_window, refuse_open, summary
 from .._saved.unfinished import refuse_unfinished
-from .._system.guests import Candidate, preflight, select
+from .._system.guests import Candidate, preflight, select, wait_for_jobs
 from .._system.hypervisor import Connection
 from .results import guest_record
 
 
 def pause_request(params: t.Mapping[str, t.Any]) -> PauseRequest:
     """The request in a module's parameters."""
-    return PauseRequest(params["uri"], tuple(params["name"]), tuple(params["exclude"]), params["pause_limit"], params["pause_budget"])
+    return PauseRequest(
+        params["uri"], tuple(params["name"]), tuple(params["exclude"]), params["pause_limit"], params["pause_budget"], params["fallback"],
+        params["correct_clocks"], params["clock_tolerance"], checked_targets(params["target_offsets"]), params["wait_for_jobs"],
+    )
 
 
 def _skipped(candidate: Candidate) -> dict[str, t.Any]:
@@ -38,6 +43,18 @@ def _blocked(candidate: Candidate) -> dict[str, t.Any]:
         error={"code": candidate.blockers[0].code, "message": "; ".join(blocker.message for blocker in candidate.blockers)},
         blockers=[blocker.as_dict() for blocker in candidate.blockers],
     )
+
+
+def _with_fallback(candidates: t.Sequence[Candidate], fallback: str) -> list[Candidate]:
+    """A guest that only libvirt could resume is not paused, unless the operator gives up the guard's second way for it."""
+    if fallback != "required":
+        return list(candidates)
+    return [
+        one if one.facts.no_fallback is None or one.blockers else dataclasses.replace(one, blockers=[dataclasses.replace(
+            one.facts.no_fallback, message=f"{one.facts.no_fallback.message}. Move it away first, exclude it, or accept that with fallback: preferred",
+        )])
+        for one in candidates
+    ]
 
 
 def _judge(candidates: t.Sequence[Candidate], named: bool) -> tuple[list[Candidate], list[Candidate]]:
@@ -84,7 +101,7 @@ def plan_pause(request: PauseRequest, where: Places, window: Window | None) -> t
         return [], [one for one in candidates if one.guest.uuid not in ours], window
     refuse_open(window)
     refuse_unfinished(where)
-    to_pause, left_alone = _judge(candidates, bool(request.names))
+    to_pause, left_alone = _judge(_with_fallback(candidates, request.fallback), bool(request.names))
     return to_pause, left_alone, None
 
 
@@ -96,6 +113,8 @@ def pause_guests(request: PauseRequest, check_mode: bool) -> dict[str, t.Any]:
     :raises MaintenanceError: Nothing is left paused, or the message names what may be.
     """
     check_limits(request.pause_limit, request.pause_budget)
+    check_tolerance("clock_tolerance", request.clock_tolerance)
+    check_wait(request.wait_for_jobs)
     where = places(request.uri)
     ledger = Ledger(where)
     if check_mode:
@@ -107,6 +126,8 @@ def pause_guests(request: PauseRequest, check_mode: bool) -> dict[str, t.Any]:
             return {"changed": bool(to_pause), "window": None, "guests": guests + [_skipped(one) for one in left_alone]}
         return _covered(covering, left_alone)
     ledger.prepare()
+    # Before the lock: somebody who has to heal this host must not wait for a backup.
+    wait_for_jobs(request.uri, request.names, request.exclude, request.wait_for_jobs)
     with ledger.locked(5.0):
         to_pause, left_alone, covering = plan_pause(request, where, ledger.read())
         if covering is not None:

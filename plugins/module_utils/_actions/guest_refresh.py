@@ -10,11 +10,14 @@ import time
 import typing as t
 
 from .. import _launch
+from .._clock.due import PATIENCE, DueClocks
+from .._clock.wish import check_tolerance, checked_targets
 from .._core.calls import Call, run_lanes
 from .._core.errors import LedgerError, MaintenanceError
 from .._core.places import SYSTEM_URI, Places, places
 from .._core.states import Blocker
 from .._pause.ledger import Ledger
+from .._pause.limits import check_wait
 from .._pause.record import MAX_PAUSE_LIMIT
 from .._pause.window import refuse_open
 from .._saved import transfer
@@ -25,7 +28,7 @@ from .._saved.plan import Plan, available, copy_speed, look, prepare, unmap_spee
 from .._saved.record import REFRESH, SavedGuest, Saving
 from .._saved.rules import MIB, affordable, predicted_copy, predicted_in_place
 from .._saved.unfinished import refuse_unfinished
-from .._system.guests import preflight, select
+from .._system.guests import preflight, select, wait_for_jobs
 from .._system.hypervisor import Connection, describe
 
 #: Where images go: RAM of the host.
@@ -85,11 +88,11 @@ def _described(plan: Plan, move: SavedGuest | None) -> dict[str, t.Any]:
         "name": guest.name, "uuid": guest.uuid, "stale": plan.stale, "memory": plan.memory, "why_copy": plan.why_copy,
         "predicted": round(plan.predicted, 3), "blockers": [one.as_dict() for one in plan.blockers] if plan.left_alone is None else [],
         "live_xml_additions": [], "changed": False, "outcome": None, "paused_for": None,
-        "message": f"left as it is: {plan.left_alone}" if plan.left_alone else "",
+        "message": f"left as it is: {plan.left_alone}" if plan.left_alone else "", "clock": None,
     }
     if move is not None:
         found.update(
-            changed=move.outcome == "restored", outcome=move.outcome, message=move.message,
+            changed=move.outcome == "restored", outcome=move.outcome, message=move.message, clock=move.clock,
             paused_for=None if move.paused_for is None else round(move.paused_for, 4),
         )
         if move.memory == "in_place" and move.outcome == "restored":
@@ -102,6 +105,8 @@ def _check(params: t.Mapping[str, t.Any]) -> None:
         raise MaintenanceError(f"guests can be refreshed at {SYSTEM_URI} only; no guest was touched", "uri")
     if not 1 <= params["pause_limit"] <= MAX_PAUSE_LIMIT:
         raise MaintenanceError(f"pause_limit is {params['pause_limit']:g} s, it must be from 1 to {MAX_PAUSE_LIMIT:g} s; no guest was touched", "limit")
+    check_tolerance("clock_tolerance", params["clock_tolerance"])
+    check_wait(params["wait_for_jobs"])
     if not 1 <= params["parallel"] <= 64:
         raise MaintenanceError(f"parallel is {params['parallel']}, it must be from 1 to 64; no guest was touched", "limit")
     if not os.path.isabs(params["folder"]) or os.path.normpath(params["folder"]) in ("/", "/dev/shm", "/tmp"):
@@ -144,6 +149,7 @@ def refresh_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
     :raises MaintenanceError: Refused: nothing was touched.
     """
     _check(params)
+    targets = checked_targets(params["target_offsets"])
     where = places(params["uri"])
     ledger = Ledger(where)
     if check_mode:
@@ -152,6 +158,8 @@ def refresh_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
         plans, width = _admitted(params, where)
         return {"changed": any(plan.stale for plan in plans), **_planned(params, plans, width)}
     ledger.prepare()
+    # Before the lock: somebody who has to heal this host must not wait for a backup.
+    wait_for_jobs(params["uri"], params["name"], params["exclude"], params["wait_for_jobs"])
     with ledger.locked(5.0):
         refuse_open(ledger.read())
         refuse_unfinished(where)
@@ -160,10 +168,11 @@ def refresh_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
         if not moving:
             return {"changed": False, **_planned(params, plans, width)}
         prepare(params["folder"])
-        entries = [entry(plan, os.path.join(params["folder"], f"{plan.candidate.guest.uuid}.save")) for plan in moving]
+        entries = [entry(plan, os.path.join(params["folder"], f"{plan.candidate.guest.uuid}.save"), targets) for plan in moving]
         refresh, _armed = begin(where, params, REFRESH, list(zip(moving, entries)), _launch.arm_saving)
-        _move_all(refresh, moving, width, params["pause_limit"])
-        return _closed(refresh, where, plans, width)
+        clocks = DueClocks(refresh)
+        _move_all(refresh, moving, width, params["pause_limit"], clocks)
+        return _closed(refresh, where, plans, width, clocks)
 
 
 def _planned(params: t.Mapping[str, t.Any], plans: t.Sequence[Plan], width: int) -> dict[str, t.Any]:
@@ -176,7 +185,7 @@ def _admitted(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Plan],
     return plans, width
 
 
-def _move_all(refresh: Saving, moving: t.Sequence[Plan], width: int, limit: float) -> None:
+def _move_all(refresh: Saving, moving: t.Sequence[Plan], width: int, limit: float, clocks: DueClocks) -> None:
     """Move the guests, so many at once. After the first that fails no further one is begun."""
     failed = threading.Event()
     ledger = SavingLedger(places(refresh.uri))
@@ -197,6 +206,8 @@ def _move_all(refresh: Saving, moving: t.Sequence[Plan], width: int, limit: floa
             return
         # Half of what is predicted is the restore, which nothing can hurry.
         _move(refresh, move, plan, limit - plan.predicted / 2)
+        if move in refresh.clocks_due:
+            clocks.runs_again(move, refresh.back_at(move) or time.monotonic())
         if move.outcome != "restored":
             failed.set()
         with writing:
@@ -206,7 +217,7 @@ def _move_all(refresh: Saving, moving: t.Sequence[Plan], width: int, limit: floa
     run_lanes([calls], width, (limit + transfer.ABORT_TIMEOUT + 60) * len(calls))
 
 
-def _closed(refresh: Saving, where: Places, plans: t.Sequence[Plan], width: int) -> dict[str, t.Any]:
+def _closed(refresh: Saving, where: Places, plans: t.Sequence[Plan], width: int, clocks: DueClocks) -> dict[str, t.Any]:
     moves = {move.uuid: move for move in refresh.guests}
     failed = [move for move in refresh.guests if move.outcome != "restored"]
     warnings: list[str] = []
@@ -217,6 +228,10 @@ def _closed(refresh: Saving, where: Places, plans: t.Sequence[Plan], width: int)
             transfer.close(SavingLedger(where), refresh, "module")
         except LedgerError as error:
             warnings.append(f"{error.problem}; every guest is back, and the guard on the host closes the record")
+    try:
+        clocks.settle(refresh, PATIENCE, SavingLedger(where).write)
+    except LedgerError as error:
+        warnings.append(f"what became of the clocks is not in the ledger: {error.problem}")
     result: dict[str, t.Any] = {
         "changed": any(move.outcome == "restored" for move in refresh.guests), "parallel": width, "pause_limit": refresh.pause_limit,
         "guests": [_described(plan, moves.get(plan.candidate.guest.uuid)) for plan in plans], "warnings": warnings,

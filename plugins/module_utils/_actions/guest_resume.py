@@ -7,17 +7,22 @@ from __future__ import annotations
 import time
 import typing as t
 
-from .._core.errors import GuestGone, LibvirtUnreachable, MaintenanceError
-from .._core.places import Places, places
+from .._clock.due import PATIENCE as CLOCKS
+from .._clock.due import DueClocks
+from .._core.errors import GuestGone, LedgerError, LibvirtUnreachable, MaintenanceError, WindowBusy
+from .._core.places import places
 from .._core.states import State
 from .._pause.ledger import Ledger
 from .._pause.limits import check_patience
 from .._pause.record import Window
+from .._pause.settle import save
 from .._pause.window import close_window, summary
-from .._saved.unfinished import finish_saving, has_unfinished
+from .._saved.unfinished import finish_saving, has_unfinished, saving_clocks_due
 from .._system.hypervisor import Lanes
 from .results import guest_record
 
+#: Seconds to wait for the ledger's lock, to write down what became of the clocks.
+LOCK = 5.0
 #: Seconds that the second look waits for a libvirtd that is being restarted.
 SECOND_LOOK_PATIENCE = 20.0
 def resumed_guests(window: Window, changed: bool) -> list[dict[str, t.Any]]:
@@ -36,6 +41,7 @@ def resumed_guests(window: Window, changed: bool) -> list[dict[str, t.Any]]:
             entry.name, entry.uuid, {"state": "paused", "reason": "user"} if changed else ended, ended,
             changed and entry.outcome == "resumed", outcome=entry.outcome, message=entry.message,
             paused_for=None if entry.paused_for is None else round(entry.paused_for, 4), resumed_by=entry.resumed_by,
+            problem=entry.problem, clock=entry.clock,
         ))
     return guests
 
@@ -103,8 +109,8 @@ def resume_guests(uri: str, window_id: str | None, patience: float, second_look:
     check_patience(second_look, patience)
     where = places(uri)
     ledger = Ledger(where)
-    result = _resume_window(uri, where, ledger, window_id, patience, second_look, check_mode)
-    if window_id is None and has_unfinished(where):
+    result = _resume_window(uri, ledger, window_id, patience, second_look, check_mode)
+    if window_id is None and (has_unfinished(where) or saving_clocks_due(where)):
         with ledger.locked(patience):
             guests, log = finish_saving(uri, where, check_mode, patience)
         result["guests"] = result["guests"] + guests
@@ -113,8 +119,27 @@ def resume_guests(uri: str, window_id: str | None, patience: float, second_look:
     return result
 
 
+def _write(ledger: Ledger, window: Window, log: list[str]) -> None:
+    """Write down what became of the clocks of a closed window, unless another one has been opened since."""
+    try:
+        with ledger.locked(LOCK):
+            found = ledger.read()
+            if found is not None and found.id == window.id:
+                save(ledger, window, log)
+    except (WindowBusy, LedgerError) as error:
+        log.append(f"what became of the clocks is not in the ledger: {error}")
+
+
+def _not_given_back(window: Window) -> tuple[str, str] | None:
+    """Code and words for the operator when a guest runs without something that it had, else `None`."""
+    rows = "; ".join(f"guest {entry.name!r}: {entry.problem}" for entry in window.guests if entry.problem)
+    if not rows:
+        return None
+    return "not_given_back", f"every guest runs again, but not with all that it had: {rows}. Mend that on the host (ip link, bridge fdb)"
+
+
 def _resume_window(
-    uri: str, where: Places, ledger: Ledger, window_id: str | None, patience: float, second_look: float, check_mode: bool
+    uri: str, ledger: Ledger, window_id: str | None, patience: float, second_look: float, check_mode: bool
 ) -> dict[str, t.Any]:
     window = ledger.read()
     if window is None or (window_id is not None and not window.is_open and window.id != window_id):
@@ -125,11 +150,15 @@ def _resume_window(
             "window_unknown",
         )
     if not window.is_open:
-        # An old window is history: told when asked for by its id, otherwise nothing was left to do.
-        mine = window_id is not None
+        # Who resumed its guests may have died before their clocks were right.
+        due = summary(window)["clocks_due"]
+        log: list[str] = []
+        set_one = due and not check_mode and DueClocks(window).settle(window, CLOCKS, lambda now: _write(ledger, now, log))
+        # An old window is history: told when asked for by its id, or when something was left to do.
+        told = window_id is not None or due
         return {
-            "changed": False, "window": summary(window) if mine else None,
-            "guests": resumed_guests(window, False) if mine else [], "warnings": [],
+            "changed": set_one or (due and check_mode), "window": summary(window) if told else None,
+            "guests": resumed_guests(window, False) if told else [], "warnings": log,
         }
     if check_mode:
         guests = [
@@ -137,12 +166,14 @@ def _resume_window(
             for entry in window.unsettled()
         ]
         return {"changed": True, "window": summary(window), "guests": guests, "warnings": []}
-    closed, changed, log = close_window(where, ledger, window_id, patience)
+    clocks = DueClocks(window)
+    closed, changed, log = close_window(ledger, window_id, patience, clocks.runs_again)
     if closed is None:
         raise MaintenanceError(
             f"the ledger was removed while guests were being resumed; guests may still be paused: {', '.join(entry.name for entry in window.unsettled())}. "
             "The guard goes on; see virsh list on the host", "ledger",
         )
+    clocks.settle(closed, CLOCKS, lambda now: _write(ledger, now, log))
     result = {"changed": changed, "window": summary(closed), "guests": resumed_guests(closed, changed), "warnings": log}
-    story = look_again(closed, second_look)
+    story = look_again(closed, second_look) or _not_given_back(closed)
     return result if story is None else {**result, "failed_because": story}

@@ -9,11 +9,13 @@ import time
 import typing as t
 
 from .. import _launch
+from .._clock.wish import check_tolerance, checked_targets
 from .._core.calls import Call, run_lanes
 from .._core.errors import MaintenanceError
 from .._core.places import SYSTEM_URI, Places, places
 from .._core.states import Blocker
 from .._pause.ledger import Ledger
+from .._pause.limits import check_wait
 from .._pause.window import refuse_open
 from .._saved import transfer
 from .._saved.ledger import SavingLedger
@@ -22,7 +24,7 @@ from .._saved.plan import Plan, copy_speed, look, prepare
 from .._saved.record import MAX_REBOOT_PAUSE_LIMIT, REBOOT, SavedGuest, Saving
 from .._saved.rules import MIB, predicted_absences
 from .._saved.unfinished import finish_saving, lost, refuse_unfinished
-from .._system.guests import preflight, select
+from .._system.guests import preflight, select, wait_for_jobs
 from .._system.hypervisor import Connection, describe
 
 #: Seconds that a reboot is taken to last when nobody knows it better: firmware of servers is slow.
@@ -40,6 +42,8 @@ def _check(params: t.Mapping[str, t.Any]) -> None:
         raise MaintenanceError(
             f"pause_limit is {params['pause_limit']:g} s, it must be from 1 to {MAX_REBOOT_PAUSE_LIMIT:g} s; no guest was touched", "limit",
         )
+    check_tolerance("clock_tolerance", params["clock_tolerance"])
+    check_wait(params["wait_for_jobs"])
     if params["reboot_time"] is not None and not 0 <= params["reboot_time"] <= MAX_REBOOT_PAUSE_LIMIT:
         raise MaintenanceError(
             f"reboot_time is {params['reboot_time']:g} s, it must be from 0 to {MAX_REBOOT_PAUSE_LIMIT:g} s; no guest was touched", "limit",
@@ -136,6 +140,7 @@ def save_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.
     :raises MaintenanceError: Refused: nothing was touched.
     """
     _check(params)
+    targets = checked_targets(params["target_offsets"])
     where = places(params["uri"])
     ledger = Ledger(where)
     if check_mode:
@@ -144,13 +149,15 @@ def save_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.
         plans, reboot = _admitted(params, where)
         return {"changed": True, "saving": None, "reboot_command": [], "reboot_time": reboot, "guests": [_described(plan, None) for plan in plans]}
     ledger.prepare()
+    # Before the lock: somebody who has to heal this host must not wait for a backup.
+    wait_for_jobs(params["uri"], [], [], params["wait_for_jobs"])
     with ledger.locked(5.0):
         refuse_open(ledger.read())
         refuse_unfinished(where)
         plans, reboot = _admitted(params, where)
         prepare(images_folder(where))
         # What is armed here: the guard, and the restore at boot.
-        saving, command = begin(where, params, REBOOT, [(plan, _entry(plan, images_folder(where))) for plan in plans], _launch.arm_reboot)
+        saving, command = begin(where, params, REBOOT, [(plan, _entry(plan, images_folder(where), targets)) for plan in plans], _launch.arm_reboot)
         problem = _save_all(saving, plans, where)
         if problem:
             return _taken_back(saving, plans, where, problem)
@@ -169,11 +176,11 @@ def _admitted(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Plan],
     return plans, reboot
 
 
-def _entry(plan: Plan, folder: str) -> SavedGuest:
+def _entry(plan: Plan, folder: str, targets: t.Mapping[str, float]) -> SavedGuest:
     guest = plan.candidate.guest
     if plan.memory == "managed":
-        return entry(plan, "", guest.autostart())
-    return entry(plan, os.path.join(folder, f"{guest.uuid}.save"))
+        return entry(plan, "", targets, guest.autostart())
+    return entry(plan, os.path.join(folder, f"{guest.uuid}.save"), targets)
 
 
 def _save_all(saving: Saving, plans: t.Sequence[Plan], where: Places) -> str:

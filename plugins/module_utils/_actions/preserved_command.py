@@ -96,7 +96,7 @@ def preserved_command(params: dict[str, t.Any], check_mode: bool) -> dict[str, t
     if window is None:
         commands.wait()
     else:
-        patience = window.deadline - lead(window.pause_limit) - AHEAD_OF_GUARD - time.monotonic()
+        patience = window.deadline - lead(window.pause_limit, window.paused_within) - AHEAD_OF_GUARD - time.monotonic()
         ended = commands.wait(max(0.0, patience))
         if not ended:
             commands.stop(kill=params["on_deadline"] == "kill")

@@ -63,7 +63,9 @@ def _correct(guest: Guest, ahead: float) -> str | None:
 def check_clock(
     guest: Guest, *, target: float, tolerance: float, samples: int, correct: bool, agent_timeout: int, check_mode: bool
 ) -> dict[str, t.Any]:
-    """Measure one guest's clock, correct it when it is not proved to be right, and measure again.
+    """Measure one guest's clock, correct it when it is proved to be wrong, and measure again.
+
+    A clock that an agent answers too slowly for is left alone: setting it could only make it worse.
 
     :param target: The offset that the clock should have, seconds.
     :param tolerance: Seconds by which it may differ.
@@ -91,14 +93,15 @@ def check_clock(
             found = measurement.offset(taken, resolution)
             record["before"] = record["after"] = found.as_dict()
             record["verdict"] = measurement.verdict(found, target, tolerance)
-            record["changed"] = correct and record["verdict"] != "in_sync"
+            record["changed"] = correct and record["verdict"] == "out_of_sync"
             for _attempt in range(CORRECTIONS if record["changed"] and not check_mode else 0):
+                earlier = found
                 # The order takes about half a round trip to arrive, so the time is given for that moment.
                 refused = _correct(guest, target + found.bound - resolution)
                 found = measurement.offset(_samples(guest, samples), resolution)
                 record["after"] = found.as_dict()
                 record["verdict"] = measurement.verdict(found, target, tolerance)
-                if record["verdict"] == "in_sync":
+                if record["verdict"] != "out_of_sync" or not measurement.is_nearer(found, earlier, target):
                     break
         finally:
             # The guest may have ended meanwhile, and its time-out with it; what was measured holds.

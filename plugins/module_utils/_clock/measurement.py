@@ -23,6 +23,7 @@ WINDOWS = "mswindows"
 
 #: `in_sync`: proved within the tolerance. `out_of_sync`: proved outside. `unverified`: neither can be proved.
 Verdict = t.Literal["in_sync", "out_of_sync", "unverified"]
+VERDICTS: tuple[str, ...] = t.get_args(Verdict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +74,14 @@ def offset(samples: t.Sequence[Sample], resolution: float) -> Offset:
     """
     best = min(samples, key=lambda sample: sample.took)
     return Offset(best.guest - (best.asked + best.took / 2), best.took / 2 + resolution)
+
+
+def is_nearer(now: Offset, before: Offset, target: float) -> bool:
+    """Whether a correction is proved to have got a clock nearer to its target; one that has not is not made again.
+
+    :param target: The offset that the clock should have, in seconds.
+    """
+    return abs(before.seconds - target) - abs(now.seconds - target) > before.bound + now.bound
 
 
 def verdict(found: Offset, target: float, tolerance: float) -> Verdict:

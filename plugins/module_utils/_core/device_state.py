@@ -101,7 +101,7 @@ def _leases(domain: ET.Element, automatic: bool) -> list[str]:
     return found
 
 
-def device_state(xml: str, lock_manager: str | None, disk_leases: bool) -> DeviceState:
+def device_state(xml: str | bytes, lock_manager: str | None, disk_leases: bool) -> DeviceState:
     """What a suspend through libvirt takes from a guest.
 
     :param xml: The guest's live XML, or libvirt's status file of it (`/run/libvirt/qemu/NAME.xml`): the same can be read in both, so also without libvirt.

@@ -21,6 +21,12 @@ REASONS: dict[str, dict[int, str]] = {
         8: "shutting-down", 9: "snapshot", 10: "crashed", 11: "starting-up", 12: "postcopy", 13: "postcopy-failed",
         14: "api-error",
     },
+    # virDomainNostateReason, virDomainBlockedReason, virDomainShutdownReason, virDomainCrashedReason, virDomainPMSuspendedReason
+    "nostate": {0: "unknown"},
+    "blocked": {0: "unknown"},
+    "shutdown": {0: "unknown", 1: "user"},
+    "crashed": {0: "unknown", 1: "panicked"},
+    "pmsuspended": {0: "unknown"},
     "shutoff": {
         0: "unknown", 1: "shutdown", 2: "destroyed", 3: "crashed", 4: "migrated", 5: "saved", 6: "failed", 7: "from-snapshot", 8: "daemon",
     },
@@ -81,6 +87,7 @@ class GuestFacts:
     :ivar fake_reboot: libvirt's status file carries `<fakereboot/>`.
     :ivar opted_out: Its metadata says that it must not be paused.
     :ivar status_known: libvirt's status file could be read: without it identity and monitor are unknown.
+    :ivar no_fallback: Why nobody but libvirt could resume it, should libvirtd be gone at the deadline; `None`: QEMU's own monitor can be used.
     """
 
     state: State
@@ -89,6 +96,7 @@ class GuestFacts:
     fake_reboot: bool = False
     opted_out: bool = False
     status_known: bool = True
+    no_fallback: Blocker | None = None
 
 
 #: Blockers which mean "not this one" rather than "something is wrong": such a guest is left alone unless the operator named it.

@@ -11,14 +11,33 @@ from .record import MAX_PAUSE_BUDGET, MAX_PAUSE_LIMIT
 DEFAULT_PAUSE_LIMIT = 30.0
 #: The longest that a module waits because it was told to. Seconds.
 MAX_PATIENCE = 3600.0
+#: The longest that a job on a guest is waited for: a day. Seconds.
+MAX_WAIT = 86400.0
 
 
-def lead(pause_limit: float) -> float:
+#: How many times the seconds that pausing took the guard takes for resuming, and some seconds for itself: a busy host may be busier by then.
+_SLOWER = 3.0
+_ITSELF = 0.2
+#: The guard never begins earlier than this many seconds, or this share of the limit, before the deadline.
+_LONGEST_LEAD = 5.0
+_LARGEST_SHARE = 0.5
+
+
+def longest_lead(pause_limit: float) -> float:
+    """How many seconds before the deadline the guard begins at the earliest."""
+    return min(_LONGEST_LEAD, pause_limit * _LARGEST_SHARE)
+
+
+def lead(pause_limit: float, paused_within: float | None = None) -> float:
     """How many seconds before the deadline the guard begins, so that the guests run *by* the deadline.
 
-    Two seconds cover a dead libvirtd (connection refused, then the monitors); for a very short limit a tenth of it.
+    Two seconds cover a dead libvirtd (connection refused, then the monitors); for a very short limit a tenth of it. A host that needed long to pause
+    its guests needs long to resume them (seen: 200 guests on a busy host, 0.8 s late with a limit of 6 s).
+
+    :param paused_within: Seconds from the first suspend to the last on this host, just now; `None` when not known yet.
     """
-    return min(2.0, pause_limit / 10)
+    learnt = 0.0 if paused_within is None else paused_within * _SLOWER + _ITSELF
+    return min(max(min(2.0, pause_limit / 10), learnt), longest_lead(pause_limit))
 
 
 def early_lead(pause_limit: float) -> float:
@@ -43,6 +62,16 @@ def check_limits(pause_limit: float, pause_budget: float) -> None:
             f"pause_budget is {pause_budget:g} s, it must be more than 0 and at most {longest:g} s (pause_limit is {pause_limit:g} s); "
             "no guest was touched", "limit",
         )
+
+
+def check_wait(seconds: float) -> None:
+    """Refuse a wait for jobs that nobody can mean.
+
+    :param seconds: `wait_for_jobs`.
+    :raises MaintenanceError: code `limit`.
+    """
+    if not 0 <= seconds <= MAX_WAIT:
+        raise MaintenanceError(f"wait_for_jobs is {seconds:g} s, it must be from 0 to {MAX_WAIT:g} s; no guest was touched", "limit")
 
 
 def check_patience(second_look: float, patience: float = 0.0) -> None:

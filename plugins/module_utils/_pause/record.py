@@ -7,11 +7,12 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from .._clock.result import TOLERANCE, checked_clock
 from .._core.errors import LedgerError
 from .._core.records import check_ids, checked
 
 #: The version of the document. A reader refuses any other: a ledger is never guessed at.
-VERSION = 1
+VERSION = 2
 #: Seconds. The promise of public clouds is 30 s; anything longer than this is no pause any more to the guests' peers.
 MAX_PAUSE_LIMIT = 600.0
 #: Seconds. Reaching "all paused" takes milliseconds; what takes longer than this is stuck.
@@ -44,6 +45,13 @@ class Entry:
     :ivar resumed_by: Who resumed it: `module`, `guard` or `owner`.
     :ivar outcome: How it ended, once settled.
     :ivar message: The reason in words.
+    :ivar devices: Network devices of the host that have to be up when it runs, in the order in which they are set up. libvirt takes them down.
+    :ivar forwarding: Entries of bridges that libvirt takes away: for each the port and the MAC address.
+    :ivar only_libvirt: Why nobody but libvirt may resume it; empty: QEMU's own monitor may be used.
+    :ivar agent: Path of the socket of its guest agent; empty when none was connected.
+    :ivar clock_target: Seconds that its clock should be ahead of the host's.
+    :ivar problem: What could not be given back to it, in words; empty when it has everything.
+    :ivar clock: What became of its clock, see `_clock.result`; `None` while nobody has looked at it.
     """
 
     name: str
@@ -60,6 +68,13 @@ class Entry:
     resumed_by: str | None = None
     outcome: str | None = None
     message: str = ""
+    devices: list[str] = dataclasses.field(default_factory=list)
+    forwarding: list[list[str]] = dataclasses.field(default_factory=list)
+    only_libvirt: str = ""
+    agent: str = ""
+    clock_target: float = 0.0
+    problem: str = ""
+    clock: dict[str, t.Any] | None = None
 
     @property
     def settled(self) -> bool:
@@ -72,6 +87,16 @@ class Entry:
         if self.paused_at is None or self.resumed_at is None:
             return None
         return self.resumed_at - self.paused_at
+
+    @property
+    def had_agent(self) -> bool:
+        """Whether its guest agent was connected before the pause."""
+        return bool(self.agent)
+
+    @property
+    def stood_still(self) -> bool:
+        """Whether it was paused by us and runs again, whoever resumed it: then its clock is our business."""
+        return self.paused_at is not None and self.resumed_at is not None and self.outcome in ("resumed", "running")
 
     def settle(self, outcome: Outcome, message: str, by: str | None = None, at: float | None = None) -> None:
         """Close this entry."""
@@ -96,6 +121,8 @@ class Window:
     :ivar pause_limit: Seconds that a guest may be paused.
     :ivar deadline: `CLOCK_MONOTONIC` seconds at which every guest must run again.
     :ivar guests: The guests.
+    :ivar correct_clocks: Whether clocks that are wrong after the resume are set.
+    :ivar clock_tolerance: Seconds by which a clock may be off.
     :ivar closed_at: Wall clock of the end, ISO 8601 in UTC; `None` while the window is open.
     :ivar closed_by: Who closed it: `module`, `guard`.
     :ivar paused_within: Seconds from the first suspend to the last that had returned.
@@ -112,6 +139,8 @@ class Window:
     pause_limit: float
     deadline: float
     guests: list[Entry]
+    correct_clocks: bool = True
+    clock_tolerance: float = TOLERANCE
     closed_at: str | None = None
     closed_by: str | None = None
     paused_within: float | None = None
@@ -121,6 +150,15 @@ class Window:
     def is_open(self) -> bool:
         """Whether something may still be left to do."""
         return self.closed_at is None
+
+    @property
+    def clocks_due(self) -> list[Entry]:
+        """The guests that ran again after a pause of ours, and whose clock nobody has looked at since."""
+        return [entry for entry in self.guests if entry.stood_still and entry.clock is None]
+
+    def back_at(self, entry: Entry) -> float | None:
+        """When a guest ran again, `CLOCK_MONOTONIC` seconds."""
+        return entry.resumed_at
 
     def unsettled(self) -> list[Entry]:
         """The guests that may still be paused by us."""
@@ -132,16 +170,17 @@ def to_document(window: Window) -> dict[str, t.Any]:
     return {"version": VERSION, "window": dataclasses.asdict(window)}
 
 
-_OPTIONAL = {"paused_at", "resumed_at", "resumed_by", "outcome", "closed_at", "closed_by", "paused_within", "resumed_within"}
+_OPTIONAL = {"paused_at", "resumed_at", "resumed_by", "outcome", "closed_at", "closed_by", "paused_within", "resumed_within", "clock"}
 _ENTRY_TYPES: dict[str, tuple[type, ...]] = {
     "name": (str,), "uuid": (str,), "id": (int,), "pid": (int,), "start_time": (int,), "monitor": (str,),
     "state_before": (str,), "reason_before": (str,), "phase": (str,), "paused_at": (int, float),
-    "resumed_at": (int, float), "resumed_by": (str,), "outcome": (str,), "message": (str,),
+    "resumed_at": (int, float), "resumed_by": (str,), "outcome": (str,), "message": (str,), "devices": (list,), "forwarding": (list,),
+    "only_libvirt": (str,), "agent": (str,), "clock_target": (int, float), "problem": (str,), "clock": (dict,),
 }
 _WINDOW_TYPES: dict[str, tuple[type, ...]] = {
     "id": (str,), "uri": (str,), "boot_id": (str,), "opener": (str,), "opener_pid": (int,), "opener_start_time": (int,),
-    "opened_at": (str,), "pause_limit": (int, float), "deadline": (int, float), "guests": (list,), "closed_at": (str,),
-    "closed_by": (str,), "paused_within": (int, float), "resumed_within": (int, float),
+    "opened_at": (str,), "pause_limit": (int, float), "deadline": (int, float), "guests": (list,), "correct_clocks": (bool,),
+    "clock_tolerance": (int, float), "closed_at": (str,), "closed_by": (str,), "paused_within": (int, float), "resumed_within": (int, float),
 }
 
 
@@ -162,6 +201,11 @@ def from_document(document: t.Any) -> Window:
     for entry in raw["guests"]:
         if entry.phase not in ("pausing", "paused", "settled") or entry.pid <= 1:
             raise LedgerError(f"the entry of guest {entry.name!r} makes no sense")
+        if not all(isinstance(name, str) for name in entry.devices) or not all(
+            isinstance(one, list) and len(one) == 2 and all(isinstance(word, str) for word in one) for one in entry.forwarding
+        ):
+            raise LedgerError(f"the devices of guest {entry.name!r} make no sense")
+        checked_clock(entry.clock, f"guest {entry.name!r}")
     if not 0 < raw["pause_limit"] <= MAX_PAUSE_LIMIT or not 0 <= raw["deadline"] < MAX_MONOTONIC:
         raise LedgerError("the limit or the deadline of the window makes no sense")
     return Window(**raw)

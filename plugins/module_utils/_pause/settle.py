@@ -18,7 +18,8 @@ from .._core.calls import Call, elapsed, run_lanes
 from .._core.errors import GuestGone, LedgerError, LibvirtHangs, LibvirtUnreachable
 from .._core.places import places
 from .._system import qmp
-from .._system.hypervisor import TOKEN_NAMESPACE, Guest, Lanes, describe
+from .._system.hypervisor import TOKEN_NAMESPACE, Connection, Guest, Lanes, daemon_said, describe
+from .devices import give_back
 from .ledger import Ledger
 from .record import MAX_PAUSE_BUDGET, Entry, Window
 
@@ -30,6 +31,8 @@ ALL_OUT = 1.5
 #: Seconds for one conversation with a monitor; the answer of a live QEMU takes milliseconds.
 MONITOR_TIMEOUT = 0.5
 MONITORS_AT_ONCE = 32
+#: How often libvirt may refuse to resume a guest, because it cannot start a device of it, before QEMU itself is asked.
+REFUSALS = 2
 
 
 def _same_process(entry: Entry, guest: Guest) -> bool:
@@ -39,16 +42,30 @@ def _same_process(entry: Entry, guest: Guest) -> bool:
     return identity.is_alive(identity.ProcessIdentity(entry.pid, entry.start_time))
 
 
-def _look_and_resume(entry: Entry, window_id: str, guest: Guest) -> tuple[str, str, float]:
+def _resume(entry: Entry, guest: Guest, refusal: str) -> tuple[str, str, float]:
+    """Resume one guest that is ours.
+
+    :param refusal: libvirt's words, when it has refused more than once to start what belongs to the guest; empty: it is asked.
+    """
+    if not refusal:
+        if guest.resume():
+            return "resumed", "resumed through libvirt", time.monotonic()
+        return "running", "it ran already", time.monotonic()
+    guest.monitor({"execute": "cont"})
+    at = time.monotonic()
+    # Where libvirt has nothing to start but what is given back here, it has everything by now.
+    entry.problem = give_back(entry) or ("" if entry.devices or entry.forwarding else f"libvirt could not start what belongs to it ({refusal})")
+    return "resumed", f"resumed through QEMU, because libvirt could not resume it ({refusal})", at
+
+
+def _look_and_resume(entry: Entry, window_id: str, guest: Guest, refusal: str = "") -> tuple[str, str, float]:
     """One guest: look, decide, resume. Returns the outcome, the reason in words and the monotonic time."""
     state = guest.state()
     # The token costs a call; only the verdict on a paused guest needs it.
     token = guest.token() if state.state == "paused" else None
     verdict, why = states.resume_verdict(window_id, states.Sighting(_same_process(entry, guest), state, token))
     if verdict == "resume":
-        if guest.resume():
-            return "resumed", "resumed through libvirt", time.monotonic()
-        return "running", "it ran already", time.monotonic()
+        return _resume(entry, guest, refusal)
     if verdict == "running" and entry.phase == "pausing" and guest.busy():
         return "busy", "it runs, and libvirt is still waiting for an answer of its QEMU", time.monotonic()
     return verdict, why, time.monotonic()
@@ -73,29 +90,6 @@ def _record(entry: Entry, outcome: str, why: str, at: float, by: str, late_suspe
         entry.settle("not_ours", why)
 
 
-def _through_monitors(window: Window, entries: t.Sequence[Entry], by: str, late: bool, settled_by_monitor: set[str]) -> bool:
-    """One pass over some guests without libvirt. Returns whether a monitor was silent, that is: libvirtd lives but does not answer."""
-    calls = [Call(lambda entry=entry: _ask_monitor(entry, window)) for entry in entries]
-    # Together: monitors that libvirtd holds cost their whole time-out each.
-    run_lanes([calls], MONITORS_AT_ONCE, MONITOR_TIMEOUT * 2 * (1 + len(calls) / MONITORS_AT_ONCE))
-    silent = False
-    for entry, call in zip(entries, calls):
-        try:
-            outcome, why, at = call.result()
-        except (qmp.MonitorSilent, TimeoutError):
-            silent = True
-            entry.message = "libvirt does not answer and holds its monitor; trying again"
-            continue
-        except Exception as error:  # whatever it is with one guest, the others come next
-            entry.message = f"libvirt does not answer and its monitor cannot be used ({error}); trying again"
-            continue
-        if outcome in ("resumed", "running"):
-            # A guest found running may have been resumed by a conversation of ours that broke off.
-            settled_by_monitor.add(entry.uuid)
-        _record(entry, outcome, why, at, by, late)
-    return silent
-
-
 def _recorded(entry: Entry, runtime: str) -> tuple[str | None, str, str | None] | None:
     """Process id, monitor and token in libvirt's status file of a guest, which libvirt writes at every change.
 
@@ -116,18 +110,24 @@ def _recorded(entry: Entry, runtime: str) -> tuple[str | None, str, str | None] 
 
 
 def _ask_monitor(entry: Entry, window: Window) -> tuple[str, str, float]:
-    """One guest without libvirt: look, resume if QEMU says paused. Returns what `_look_and_resume` does."""
+    """One guest without libvirt: look, resume if QEMU says paused. Returns what `_look_and_resume` does, or `waits` as the outcome."""
     if not identity.is_alive(identity.ProcessIdentity(entry.pid, entry.start_time)):
         return "gone", "its QEMU process does not run any more", time.monotonic()
     recorded = _recorded(entry, places(window.uri).runtime)
     # Where libvirt's record of the guest cannot be read, the identity of the process has to do.
     if recorded is not None and recorded != (str(entry.pid), entry.monitor, window.id):
         return "not_ours", "libvirt's record of it does not show our token on that process and monitor", time.monotonic()
+    if entry.only_libvirt:
+        return "waits", f"libvirt does not answer, and only libvirt may resume it ({entry.only_libvirt}); trying again", time.monotonic()
     status = qmp.resume_if_paused(entry.monitor, MONITOR_TIMEOUT)
+    at = time.monotonic()
+    if status in ("paused", "running"):
+        # Also of one that ran already: a conversation of ours may have broken off after it was resumed.
+        entry.problem = give_back(entry)
     if status == "paused":
-        return "resumed", "resumed through QEMU's monitor, libvirt did not answer", time.monotonic()
+        return "resumed", "resumed through QEMU's monitor, libvirt did not answer", at
     if status == "running":
-        return "running", "it ran already", time.monotonic()
+        return "running", "it ran already", at
     return "not_ours", f"QEMU says {status}, which we did not do", time.monotonic()
 
 
@@ -137,14 +137,22 @@ class Settler:
     :param by: Who we are, for the record: `module` or `guard`.
     :param connect: Seconds that libvirt has to accept a connection before the monitors are tried.
     :param calls: Seconds that libvirt has for the guests of one pass.
+    :param runs_again: Is told of each guest, in the thread that resumed it, as soon as it runs again.
     :ivar libvirt_hangs: In the last pass libvirt did not answer, and somebody held the guests' monitors.
     """
 
-    def __init__(self, by: str, connect: float = 2.0, calls: float = 4.0) -> None:
+    def __init__(
+        self, by: str, connect: float = 2.0, calls: float = 4.0, runs_again: t.Callable[[Entry, float], None] = lambda _entry, _at: None,
+    ) -> None:
         self.by = by
         self.connect = connect
         self.calls = calls
+        self.runs_again = runs_again
         self.libvirt_hangs = False
+        #: How often libvirt itself has refused to resume a guest, and its last words.
+        self._refused: dict[str, tuple[int, str]] = {}
+        #: The last question whether libvirt has a worker to spare.
+        self._probe: Call[None] | None = None
         #: Guests resumed behind libvirt's back; libvirt may still believe that they are paused.
         self.by_monitor: set[str] = set()
         #: Calls that have not come back. A guest gets no second one before: libvirtd has twenty workers for everybody.
@@ -171,7 +179,7 @@ class Settler:
             self._through_libvirt(window, late)
         except LibvirtUnreachable:
             # Also one that refuses connections may hold the monitors: it is starting, or stopping, which takes seconds with many guests.
-            self.libvirt_hangs = _through_monitors(window, window.unsettled(), self.by, late, self.by_monitor)
+            self.libvirt_hangs = self._through_monitors(window, window.unsettled(), late)
 
     def _through_libvirt(self, window: Window, late: bool) -> None:
         """One pass through libvirt.
@@ -186,7 +194,7 @@ class Settler:
         forgotten = [uuid for uuid in fresh if uuid not in lanes.guests and uuid not in lanes.silent]
         for uuid, why in lanes.silent.items():
             entries[uuid].message = f"libvirt does not find it ({why}); trying again"
-        made = lanes.each(fresh, lambda guest: _look_and_resume(entries[guest.uuid], window.id, guest), self.calls)
+        made = lanes.each(fresh, lambda guest: self._one(entries[guest.uuid], window.id, guest), self.calls)
         if window.resumed_within is None:
             window.resumed_within = elapsed(made.values())
         self._waiting = {uuid: call for uuid, call in {**earlier, **made}.items() if call.state == "running"}
@@ -200,6 +208,8 @@ class Settler:
                 entry.message = "libvirt did not answer about it; trying again"
             except Exception as error:  # libvirt's error on one guest must not keep the others paused
                 entry.message = f"libvirt could not resume it ({describe(error)}); trying again"
+                if daemon_said(error):
+                    self._refused[uuid] = self._refused.get(uuid, (0, ""))[0] + 1, describe(error)
             else:
                 if outcome == "gone":
                     forgotten.append(uuid)
@@ -207,7 +217,45 @@ class Settler:
                     # A look of an earlier pass is old by now: a late suspend may have come after it.
                     _record(entry, outcome, why, at, self.by, late)
         self._forgotten(window, [entries[uuid] for uuid in forgotten], late)
-        self._see_if_it_answers(entries, {**earlier, **made})
+        self._see_if_it_answers(window.uri, entries, {**earlier, **made})
+
+    def _one(self, entry: Entry, window_id: str, guest: Guest) -> tuple[str, str, float]:
+        """One guest through libvirt. What libvirt refuses again and again, because it cannot start what belongs to the guest, QEMU does."""
+        times, words = self._refused.get(entry.uuid, (0, ""))
+        found = _look_and_resume(entry, window_id, guest, words if times >= REFUSALS and not entry.only_libvirt else "")
+        self._tell(entry, found)
+        return found
+
+    def _tell(self, entry: Entry, found: tuple[str, str, float]) -> None:
+        outcome, _why, at = found
+        if outcome == "resumed" or (outcome == "running" and entry.phase == "paused"):
+            self.runs_again(entry, at)
+
+    def _through_monitors(self, window: Window, entries: t.Sequence[Entry], late: bool) -> bool:
+        """One pass over some guests without libvirt. Returns whether a monitor was silent, that is: libvirtd lives but does not answer."""
+        calls = [Call(lambda entry=entry: _ask_monitor(entry, window)) for entry in entries]
+        # Together: monitors that libvirtd holds cost their whole time-out each.
+        run_lanes([calls], MONITORS_AT_ONCE, MONITOR_TIMEOUT * 2 * (1 + len(calls) / MONITORS_AT_ONCE))
+        silent = False
+        for entry, call in zip(entries, calls):
+            try:
+                outcome, why, at = call.result()
+            except (qmp.MonitorSilent, TimeoutError):
+                silent = True
+                entry.message = "libvirt does not answer and holds its monitor; trying again"
+                continue
+            except Exception as error:  # whatever it is with one guest, the others come next
+                entry.message = f"libvirt does not answer and its monitor cannot be used ({error}); trying again"
+                continue
+            if outcome == "waits":
+                entry.message = why
+                continue
+            if outcome in ("resumed", "running"):
+                # A guest found running may have been resumed by a conversation of ours that broke off.
+                self.by_monitor.add(entry.uuid)
+            self._tell(entry, (outcome, why, at))
+            _record(entry, outcome, why, at, self.by, late)
+        return silent
 
     def _forgotten(self, window: Window, entries: t.Sequence[Entry], late: bool) -> None:
         """Guests that libvirt does not have any more. Some have ended; a libvirtd that was replaced may also have lost one that still stands."""
@@ -215,12 +263,12 @@ class Settler:
         for entry in entries:
             if entry not in alive:
                 _record(entry, "gone", "it does not run any more", time.monotonic(), self.by, late)
-        _through_monitors(window, alive, self.by, late, self.by_monitor)
+        self._through_monitors(window, alive, late)
 
-    def _see_if_it_answers(self, entries: t.Mapping[str, Entry], asked: t.Mapping[str, Call[t.Any]]) -> None:
+    def _see_if_it_answers(self, uri: str, entries: t.Mapping[str, Entry], asked: t.Mapping[str, Call[t.Any]]) -> None:
         """libvirtd opens connections and finds guests with workers of their own: they do when all others are stuck.
 
-        :raises LibvirtHangs: No call comes back, though several guests were asked about whose QEMU is not to blame.
+        :raises LibvirtHangs: No call comes back, though several guests were asked about whose QEMU is not to blame; or one, and nothing else is answered.
         """
         if any(call.state != "running" for call in asked.values()):
             return
@@ -229,8 +277,21 @@ class Settler:
             uuid for uuid, call in asked.items()
             if not identity.is_stopped(entries[uuid].pid) and now - t.cast(float, call.started_at) > ALL_OUT
         ]
-        if len(blameless) > 1:
+        if len(blameless) > 1 or (blameless and self._has_no_worker(uri)):
             raise LibvirtHangs("libvirt takes calls and answers none")
+
+    def _has_no_worker(self, uri: str) -> bool:
+        """Whether libvirtd answers nothing that is not about a guest, either: then it is not that guest's fault."""
+        if self._probe is None or self._probe.state != "running":
+            self._probe = Call(lambda: Connection(uri, self.connect).answer())
+            run_lanes([[self._probe]], 1, self.connect)
+        try:
+            self._probe.result()
+        except (TimeoutError, LibvirtHangs):
+            return True
+        except Exception:  # it answers, if only with an error; or it has gone, which the next pass sees
+            return False
+        return False
 
     def tell_libvirt(self, window: Window) -> bool:
         """Resume once more, through libvirt, what was resumed through a monitor.
@@ -241,6 +302,9 @@ class Settler:
         entries = {entry.uuid: entry for entry in window.guests if entry.uuid in self.by_monitor}
         lanes = Lanes(window.uri, list(entries), self.connect)
         made = lanes.each(entries, lambda guest: _look_and_resume(entries[guest.uuid], window.id, guest), self.calls)
+        for entry in entries.values():
+            # What was away at the deadline may be there by now; and a libvirtd that begins anew leaves devices as it finds them.
+            entry.problem = give_back(entry)
         self.by_monitor = {uuid for uuid, call in made.items() if call.state != "done"} | set(lanes.silent)
         return not self.by_monitor
 

@@ -17,15 +17,16 @@ import socket
 import time
 import typing as t
 
+from .._clock.due import DueClocks
 from .._core import identity
-from .._core.calls import Call, run_lanes
+from .._core.calls import Call, call_with_timeout, run_lanes
 from .._core.errors import LedgerError, LibvirtHangs, LibvirtUnreachable, WindowBusy
 from .._core.places import SYSTEM_URI, places
 from .._core.records import now_utc
 from .._system.hypervisor import Connection
 from .ledger import Ledger
 from .limits import early_lead, lead
-from .record import Window
+from .record import Entry, Window
 from .settle import Settler, save
 
 #: Seconds between two looks at the ledger while there is nothing to do.
@@ -44,6 +45,9 @@ MONITORS_FREE = 1.0
 LOCK = 0.5
 #: How long the disk may take for the ledger, before the guard goes on with what it knows. Seconds.
 DISK = 1.0
+
+#: How long the guard waits for the clocks of all guests, once they run and libvirt answers. Seconds.
+CLOCKS = 60.0
 
 #: How long a guard that nobody awaits (the backstop) tries to read the ledger at all. Seconds.
 FIRST_LOOK = 20.0
@@ -86,7 +90,9 @@ def same_story(before: Window, now: Window) -> bool:
     def told_once(window: Window) -> tuple[t.Any, ...]:
         return (
             window.id, window.uri, window.boot_id, window.opener_pid, window.opener_start_time, window.pause_limit,
-            [(entry.name, entry.uuid, entry.id, entry.pid, entry.start_time, entry.monitor) for entry in window.guests],
+            [(
+                entry.name, entry.uuid, entry.id, entry.pid, entry.start_time, entry.monitor, entry.devices, entry.forwarding, entry.only_libvirt,
+            ) for entry in window.guests],
         )
 
     return told_once(before) == told_once(now) and now.deadline <= before.deadline and (now.is_open or not now.unsettled())
@@ -109,7 +115,8 @@ class Guard:
         self.window_id = window_id
         self.ledger = Ledger(places(uri))
         # Short: what has not come back is not asked again, and is looked at in the next pass.
-        self.settler = Settler("guard", connect=1.0, calls=1.0)
+        self.settler = Settler("guard", connect=1.0, calls=1.0, runs_again=self._runs_again)
+        self._clocks: DueClocks | None = None
         self.last_good: Window | None = None
         self._read_at = 0.0
         self._distrusted = False
@@ -221,15 +228,16 @@ class Guard:
                 return None
             now = time.monotonic()
             left = window.deadline - now
-            if left <= lead(window.pause_limit):
+            begins = lead(window.pause_limit, window.paused_within)
+            if left <= begins:
                 return window
-            if left <= early_lead(window.pause_limit) and now >= probe_at:
+            if left <= max(early_lead(window.pause_limit), begins) and now >= probe_at:
                 probe_at = now + PROBE
                 if _hangs(window.uri):
                     say("libvirt accepts connections and does not answer; beginning early")
                     self._hanging_since = now
                     return window
-            time.sleep(min(FOLLOW, left - lead(window.pause_limit)))
+            time.sleep(min(FOLLOW, left - begins))
 
     def recover(self) -> int:
         """Resume what is left, now. Returns the exit code of the process: 1 when a guest could not be settled."""
@@ -259,6 +267,8 @@ class Guard:
         :param give_up: `CLOCK_MONOTONIC` seconds; `None`: never.
         :returns: Whether it is settled, by whomever.
         """
+        if self._clocks is None and self.last_good is not None:
+            self._clocks = DueClocks(self.last_good, TELL_LIBVIRT)
         while True:
             began = time.monotonic()
             try:
@@ -345,8 +355,17 @@ class Guard:
         self.last_good = None
         say(f"window {window.id} is closed by the guard")
 
+    def _runs_again(self, entry: Entry, at: float) -> None:
+        if self._clocks is not None:
+            self._clocks.runs_again(entry, at)
+
     def _after(self, window: Window) -> None:
-        """Put libvirt's mind right, and remove our marks. The guests run; nothing here is urgent."""
+        """Put libvirt's view right, remove our marks, and see that the clocks are right. The guests run."""
+        self._tidy(window)
+        if self._clocks is not None and self._clocks.settle(window, CLOCKS, self._save):
+            _say_clocks(window)
+
+    def _tidy(self, window: Window) -> None:
         self._on_disk = None  # with it goes a lock that may have been taken after we had given it up
         if all(entry.outcome == "gone" for entry in window.guests):
             return
@@ -403,14 +422,20 @@ class Guard:
 
 
 def _hangs(uri: str) -> bool:
-    """Whether libvirt accepts a connection and does not answer (a dead one refuses it)."""
+    """Whether libvirt accepts a connection and does not answer (a dead one refuses it), or has no worker left for what is asked."""
     try:
-        Connection(uri, 1.0)
-    except LibvirtHangs:
+        call_with_timeout(Connection(uri, 1.0).answer, 1.0)
+    except (LibvirtHangs, TimeoutError):
         return True
-    except LibvirtUnreachable:
+    except Exception:  # it has gone, or answers with an error
         return False
     return False
+
+
+def _say_clocks(window: Window) -> None:
+    for entry in window.guests:
+        if entry.clock is not None and entry.clock["changed"]:
+            say(f"guest {entry.name}: its clock was set, {entry.clock['verdict']}, {entry.clock['set_after']} s after its resume")
 
 
 def _main_pid(path: str) -> int | None:

@@ -10,6 +10,8 @@ import time
 import typing as t
 import uuid as uuid_module
 
+from .._clock.due import PATIENCE, DueClocks
+from .._clock.result import TOLERANCE
 from .._core import identity
 from .._core.calls import Call, elapsed
 from .._core.errors import GuestGone, LedgerError, MaintenanceError, WindowBusy
@@ -34,6 +36,11 @@ class PauseRequest:
     :ivar exclude: Names or UUIDs of guests that are left alone; those that do not exist here are of no consequence.
     :ivar pause_limit: Seconds that a guest may be paused.
     :ivar pause_budget: Seconds within which all guests must be paused; otherwise all are resumed.
+    :ivar fallback: `required`: a guest that only libvirt could resume is refused. `preferred`: it is paused all the same, and left to libvirt.
+    :ivar correct_clocks: Whether clocks that are wrong after the resume are set.
+    :ivar clock_tolerance: Seconds by which a clock may be off.
+    :ivar target_offsets: Seconds that a guest's clock should be ahead of the host's, by name or UUID; all others 0.
+    :ivar wait_for_jobs: Seconds to wait for jobs on the guests to end (a backup, a block job) before the pause is refused for them.
     """
 
     uri: str
@@ -41,6 +48,11 @@ class PauseRequest:
     exclude: tuple[str, ...]
     pause_limit: float
     pause_budget: float
+    fallback: str = "required"
+    correct_clocks: bool = True
+    clock_tolerance: float = TOLERANCE
+    target_offsets: t.Mapping[str, float] = dataclasses.field(default_factory=dict)
+    wait_for_jobs: float = 0.0
 
 
 def is_running(window: Window) -> bool:
@@ -67,12 +79,16 @@ def refuse_open(window: Window | None) -> None:
     )
 
 
-def _entry(candidate: Candidate) -> Entry:
-    process = t.cast(GuestProcess, candidate.process)
+def _entry(candidate: Candidate, targets: t.Mapping[str, float]) -> Entry:
+    guest, process, no_fallback = candidate.guest, t.cast(GuestProcess, candidate.process), candidate.facts.no_fallback
+    taken = process.taken
     return Entry(
         name=candidate.guest.name, uuid=candidate.guest.uuid, id=candidate.guest.id, pid=process.process.pid,
         start_time=process.process.start_time, monitor=process.monitor, state_before=candidate.facts.state.state,
-        reason_before=candidate.facts.state.reason,
+        reason_before=candidate.facts.state.reason, devices=[] if taken is None else taken.devices_to_set_up,
+        forwarding=[] if taken is None else [[one.device, one.mac] for one in taken.forwarding],
+        only_libvirt="" if no_fallback is None else no_fallback.message, agent=process.agent,
+        clock_target=float(targets.get(guest.uuid, targets.get(guest.name, 0.0))),
     )
 
 
@@ -148,7 +164,8 @@ def open_window(
         opener_start_time=this.start_time, opened_at=now_utc(), pause_limit=request.pause_limit,
         # Not the real one yet: far enough for the guard to start.
         deadline=time.monotonic() + READY_TIMEOUT * 2 + request.pause_limit,
-        guests=[_entry(candidate) for candidate in candidates],
+        guests=[_entry(candidate, request.target_offsets) for candidate in candidates], correct_clocks=request.correct_clocks,
+        clock_tolerance=request.clock_tolerance,
     )
     lanes = Lanes(request.uri, [entry.uuid for entry in window.guests])
     if lanes.silent:
@@ -210,9 +227,11 @@ def _give_up(window: Window, ledger: Ledger) -> None:
     for entry in window.unsettled():
         if entry.phase == "pausing" and entry.paused_at is None:
             entry.settle("running", "its suspend was never asked for")
-    settler = Settler("module")
+    clocks = DueClocks(window)
+    settler = Settler("module", runs_again=clocks.runs_again)
     settler.settle(window)
-    _finish(window, ledger, settler, [])
+    if _finish(window, ledger, settler, []):
+        clocks.settle(window, PATIENCE, lambda now: save(ledger, now, []))
 
 
 def _finish(window: Window, ledger: Ledger, settler: Settler, log: list[str]) -> bool:
@@ -240,11 +259,14 @@ def _try_libvirt(function: t.Callable[[], t.Any], log: list[str]) -> None:
         log.append(describe(error))
 
 
-def close_window(where: Places, ledger: Ledger, window_id: str | None, patience: float) -> tuple[Window | None, bool, list[str]]:
+def close_window(
+    ledger: Ledger, window_id: str | None, patience: float, runs_again: t.Callable[[Entry, float], None],
+) -> tuple[Window | None, bool, list[str]]:
     """Resume the guests of the open window and close it.
 
     :param window_id: Close this window and no other; `None`: whichever is open.
     :param patience: Seconds to go on trying. Then the rest is left to the guard.
+    :param runs_again: Is told of each guest as soon as it runs again.
     :returns: The window (`None`: there never was one), whether this call closed it, and what to tell the operator.
     :raises WindowBusy: Another window than `window_id` is open.
     :raises MaintenanceError: code `resume`: guests are still paused; the message says which and why.
@@ -261,7 +283,7 @@ def close_window(where: Places, ledger: Ledger, window_id: str | None, patience:
                 f"the open pause window of this host is {window.id} (opened by {window.opener} at {window.opened_at}), not {window_id}; "
                 "no guest was touched by this run"
             )
-        settler = Settler("module")
+        settler = Settler("module", runs_again=runs_again)
         while True:
             settler.settle(window)
             if _finish(window, ledger, settler, log):
@@ -301,10 +323,11 @@ def summary(window: Window) -> dict[str, t.Any]:
         "resumed_within": _rounded(window.resumed_within),
         "seconds_left": round(left, 3) if window.is_open and window.boot_id == identity.boot_id() else None,
         "expired": window.is_open and not is_running(window),
+        "clocks_due": window.boot_id == identity.boot_id() and not window.is_open and bool(window.clocks_due),
         "guests": [
             {
                 "name": entry.name, "uuid": entry.uuid, "phase": entry.phase, "outcome": entry.outcome, "message": entry.message,
-                "paused_for": _rounded(entry.paused_for), "resumed_by": entry.resumed_by,
+                "paused_for": _rounded(entry.paused_for), "resumed_by": entry.resumed_by, "problem": entry.problem, "clock": entry.clock,
             }
             for entry in window.guests
         ],

@@ -28,17 +28,19 @@ def images_folder(where: Places) -> str:
     return os.path.join(where.state, "saved")
 
 
-def entry(plan: Plan, image: str, autostart: bool = False) -> SavedGuest:
+def entry(plan: Plan, image: str, targets: t.Mapping[str, float], autostart: bool = False) -> SavedGuest:
     """What the ledger says of a guest before it is touched.
 
     :param image: The path of its image; empty where libvirt keeps it.
+    :param targets: Seconds that clocks should be ahead of the host's, by name or UUID; all others 0.
     :param autostart: libvirt would start it at boot, and is kept from it meanwhile.
     """
     guest, process = plan.candidate.guest, t.cast(t.Any, plan.candidate.process).process
     stays = plan.memory == "in_place"
     return SavedGuest(
         guest.name, guest.uuid, guest.id, process.pid, process.start_time, not plan.candidate.facts.state.executes, plan.memory, image,
-        plan.ram if stays else [], plan.kept if stays else "", autostart,
+        plan.ram if stays else [], plan.kept if stays else "", autostart, had_agent=bool(t.cast(t.Any, plan.candidate.process).agent),
+        clock_target=float(targets.get(guest.uuid, targets.get(guest.name, 0.0))),
     )
 
 
@@ -73,7 +75,8 @@ def begin(
     saving = Saving(
         id=str(uuid_module.uuid4()), uri=params["uri"], technique=technique, boot_id=identity.boot_id(), opener=opener(), opener_pid=this.pid,
         opener_start_time=this.start_time, opened_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), pause_limit=params["pause_limit"],
-        guests=[one for _plan, one in chosen], reboot_took=None if earlier is None else earlier.reboot_took,
+        guests=[one for _plan, one in chosen], correct_clocks=params["correct_clocks"], clock_tolerance=params["clock_tolerance"],
+        reboot_took=None if earlier is None else earlier.reboot_took,
     )
     ledger.write(saving)
     try:

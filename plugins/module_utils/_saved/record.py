@@ -5,14 +5,16 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 import typing as t
 
+from .._clock.result import TOLERANCE, checked_clock
 from .._core.errors import LedgerError
 from .._core.records import check_ids, checked
 from .._pause.record import MAX_PAUSE_LIMIT
 
 #: The version of the document. A reader refuses any other.
-VERSION = 1
+VERSION = 2
 #: Seconds. The longest limit of a reboot: nobody waits longer for a host that comes back.
 MAX_REBOOT_PAUSE_LIMIT = 7200.0
 
@@ -44,6 +46,9 @@ class SavedGuest:
     :ivar ended_at: Seconds of the same clock just after it was seen to be back.
     :ivar outcome: How it ended, once settled.
     :ivar message: The reason in words.
+    :ivar had_agent: Its guest agent was connected before.
+    :ivar clock_target: Seconds that its clock should be ahead of the host's.
+    :ivar clock: What became of its clock, see `_clock.result`; `None` while nobody has looked at it.
     """
 
     name: str
@@ -62,6 +67,9 @@ class SavedGuest:
     ended_at: float | None = None
     outcome: str | None = None
     message: str = ""
+    had_agent: bool = False
+    clock_target: float = 0.0
+    clock: dict[str, t.Any] | None = None
 
     @property
     def settled(self) -> bool:
@@ -94,6 +102,8 @@ class Saving:
     :ivar opened_at: Wall clock, ISO 8601 in UTC, for people only.
     :ivar pause_limit: Seconds that a guest may be away.
     :ivar guests: The guests, in the order in which they are restored.
+    :ivar correct_clocks: Whether clocks that are wrong afterwards are set.
+    :ivar clock_tolerance: Seconds by which a clock may be off.
     :ivar rebooting_at: For `reboot`: seconds (`CLOCK_REALTIME`) when the host was told to reboot.
     :ivar reboot_took: Seconds from the last such moment on this host until the first guest was being restored; `None` when not known.
     :ivar closed_at: Wall clock of the end; `None` while something may be left to do.
@@ -110,6 +120,8 @@ class Saving:
     opened_at: str
     pause_limit: float
     guests: list[SavedGuest]
+    correct_clocks: bool = True
+    clock_tolerance: float = TOLERANCE
     rebooting_at: float | None = None
     reboot_took: float | None = None
     closed_at: str | None = None
@@ -125,6 +137,22 @@ class Saving:
         """Whether every guest is saved and the host is still to be rebooted; without any guest, too."""
         return self.technique == REBOOT and self.is_open and all(one.phase == "saved" for one in self.guests)
 
+    @property
+    def clocks_due(self) -> list[SavedGuest]:
+        """The guests that run again after they were saved, or nearly so, and whose clock nobody has looked at since."""
+        return [
+            one for one in self.guests
+            if one.outcome in ("restored", "untouched") and one.began_at is not None and not one.paused and one.clock is None
+        ]
+
+    def now(self) -> float:
+        """Seconds of the clock in which this is told: the monotonic one ends with the boot of the host."""
+        return time.time() if self.technique == REBOOT else time.monotonic()
+
+    def back_at(self, one: SavedGuest) -> float | None:
+        """When a guest was back, `CLOCK_MONOTONIC` seconds; `None` when that is not known."""
+        return None if one.ended_at is None else time.monotonic() - (self.now() - one.ended_at)
+
     def unsettled(self) -> list[SavedGuest]:
         """The guests that may be saved and not restored."""
         return [one for one in self.guests if not one.settled]
@@ -135,15 +163,16 @@ def to_document(saving: Saving) -> dict[str, t.Any]:
     return {"version": VERSION, "saving": dataclasses.asdict(saving)}
 
 
-_OPTIONAL = {"began_at", "ended_at", "outcome", "rebooting_at", "reboot_took", "closed_at", "closed_by"}
+_OPTIONAL = {"began_at", "ended_at", "outcome", "rebooting_at", "reboot_took", "closed_at", "closed_by", "clock"}
 _GUEST_TYPES: dict[str, tuple[type, ...]] = {
     "name": (str,), "uuid": (str,), "id": (int,), "pid": (int,), "start_time": (int,), "paused": (bool,), "memory": (str,), "image": (str,), "ram": (list,),
     "kept": (str,), "autostart": (bool,), "phase": (str,), "began_at": (int, float), "ended_at": (int, float), "outcome": (str,), "message": (str,),
+    "had_agent": (bool,), "clock_target": (int, float), "clock": (dict,),
 }
 _SAVING_TYPES: dict[str, tuple[type, ...]] = {
     "id": (str,), "uri": (str,), "technique": (str,), "boot_id": (str,), "opener": (str,), "opener_pid": (int,), "opener_start_time": (int,),
-    "opened_at": (str,), "pause_limit": (int, float), "guests": (list,), "rebooting_at": (int, float), "reboot_took": (int, float), "closed_at": (str,),
-    "closed_by": (str,),
+    "opened_at": (str,), "pause_limit": (int, float), "guests": (list,), "correct_clocks": (bool,), "clock_tolerance": (int, float),
+    "rebooting_at": (int, float), "reboot_took": (int, float), "closed_at": (str,), "closed_by": (str,),
 }
 _PHASES = {REFRESH: ("planned", "moving", "settled"), REBOOT: ("planned", "moving", "saved", "settled")}
 _MEMORY = {REFRESH: ("copy", "in_place"), REBOOT: ("copy", "managed")}
@@ -171,6 +200,7 @@ def from_document(document: t.Any) -> Saving:
             raise LedgerError(f"the entry of guest {one.name!r} makes no sense")
         if one.image.startswith("/") == (one.memory == "managed") or (one.memory == "in_place" and not one.kept.startswith("/")):
             raise LedgerError(f"the entry of guest {one.name!r} has no absolute path")
+        checked_clock(one.clock, f"guest {one.name!r}")
     if not 0 < raw["pause_limit"] <= _LONGEST[technique]:
         raise LedgerError("the limit makes no sense")
     return Saving(**raw)

@@ -60,11 +60,6 @@ def stay_in_place(guest: Guest, one: SavedGuest) -> None:
         raise
 
 
-def now(saving: Saving) -> float:
-    """Seconds of the clock in which a saving is told: the monotonic one ends with the boot of the host."""
-    return time.time() if saving.technique == REBOOT else time.monotonic()
-
-
 def _as_before(guest: Guest, one: SavedGuest) -> None:
     """The guest runs on: an ordinary save of it, by whomever, must hold its memory again."""
     if one.memory == "in_place":
@@ -275,14 +270,14 @@ def bring_back(connection: Connection, saving: Saving, one: SavedGuest) -> None:
         guest.abort_job()
     elif verdict in ("restore", "resume"):
         (restore if verdict == "restore" else let_run)(connection, one)
-        ended_at = now(saving)
+        ended_at = saving.now()
         after(connection, one)
         one.settle("restored", "restored from where it was saved", ended_at)
     elif verdict == "restored":
         after(connection, one)
         if one.memory != "managed":
             _forget_image(one)
-        one.settle("restored", why, now(saving))
+        one.settle("restored", why, saving.now())
     elif verdict == "untouched" and guest is not None:
         _as_before(guest, one)
         one.settle("untouched", why)
@@ -304,11 +299,14 @@ def _give_up(one: SavedGuest, verdict: str, why: str, has_image: bool) -> None:
     one.settle("gone" if verdict == "gone" else "not_ours", why + left)
 
 
-def bring_back_all(uri: str, ledger: SavingLedger, saving: Saving, by: str, say: t.Callable[[str], None]) -> bool:
+def bring_back_all(
+    uri: str, ledger: SavingLedger, saving: Saving, by: str, say: t.Callable[[str], None], runs_again: t.Callable[[SavedGuest, float], None],
+) -> bool:
     """One pass over the guests that an interrupted program, or a reboot, left saved; in their order.
 
     :param by: Who does it: `module` or `guard`.
     :param say: Takes what is worth telling, one line at a time.
+    :param runs_again: Is told of each guest as soon as it runs again, with the `CLOCK_MONOTONIC` seconds.
     :returns: Whether nothing is left to do; the ledger is closed then.
     :raises LibvirtUnreachable: libvirt does not answer.
     """
@@ -327,6 +325,8 @@ def bring_back_all(uri: str, ledger: SavingLedger, saving: Saving, by: str, say:
         for one in saving.unsettled():
             try:
                 bring_back(connection, saving, one)
+                if one in saving.clocks_due:
+                    runs_again(one, saving.back_at(one) or time.monotonic())
             except Exception as error:  # one guest's trouble must not keep the others away
                 one.message = f"it could not be brought back ({describe(error)}); trying again"
             if saving.technique == REBOOT:

@@ -8,10 +8,12 @@ import os
 import time
 import typing as t
 
+from .._clock.due import PATIENCE, DueClocks
+from .._core import identity
 from .._core.errors import LibvirtUnreachable, MaintenanceError, WindowBusy
 from .._core.places import Places
 from .ledger import SavingLedger
-from .record import SavedGuest, Saving
+from .record import REBOOT, SavedGuest, Saving
 from .transfer import BETWEEN, bring_back_all
 
 
@@ -24,9 +26,17 @@ def saving_summary(where: Places) -> dict[str, t.Any] | None:
         "id": found.id, "technique": found.technique, "open": found.is_open, "opened_at": found.opened_at, "opened_by": found.opener,
         "closed_at": found.closed_at, "closed_by": found.closed_by,
         "guests": [
-            {"name": one.name, "uuid": one.uuid, "memory": one.memory, "outcome": one.outcome, "message": one.message} for one in found.guests
+            {"name": one.name, "uuid": one.uuid, "memory": one.memory, "outcome": one.outcome, "message": one.message, "clock": one.clock}
+            for one in found.guests
         ],
+        "clocks_due": saving_clocks_due(where),
     }
+
+
+def saving_clocks_due(where: Places) -> bool:
+    """Whether guests are back from a refresh or reboot, and whoever brought them back died before their clocks were right."""
+    found = SavingLedger(where).read()
+    return found is not None and not found.is_open and bool(found.clocks_due) and (found.technique == REBOOT or found.boot_id == identity.boot_id())
 
 
 def has_unfinished(where: Places) -> bool:
@@ -65,10 +75,10 @@ def _left(saving: Saving, log: t.Sequence[str]) -> str:
     return f"not every guest of the {saving.technique} is back: {rest}{last}. What they were is kept in {kept_in(saving)}"
 
 
-def _brought_back(uri: str, ledger: SavingLedger, saving: Saving, log: list[str]) -> bool:
+def _brought_back(uri: str, ledger: SavingLedger, saving: Saving, log: list[str], clocks: DueClocks) -> bool:
     """One pass. A libvirt that is just being started is waited for, like everything else."""
     try:
-        return bring_back_all(uri, ledger, saving, "module", log.append)
+        return bring_back_all(uri, ledger, saving, "module", log.append, clocks.runs_again)
     except LibvirtUnreachable as error:
         log.append(str(error))
         return False
@@ -91,21 +101,26 @@ def finish_saving(uri: str, where: Places, check_mode: bool, patience: float) ->
     """
     ledger = SavingLedger(where)
     saving = ledger.read()
-    if saving is None or not saving.is_open:
+    if saving is None or not (saving.is_open or saving_clocks_due(where)):
         return [], []
-    left = [one.uuid for one in saving.unsettled()]
+    left = [one.uuid for one in saving.unsettled()] + [one.uuid for one in saving.clocks_due]
     log: list[str] = []
-    if not check_mode:
+    if not check_mode and saving.is_open:
+        clocks = DueClocks(saving)
         give_up = time.monotonic() + patience
-        while not _brought_back(uri, ledger, saving, log):
+        while not _brought_back(uri, ledger, saving, log, clocks):
             if time.monotonic() > give_up:
                 raise MaintenanceError(f"{_left(saving, log)}; the host goes on trying by itself (journalctl -u 'vm-preserving-*')", "restore")
             time.sleep(BETWEEN)
+        clocks.settle(saving, PATIENCE, ledger.write)
+    elif not check_mode:
+        DueClocks(saving).settle(saving, PATIENCE, ledger.write)
     return [{
         "name": one.name, "uuid": one.uuid, "before": {"state": "shutoff", "reason": "saved"}, "after": _after(one),
         "changed": check_mode or one.outcome == "restored",
         "outcome": {"restored": "resumed", "untouched": "running"}.get(one.outcome or "", one.outcome),
         "message": one.message, "paused_for": None if one.paused_for is None else round(one.paused_for, 4), "resumed_by": None if check_mode else "module",
+        "problem": "", "clock": one.clock,
     } for one in saving.guests if one.uuid in left], log
 
 

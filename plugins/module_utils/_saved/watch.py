@@ -10,6 +10,7 @@ import signal
 import time
 import typing as t
 
+from .._clock.due import PATIENCE, DueClocks
 from .._core import identity
 from .._core.errors import LedgerError, LibvirtUnreachable, WindowBusy
 from .._core.places import places
@@ -17,7 +18,7 @@ from .._system import boot_unit, host_power
 from .._system.hypervisor import Connection
 from .ledger import SavingLedger
 from .record import Saving
-from .transfer import bring_back_all, goes_down, now
+from .transfer import bring_back_all, goes_down
 
 #: Seconds between two looks at the program that saves guests.
 FOLLOW = 0.5
@@ -51,6 +52,7 @@ class SavingGuard:
         self.ledger = SavingLedger(places(uri))
         self._say = say
         self._told: set[str] = set()
+        self._clocks: DueClocks | None = None
         #: What the ledger said when it could last be read.
         self._known: Saving | None = None
         #: Whether it cannot be any more: then we go on with that.
@@ -119,13 +121,14 @@ class SavingGuard:
             elif not alive:
                 self._say(f"process {saving.opener_pid}, which was saving guests, has died; bringing back what it left")
                 break
-            elif is_stuck(saving, now(saving)):
+            elif is_stuck(saving, saving.now()):
                 self._say(f"process {saving.opener_pid}, which is saving guests, has not got on for {saving.pause_limit + STUCK:.0f} s; killing it")
                 with contextlib.suppress(OSError):
                     os.kill(saving.opener_pid, signal.SIGKILL)
             time.sleep(FOLLOW)
         while not self._finish():
             time.sleep(AGAIN)
+        self._settle_clocks()
         return 0
 
     def recover(self, patience: float) -> int:
@@ -136,7 +139,25 @@ class SavingGuard:
                 self._say("not every guest is back; see above for why, then run this again")
                 return 1
             time.sleep(AGAIN)
+        self._settle_clocks()
         return 0
+
+    def _settle_clocks(self) -> None:
+        """See that the clocks of the guests that are back are right. Somebody else may be at it as well, which does no harm."""
+        try:
+            found = self.ledger.read()
+            if found is not None and self._clocks is not None and self._clocks.settle(found, PATIENCE, self._write_clocks):
+                for one in found.guests:
+                    if one.clock is not None and one.clock["changed"]:
+                        self._tell(f"guest {one.name}: its clock was set, {one.clock['verdict']}, {one.clock['set_after']} s after it was back")
+        except (LedgerError, WindowBusy) as error:
+            self._tell(f"what became of the clocks is not in the ledger: {error}")
+
+    def _write_clocks(self, saving: Saving) -> None:
+        with self.ledger.locked(60.0):
+            now = self.ledger.read()
+            if now is not None and now.id == saving.id:
+                self.ledger.write(saving)
 
     def forget(self) -> None:
         """Remove the unit that restores at boot, when nothing is saved: somebody died before he came to it, or the ledger is gone."""
@@ -154,7 +175,10 @@ class SavingGuard:
         try:
             with self.ledger.locked(60.0):
                 saving = self._saving()
-                return saving is None or bring_back_all(self.uri, self.ledger, saving, "guard", self._tell)
+                if saving is None:
+                    return True
+                clocks = self._clocks = self._clocks or DueClocks(saving)
+                return bring_back_all(self.uri, self.ledger, saving, "guard", self._tell, clocks.runs_again)
         except (WindowBusy, LedgerError, LibvirtUnreachable) as error:
             self._tell(f"{error}; trying again")
         except Exception as error:  # a defect of ours in one pass must not leave guests saved for ever

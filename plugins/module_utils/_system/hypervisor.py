@@ -380,6 +380,14 @@ class Connection:
                 advice = "see on the host why (systemctl status libvirtd), start it and run again"
             raise LibvirtUnreachable(f"libvirt at {uri} cannot be reached ({_words(error)}); {advice}") from error
 
+    def answer(self) -> None:
+        """Ask for something that needs one of libvirtd's ordinary workers, and no guest: the number of the host's CPUs.
+
+        Connecting and finding guests have workers of their own, so they go on when all others are stuck (`@priority: high`, src/remote/remote_protocol.x).
+        It returns when libvirtd has one to spare.
+        """
+        self._raw.getCPUMap(0)
+
     def _domains(self, which: int) -> list[t.Any]:
         try:
             return t.cast("list[t.Any]", call_with_timeout(lambda: self._raw.listAllDomains(which), CONNECT_TIMEOUT))

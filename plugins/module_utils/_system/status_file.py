@@ -12,8 +12,10 @@ import dataclasses
 import os
 import xml.etree.ElementTree as ET
 
+from .._core.device_state import DeviceState, device_state
 from .._core.identity import ProcessIdentity, process_identity
 from .._core.places import Places
+from .qemu_conf import LockManager
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,25 +25,39 @@ class GuestProcess:
     :ivar process: Its identity.
     :ivar monitor: Path of the monitor socket on which libvirt talks to it; empty when the file names none.
     :ivar fake_reboot: A reboot was asked for and has not happened: libvirt resets the guest when it restarts.
+    :ivar agent: Path of the socket of its guest agent, when an agent was connected; else empty.
+    :ivar taken: What a suspend through libvirt takes from it beside its vCPUs; `None` when that cannot be read.
     """
 
     process: ProcessIdentity
     monitor: str
     fake_reboot: bool
+    agent: str = ""
+    taken: DeviceState | None = None
 
 
-def guest_process(where: Places, name: str, uuid: str) -> GuestProcess | None:
+def _agent(root: ET.Element) -> str:
+    for channel in root.findall("domain/devices/channel"):
+        target, source = channel.find("target"), channel.find("source")
+        if target is not None and target.get("name") == "org.qemu.guest_agent.0" and target.get("state") == "connected" and source is not None:
+            return source.get("path", "")
+    return ""
+
+
+def guest_process(where: Places, name: str, uuid: str, locks: LockManager = LockManager(None, False)) -> GuestProcess | None:
     """What libvirt's status file says of a running guest, or `None` when there is none that can be used.
 
     :param where: The folders of the URI.
     :param name: libvirt's name of the guest (libvirt allows no slash in it).
     :param uuid: Its UUID; a file of another guest is not used.
+    :param locks: libvirt's lock manager.
     """
     if "/" in name:
         return None
     try:
         with open(os.path.join(where.runtime, name + ".xml"), "rb") as stream:
-            root = ET.fromstring(stream.read())
+            text = stream.read()
+        root = ET.fromstring(text)
     except (OSError, ET.ParseError, LookupError, ValueError):  # LookupError, ValueError: an encoding that Python does not know
         return None
     if root.tag != "domstatus" or root.findtext("domain/uuid") != uuid:
@@ -54,4 +70,8 @@ def guest_process(where: Places, name: str, uuid: str) -> GuestProcess | None:
         return None
     monitor = root.find("monitor")
     path = "" if monitor is None else monitor.get("path", "")
-    return GuestProcess(process, path, root.find("fakereboot") is not None)
+    try:
+        taken = device_state(text, locks.name, locks.disk_leases)
+    except ValueError:
+        taken = None
+    return GuestProcess(process, path, root.find("fakereboot") is not None, _agent(root), taken)

@@ -13,12 +13,16 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.er
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.ledger import SavingLedger
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.record import SavedGuest, Saving
 
-GOOD = {"uri": "qemu:///system", "first": [], "pause_limit": 900.0, "reboot_time": None}
+GOOD = {
+    "uri": "qemu:///system", "first": [], "pause_limit": 900.0, "reboot_time": None, "correct_clocks": True, "clock_tolerance": 0.1, "target_offsets": {},
+    "wait_for_jobs": 0.0,
+}
 
 
 @pytest.mark.parametrize(("change", "code"), [
     ({"uri": "qemu:///session"}, "uri"), ({"pause_limit": 0.5}, "limit"), ({"pause_limit": 7201.0}, "limit"), ({"pause_limit": float("nan")}, "limit"),
     ({"reboot_time": -1.0}, "limit"), ({"reboot_time": 7201.0}, "limit"), ({"reboot_time": float("inf")}, "limit"),
+    ({"clock_tolerance": 0.0}, "limit"), ({"target_offsets": {"g": "soon"}}, "limit"), ({"wait_for_jobs": -1.0}, "limit"),
 ])
 def test_bad_input_touches_nothing(change, code):
     with pytest.raises(MaintenanceError, match="no guest was touched") as caught:

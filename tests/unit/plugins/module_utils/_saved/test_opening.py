@@ -13,7 +13,7 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.st
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved import opening
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.ledger import SavingLedger
 
-PARAMS = {"uri": "qemu:///system", "pause_limit": 30.0}
+PARAMS = {"uri": "qemu:///system", "pause_limit": 30.0, "correct_clocks": False, "clock_tolerance": 0.2}
 
 
 class Guest:
@@ -38,7 +38,7 @@ class Guest:
 @pytest.fixture
 def plan_of():
     def make(guest, state=State("running", "booted"), **over):
-        process = types.SimpleNamespace(process=types.SimpleNamespace(pid=4242, start_time=99))
+        process = types.SimpleNamespace(process=types.SimpleNamespace(pid=4242, start_time=99), agent="/run/agent.sock")
         plan = types.SimpleNamespace(
             candidate=types.SimpleNamespace(guest=guest, process=process, facts=types.SimpleNamespace(state=state)),
             memory="copy", ram=[], kept="", blockers=[],
@@ -56,7 +56,7 @@ def begin(where, plan_of, monkeypatch):
         monkeypatch.setattr(opening, "Connection", lambda _uri: types.SimpleNamespace(guest=known.__getitem__))
         monkeypatch.setattr(opening, "describe", str)
         plans = [plan_of(guest) for guest in guests]
-        return opening.begin(where, PARAMS, "refresh", [(plan, opening.entry(plan, f"/images/{plan.candidate.guest.name}")) for plan in plans], arm)
+        return opening.begin(where, PARAMS, "refresh", [(plan, opening.entry(plan, f"/images/{plan.candidate.guest.name}", {})) for plan in plans], arm)
     return run
 
 
@@ -68,6 +68,7 @@ def test_the_ledger_is_there_before_anything_is_armed_and_the_marks_after(where,
         seen.append((uri, SavingLedger(where).read().id == number, [guest.mark for guest in guests]))
         return "armed"
     saving, armed = begin(guests, arm)
+    assert (saving.correct_clocks, saving.clock_tolerance) == (False, 0.2)
     assert seen == [("qemu:///system", True, [None, None])] and armed == "armed"
     assert saving.is_open and [guest.mark for guest in guests] == [saving.id] * 2
     assert [(one.name, one.phase, one.image) for one in saving.guests] == [("g1", "planned", "/images/g1"), ("g2", "planned", "/images/g2")]
@@ -102,8 +103,9 @@ def test_how_long_the_last_reboot_took_is_not_forgotten(where, begin):
     (State("running", "booted"), "copy", False, []), (State("paused", "user"), "copy", True, []), (State("running", "booted"), "in_place", False, ["pc.ram"]),
 ])
 def test_an_entry_says_what_is_needed_to_bring_the_guest_back(plan_of, state, memory, paused, ram):
-    one = opening.entry(plan_of(Guest(1), state, memory=memory, ram=["pc.ram"], kept="/kept"), "/images/g1")
+    one = opening.entry(plan_of(Guest(1), state, memory=memory, ram=["pc.ram"], kept="/kept"), "/images/g1", {"g1": 3600.0})
     assert (one.pid, one.start_time, one.paused, one.ram, one.kept) == (4242, 99, paused, ram, "/kept" if ram else "")
+    assert (one.had_agent, one.clock_target, one.clock) == (True, 3600.0, None)
 
 
 def test_every_reason_is_told(plan_of):

@@ -82,7 +82,7 @@ def test_a_reboot_is_not_believed_when_it_makes_no_sense(change):
 
 
 @pytest.mark.parametrize(("path", "value"), [
-    (("version",), 2), (("version",), True), (("saving", "guests", 0, "image"), "relative"), (("saving", "guests", 1, "kept"), ""),
+    (("version",), 1), (("version",), True), (("saving", "guests", 0, "image"), "relative"), (("saving", "guests", 1, "kept"), ""),
     (("saving", "guests", 1, "ram"), ["../x"]), (("saving", "guests", 1, "ram"), [".."]), (("saving", "guests", 1, "ram"), [1]),
     (("saving", "guests", 0, "phase"), "saved"), (("saving", "guests", 0, "autostart"), 1),
     (("saving", "guests", 0, "memory"), "managed"), (("saving", "guests", 0, "memory"), "none"),
@@ -103,6 +103,6 @@ def test_nothing_else_is_believed(path, value):
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
                     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4), max_leaves=12))
 def test_any_json_is_refused_in_words(value):
-    for found in (value, {"version": 1, "saving": value}, {**document(), "saving": {**document()["saving"], "guests": [value]}}):
+    for found in (value, {"version": 2, "saving": value}, {**document(), "saving": {**document()["saving"], "guests": [value]}}):
         with pytest.raises(LedgerError):
             from_document(copy.deepcopy(found))

@@ -97,7 +97,8 @@ def saving(where, monkeypatch):
 def bring_back(where, libvirt, saving, monkeypatch):
     monkeypatch.setattr(transfer, "Connection", lambda _uri: libvirt)
     said = []
-    over = transfer.bring_back_all("qemu:///system", SavingLedger(where), saving, "guard", said.append)
+    runs = []
+    over = transfer.bring_back_all("qemu:///system", SavingLedger(where), saving, "guard", said.append, lambda one, _at: runs.append(one.name))
     return over, saving.guests[0]
 
 

@@ -36,7 +36,7 @@ def passes(monkeypatch, *answers):
     """Passes over the guests that end so: an outcome for all, `None` for a libvirt that does not answer, a text for a guest that is not back."""
     rest = list(answers)
 
-    def bring_back_all(_uri, ledger, saving, _by, say):
+    def bring_back_all(_uri, ledger, saving, _by, say, _runs_again):
         answer = rest.pop(0) if len(rest) > 1 else rest[0]
         if answer is None:
             raise LibvirtUnreachable("libvirt is down")
