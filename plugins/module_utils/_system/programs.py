@@ -7,9 +7,6 @@ from __future__ import annotations
 import os
 import typing as t
 
-#: As long as the kernel keeps the name of a process (`TASK_COMM_LEN`, proc(5)).
-_COMM = 15
-
 
 def _read(pid: str, file: str) -> bytes:
     """A file of a process; nothing when the process has ended or is a zombie."""
@@ -20,18 +17,19 @@ def _read(pid: str, file: str) -> bytes:
         return b""
 
 
-def _names(pid: str) -> tuple[str, set[str]]:
-    """What a process is called: the kernel's name for it, cut, and the names of its file, and of the script that its interpreter runs."""
+def _names(pid: str) -> set[str]:
+    """What a process is called: the kernel's name for it (cut after 15 bytes, proc(5)), those of its file and of the script that its interpreter runs."""
     try:
         path = os.readlink(f"/proc/{pid}/exe")
     except OSError:
         path = ""
     words = _read(pid, "cmdline").decode("utf-8", "replace").split("\0")
     script = next((word for word in words[1:] if not word.startswith("-")), "")
-    names = {os.path.basename(word) for word in (path[:-len(" (deleted)")] if path.endswith(" (deleted)") else path, words[0])}
+    program = path[:-len(" (deleted)")] if path.endswith(" (deleted)") else path
+    names = {os.path.basename(program), os.path.basename(words[0]), _read(pid, "comm").decode("utf-8", "replace").rstrip("\n")}
     if any(name.startswith("python") for name in names):
         names.add(os.path.basename(script))
-    return _read(pid, "comm").decode("utf-8", "replace").rstrip("\n"), names
+    return names
 
 
 def running(programs: t.Iterable[str]) -> frozenset[str]:
@@ -40,12 +38,8 @@ def running(programs: t.Iterable[str]) -> frozenset[str]:
     :param programs: Their names, without a path.
     """
     wanted = frozenset(programs)
-    cut = {program[:_COMM]: program for program in wanted}
-    found = set()
+    found: set[str] = set()
     for entry in os.listdir("/proc"):
         if entry.isdigit() and _read(entry, "cmdline"):  # neither one of the kernel's own nor a zombie
-            comm, names = _names(entry)
-            found |= names & wanted
-            if comm in cut:
-                found.add(cut[comm])
+            found |= _names(entry) & wanted
     return frozenset(found)
