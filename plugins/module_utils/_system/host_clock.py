@@ -13,7 +13,7 @@ import os
 
 from .._core.host_clock import HostClock
 
-_STA_UNSYNC = 0x0040
+#: What adjtimex(2) returns for a clock that is not synchronized, or whose hardware is at fault.
 _TIME_ERROR = 5
 
 
@@ -39,4 +39,4 @@ def host_clock() -> HostClock:
     if state < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"the kernel does not tell whether the host's clock is synchronized ({os.strerror(number)})")
-    return HostClock(state != _TIME_ERROR and not answer.status & _STA_UNSYNC, answer.maxerror / 1e6)
+    return HostClock(state != _TIME_ERROR, answer.maxerror / 1e6)
