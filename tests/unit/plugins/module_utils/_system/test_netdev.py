@@ -112,10 +112,12 @@ def test_entries_of_others_do_not_count(net):
     net.ip("ip", "link", "set", "vnet1", "master", "br0")
     net.ip("bridge", "fdb", "add", MAC, "dev", "vnet1", "master", "static")
     net.ip("bridge", "fdb", "add", "52:54:00:00:00:02", "dev", "vnet0", "master", "dynamic", "extern_learn")
-    net.ip("bridge", "fdb", "add", "52:54:00:00:00:03", "dev", "eth0", "self")
+    net.ip("ip", "link", "add", "vx0", "type", "vxlan", "id", "7", "dstport", "4789", "dev", "eth0")
+    net.ip("ip", "link", "set", "vx0", "master", "br0")
+    net.ip("bridge", "fdb", "add", "52:54:00:00:00:03", "dev", "vx0", "dst", "192.0.2.1", "self", "static")
     assert not net.run(netdev.has_forwarding_entry, "vnet0", MAC)
     assert not net.run(netdev.has_forwarding_entry, "vnet0", "52:54:00:00:00:02"), "it will be forgotten"
-    assert not net.run(netdev.has_forwarding_entry, "eth0", "52:54:00:00:00:03"), "that is the device's own list"
+    assert not net.run(netdev.has_forwarding_entry, "vx0", "52:54:00:00:00:03"), "that is the device's own list"
     assert net.run(netdev.has_forwarding_entry, "vnet1", MAC)
 
 
