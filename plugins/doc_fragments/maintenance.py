@@ -88,6 +88,19 @@ options:
     default: 0
 """
 
+    MANAGED = r"""
+options:
+  managed_guests:
+    description:
+      - What is done about guests that somebody else manages, such as OpenStack (nova), oVirt, OpenNebula, KubeVirt, CloudStack, ZStack or a Pacemaker cluster.
+        To them a saved guest looks shut off. It is stopped, deleted in the books, or started anew while its memory lies on the disk. A pause is safe.
+      - V(refuse) refuses such a guest before anything is touched, unless its manager is seen to be in its maintenance mode, and says how to put it there.
+      - V(accept) leaves that to you.
+    type: str
+    choices: [refuse, accept]
+    default: refuse
+"""
+
     LIMITS = r"""
 options:
   pause_limit:

@@ -30,6 +30,7 @@ CLOCKS = {
     "clock_tolerance": {"type": "float", "default": TOLERANCE},
     "target_offsets": {"type": "dict", "default": {}},
 }
+MANAGED = {"managed_guests": {"type": "str", "choices": ["refuse", "accept"], "default": "refuse"}}
 JOBS = {"wait_for_jobs": {"type": "float", "default": 0}}
 PAUSE = {
     **EXCLUDE, **PAUSE_LIMIT, **CLOCKS, **JOBS,

@@ -77,6 +77,18 @@ guests:
     agent:
       description: V(connected), V(disconnected), or V(absent) without a channel for it.
       type: str
+    managed_by:
+      description:
+        - Who else manages the guest and watches its state, such as a cloud or a cluster; empty for nobody. For each C(manager), C(resource) (what
+          Pacemaker calls the guest) and C(maintenance), the kinds of maintenance mode that it is seen to be in.
+      type: list
+      elements: dict
+      sample: [{manager: pacemaker, resource: vm_web1, maintenance: [resource]}]
+    fallback:
+      description:
+        - Why only libvirt could resume it after a pause, as C(code) and C(message), see O(vm_preserving.maintenance.guest_pause#module:fallback).
+        - V(null) when QEMU's own monitor can be used.
+      type: dict
     process:
       description: C(pid) and C(start_time) (clock ticks since boot) of its QEMU, V(null) when unknown.
       type: dict

@@ -18,6 +18,7 @@ from .._core.states import Blocker
 from .._pause.ledger import Ledger
 from .._pause.window import summary
 from .._saved.in_place import memory as in_place
+from .._saved.ownership import Owners, managed
 from .._saved.plan import move_blockers, why_copy
 from .._saved.unfinished import saving_summary
 from .._system.guests import Candidate, preflight, select
@@ -27,6 +28,10 @@ from .._system.hypervisor import Connection, Guest, agent_silent, describe
 _NO_REFRESH = Blocker("uri", f"guests can be refreshed at {SYSTEM_URI} only")
 #: Seconds for all guests together.
 TIMEOUT = 60.0
+#: Seconds that each agent has at first, how many are asked at the same time (of libvirtd's 20 workers), and how many rounds of patience there are.
+QUICK = 1
+AGENTS_AT_ONCE = 12
+PATIENT_ROUNDS = 3
 _BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
 #: What os-release allows for ID.
 _SYSTEM = re.compile(r"[a-z0-9._-]{1,64}")
@@ -88,31 +93,30 @@ def _boot_id(guest: Guest, timeout: int) -> str | None:
     return parse_boot_id(answer)
 
 
-def agent_facts(guest: Guest, timeout: int) -> dict[str, str | None]:
+def agent_facts(guest: Guest, timeout: int) -> dict[str, t.Any]:
     """What a guest says of itself.
 
     Windows has nothing that an agent can read and that changes with every boot. It is not asked for the file of Linux: there that would be a file like any
     other, which a reboot does not change.
 
     :param timeout: Seconds for each answer. An agent that gives none is not asked again.
-    :returns: `os` and `boot_id`, each `None` when it is not to be had.
+    :returns: `os` and `boot_id`, each `None` when it is not to be had; `silent`: it gave no answer at all.
     """
     try:
         system = parse_system(_ask(guest, timeout, "guest-get-osinfo"))
     except Exception as error:  # an agent before QEMU 2.10, or one that may not tell, can still have a boot id
         if agent_silent(error):
-            return {"os": None, "boot_id": None}
+            return {"os": None, "boot_id": None, "silent": True}
         system = None
-    return {"os": system, "boot_id": None if system == WINDOWS else _boot_id(guest, timeout)}
+    return {"os": system, "boot_id": None if system == WINDOWS else _boot_id(guest, timeout), "silent": False}
 
 
-def _describe(guest: Guest, candidate: Candidate, uri: str, ask_agent: bool, agent_timeout: int) -> dict[str, t.Any]:
+def _describe(guest: Guest, candidate: Candidate, uri: str, owners: Owners) -> dict[str, t.Any]:
     xml = guest.xml()
     agent = agent_state(xml)
     backends = [] if candidate.process is None else in_place.backends_of(candidate.process.process.pid, xml)
-    blockers = move_blockers(candidate, xml, backends) if uri == SYSTEM_URI else [_NO_REFRESH]
+    blockers = [*move_blockers(candidate, xml, backends), *owners.blockers(xml, reboot=False)] if uri == SYSTEM_URI else [_NO_REFRESH]
     reason = "its QEMU is not known" if candidate.process is None else why_copy(xml, backends) if uri == SYSTEM_URI else _NO_REFRESH.message
-    ask = ask_agent and agent == "connected" and candidate.facts.state.executes
     return {
         "name": guest.name,
         "uuid": guest.uuid,
@@ -122,13 +126,39 @@ def _describe(guest: Guest, candidate: Candidate, uri: str, ask_agent: bool, age
         "memory": guest.memory(),
         "agent": agent,
         "process": None if candidate.process is None else candidate.process.process._asdict(),
-        **(agent_facts(guest, agent_timeout) if ask else {"os": None, "boot_id": None}),
+        "os": None,
+        "boot_id": None,
+        "managed_by": managed(owners, xml),
         "memory_in_place": {"qualifies": reason is None, "reason": reason},
         "blockers": {
             "pause": [blocker.as_dict() for blocker in candidate.blockers],
             "refresh": [blocker.as_dict() for blocker in blockers],
         },
+        "fallback": None if candidate.facts.no_fallback is None else candidate.facts.no_fallback.as_dict(),
     }
+
+
+def _ask_agents(candidates: t.Sequence[Candidate], found: t.Sequence[dict[str, t.Any]], agent_timeout: int) -> None:
+    """Ask the agents, and put what they say into the records. Those that do not answer at once are asked again, last: they must not keep the others waiting.
+
+    :param agent_timeout: Seconds for each answer.
+    """
+    waiting = [
+        (candidate, record) for candidate, record in zip(candidates, found) if record.get("agent") == "connected" and candidate.facts.state.executes
+    ]
+    for timeout, together in ((min(QUICK, agent_timeout), TIMEOUT), (agent_timeout, agent_timeout * PATIENT_ROUNDS)):
+        calls = [Call(lambda one=candidate: agent_facts(one.guest, timeout)) for candidate, _record in waiting]
+        run_lanes([calls], AGENTS_AT_ONCE, together)
+        silent = []
+        for (candidate, record), call in zip(waiting, calls):
+            facts = call.value if call.state == "done" else None
+            if facts is None or facts["silent"]:
+                silent.append((candidate, record))
+            else:
+                record.update(os=facts["os"], boot_id=facts["boot_id"])
+        waiting = silent
+        if timeout == agent_timeout:
+            break
 
 
 def guest_info(params: dict[str, t.Any]) -> dict[str, t.Any]:
@@ -144,9 +174,8 @@ def guest_info(params: dict[str, t.Any]) -> dict[str, t.Any]:
     connection = Connection(params["uri"])
     guests = select(connection.running(), connection.inactive_names(), params["name"])
     candidates = preflight(guests, where)
-    calls = [
-        Call(lambda one=one: _describe(one.guest, one, params["uri"], params["boot_id"], params["agent_timeout"])) for one in candidates
-    ]
+    owners = Owners()
+    calls = [Call(lambda one=one: _describe(one.guest, one, params["uri"], owners)) for one in candidates]
     run_lanes([calls], 4, TIMEOUT)
     found: list[dict[str, t.Any]] = []
     for candidate, call in zip(candidates, calls):
@@ -162,5 +191,7 @@ def guest_info(params: dict[str, t.Any]) -> dict[str, t.Any]:
                 },
                 "error": {"code": "no_answer", "message": describe(error)},
             })
+    if params["boot_id"]:
+        _ask_agents(candidates, found, params["agent_timeout"])
     window = Ledger(where).read()
     return {"changed": False, "guests": found, "window": None if window is None else summary(window), "saving": saving_summary(where)}

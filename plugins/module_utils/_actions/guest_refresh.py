@@ -24,6 +24,7 @@ from .._saved import transfer
 from .._saved.in_place import memory as in_place
 from .._saved.ledger import SavingLedger
 from .._saved.opening import begin, entry, forget_marks, refuse_blocked
+from .._saved.ownership import REFUSE, Owners, refuse_container
 from .._saved.plan import Plan, available, copy_speed, look, prepare, unmap_speed
 from .._saved.record import REFRESH, SavedGuest, Saving
 from .._saved.rules import MIB, affordable, predicted_copy, predicted_in_place
@@ -44,10 +45,11 @@ def plan_refresh(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Pla
     connection = Connection(params["uri"])
     chosen = select(connection.running(), connection.inactive_names(), params["name"])
     candidates = preflight([guest for guest in chosen if not {guest.name, guest.uuid} & set(params["exclude"])], where)
+    owners = Owners() if params["managed_guests"] == REFUSE else None
     plans: list[Plan] = []
     for candidate in candidates:
         try:
-            plans.append(look(connection, candidate, params["memory"]))
+            plans.append(look(connection, candidate, params["memory"], owners))
         except Exception as error:  # a guest that cannot be looked at is a blocker
             plans.append(Plan(candidate, stale=True, blockers=[Blocker("no_answer", f"it could not be looked at ({describe(error)})")]))
     # A guest that its owner keeps out of pauses is kept out of this one too, unless it is named.
@@ -149,6 +151,7 @@ def refresh_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
     :raises MaintenanceError: Refused: nothing was touched.
     """
     _check(params)
+    refuse_container()
     targets = checked_targets(params["target_offsets"])
     where = places(params["uri"])
     ledger = Ledger(where)

@@ -20,12 +20,14 @@ from .._pause.window import refuse_open
 from .._saved import transfer
 from .._saved.ledger import SavingLedger
 from .._saved.opening import begin, entry, images_folder, refuse_blocked
+from .._saved.ownership import REFUSE, Owners, refuse_container
 from .._saved.plan import Plan, copy_speed, look, prepare
 from .._saved.record import MAX_REBOOT_PAUSE_LIMIT, REBOOT, SavedGuest, Saving
 from .._saved.rules import MIB, predicted_absences
 from .._saved.unfinished import finish_saving, lost, refuse_unfinished
 from .._system.guests import preflight, select, wait_for_jobs
 from .._system.hypervisor import Connection, describe
+from .._system.qemu_processes import unknown
 
 #: Seconds that a reboot is taken to last when nobody knows it better: firmware of servers is slow.
 REBOOT_TIME = 300.0
@@ -60,10 +62,11 @@ def _plans(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Plan], fl
     # As they were started, but for those that the operator wants first.
     named = select(active, connection.inactive_names(), params["first"]) if params["first"] else []
     rest = sorted((guest for guest in active if guest.uuid not in {one.uuid for one in named}), key=lambda guest: guest.id)
+    owners = Owners() if params["managed_guests"] == REFUSE else None
     plans: list[Plan] = []
     for candidate in preflight([*named, *rest], where):
         try:
-            plan = look(connection, candidate, "copy")
+            plan = look(connection, candidate, "copy", owners, reboot=True)
         except Exception as error:  # a guest that cannot be looked at is a blocker
             plan = Plan(candidate, blockers=[Blocker("no_answer", f"it could not be looked at ({describe(error)})")])
         if candidate.facts.opted_out:
@@ -140,6 +143,7 @@ def save_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.
     :raises MaintenanceError: Refused: nothing was touched.
     """
     _check(params)
+    refuse_container()
     targets = checked_targets(params["target_offsets"])
     where = places(params["uri"])
     ledger = Ledger(where)
@@ -167,8 +171,19 @@ def save_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.
         }
 
 
+def _refuse_foreign(plans: t.Sequence[Plan]) -> None:
+    """Refuse when a QEMU runs on the host that libvirt does not know under this URI: the reboot would end it."""
+    foreign = unknown({plan.candidate.process.process.pid for plan in plans if plan.candidate.process is not None})
+    if foreign:
+        raise MaintenanceError(
+            f"refused, no guest was touched: guests run on this host that its libvirt ({SYSTEM_URI}) does not know, and a reboot would end them: "
+            f"{'; '.join(one.words() for one in foreign)}. Shut them down, or move them away, first", "foreign_guests",
+        )
+
+
 def _admitted(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Plan], float]:
     plans, reboot = _plans(params, where)
+    _refuse_foreign(plans)
     refuse_blocked(
         [plan for plan in plans if plan.blockers], [_described(plan, None) for plan in plans],
         ". A reboot meets every guest: move these away, or shut them down, first",

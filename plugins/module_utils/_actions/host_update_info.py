@@ -8,6 +8,7 @@ import typing as t
 
 from .._core.errors import MaintenanceError
 from .._core.places import Places, places
+from .._saved.ownership import refuse_container
 from .._system import running_code
 from .._system.running_code import CodeFile, GuestCode
 from .._updates import stale, techniques
@@ -109,6 +110,7 @@ def update_info(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         that is not the host's own.
     """
     where = places(params["uri"])
+    refuse_container()
     rules = techniques.operator_rules(params["rules"])
     manager = _manager(params["packages"], params["default_release"])
     if params["update_cache"]:

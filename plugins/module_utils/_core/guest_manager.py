@@ -107,16 +107,15 @@ class Management(t.NamedTuple):
         """
         return bool(self.maintenance - ({"node"} if reboot else set()))
 
-    def refusal(self, guest: str, host: str) -> str:
-        """Why the guest may not be saved, and what to do about it: one sentence.
+    def refusal(self, host: str) -> str:
+        """Why the guest may not be saved, and what to do about it, as a clause about the guest.
 
-        :param guest: The name of the guest.
-        :param host: The name of the host, as in the inventory.
+        :param host: The name of the host.
         """
         manager = MANAGERS[self.manager]
         known = f"; the maintenance mode of the node ends when {host} reboots" if self.maintenance == {"node"} else ""
         return (
-            f"guest {guest} is managed by {manager.title}, which takes a saved guest for one that was shut off and may start it anew{known}: "
+            f"it is managed by {manager.title}, which takes a saved guest for one that was shut off and may start it anew{known}: "
             f"{manager.instruction.format(host=host, resource=self.resource)}"
         )
 

@@ -23,6 +23,7 @@ from .._system.hypervisor import Connection, describe
 from .._system.memory_backing import memory_backing_dir
 from .._updates import stale
 from .in_place import memory as in_place
+from .ownership import Owners
 from .rules import MIB, in_place_obstacle, memory_folder, save_blockers
 
 #: Bytes that are copied, or let go of, to learn how fast this host does that.
@@ -121,13 +122,18 @@ def why_copy(xml: ET.Element, backends: t.Sequence[t.Mapping[str, t.Any]]) -> st
     return _confined(xml) or in_place_obstacle(xml, backends)
 
 
-def look(connection: Connection, candidate: Candidate, memory: str) -> Plan:
-    """Everything that is known of one guest before it is touched."""
+def look(connection: Connection, candidate: Candidate, memory: str, owners: Owners | None, reboot: bool = False) -> Plan:
+    """Everything that is known of one guest before it is touched.
+
+    :param memory: How its memory is kept: `auto`, `in_place` or `copy`.
+    :param owners: Who manages the guests of this host; `None`: that is accepted.
+    :param reboot: Whether the host is rebooted while it is saved.
+    """
     plan = Plan(candidate)
     guest, process = candidate.guest, candidate.process
     xml = guest.xml()
     backends = [] if process is None else in_place.backends_of(process.process.pid, xml)
-    plan.blockers = move_blockers(candidate, xml, backends)
+    plan.blockers = move_blockers(candidate, xml, backends) + ([] if owners is None else owners.blockers(xml, reboot))
     if process is None:
         return plan
     pid = process.process.pid

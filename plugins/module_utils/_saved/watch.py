@@ -16,6 +16,7 @@ from .._core.errors import LedgerError, LibvirtUnreachable, WindowBusy
 from .._core.places import places
 from .._system import boot_unit, host_power
 from .._system.hypervisor import Connection
+from .._system.qemu_processes import qemu_processes
 from .ledger import SavingLedger
 from .record import Saving
 from .transfer import bring_back_all, goes_down
@@ -199,6 +200,10 @@ class SavingGuard:
                 running = [guest.name for guest in Connection(self.uri).running()]
                 if running:
                     self._say(f"the host is not rebooted, for guests run on it that would lose their memory: {', '.join(running)}")
+                    return 1
+                foreign = qemu_processes()
+                if foreign:
+                    self._say(f"the host is not rebooted, for QEMUs run on it that libvirt does not know: {'; '.join(one.words() for one in foreign)}")
                     return 1
                 saving.rebooting_at = time.time()
                 self.ledger.write(saving)

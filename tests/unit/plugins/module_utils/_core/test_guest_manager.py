@@ -55,7 +55,7 @@ def test_whether_they_let_it_go_is_seen_by_their_programs(inside, running, lets_
 
 def test_each_manager_says_what_to_do():
     for manager in MANAGERS.values():
-        said = Management(manager.name, "vm-g1", frozenset()).refusal("g1", "kvm7")
+        said = Management(manager.name, "vm-g1", frozenset()).refusal("kvm7")
         assert said.startswith(f"guest g1 is managed by {manager.title}, ") and "\n" not in said and "{" not in said
         assert ("vm-g1" if manager.name == "pacemaker" else "kvm7") in said
 
@@ -182,7 +182,7 @@ def test_a_node_in_maintenance_may_not_be_rebooted(maintenance, refresh, reboot)
     found, = managed_by(guest(), [other, resource], {}, [])
     assert found == Management("pacemaker", "vm-g1", frozenset(maintenance))
     assert found.lets_go(reboot=False) is refresh and found.lets_go(reboot=True) is reboot
-    assert ("ends when kvm1 reboots" in found.refusal("g1", "kvm1")) is (set(maintenance) == {"node"})
+    assert ("ends when kvm1 reboots" in found.refusal("kvm1")) is (set(maintenance) == {"node"})
 
 
 def test_a_guest_with_two_managers_names_both():
