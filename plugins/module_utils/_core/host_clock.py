@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, The vm_preserving.maintenance authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a host knows of its own clock, and how a guest's verdict is put with it: a guest is in sync with its host, and that is worth what the host's clock is."""
+"""What a host knows of its own clock, and how a guest's verdict is put with it.
+
+A guest is in sync with its host, and that is worth what the host's clock is.
+"""
 from __future__ import annotations
 
 import typing as t

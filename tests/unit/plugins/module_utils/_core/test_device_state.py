@@ -23,13 +23,15 @@ MANAGED_BRIDGE = """<interface type='bridge'><mac address='52:54:00:aa:00:04'/><
 <target dev='vnet4'/></interface>"""
 MANAGED_ACTUAL = """<interface type='network'><mac address='52:54:00:aa:00:03'/><source network='default' portid='1'/>
 <actual type='network'><source bridge='virbr0' macTableManager='libvirt'/></actual><target dev='vnet3'/></interface>"""
-UNMANAGED = """<interface type='network'><mac address='52:54:00:aa:00:05'/><source network='default' portid='1' bridge='virbr0'/><target dev='vnet5'/></interface>"""
+UNMANAGED = """<interface type='network'><mac address='52:54:00:aa:00:05'/><source network='default' portid='1' bridge='virbr0'/>
+<target dev='vnet5'/></interface>"""
 KERNEL = UNMANAGED.replace("bridge='virbr0'", "bridge='virbr0' macTableManager='kernel'")
 OTHERS = """<interface type='bridge'><mac address='52:54:00:aa:00:06'/><source bridge='br0'/><target dev='vnet6'/></interface>
 <interface type='ethernet'><mac address='52:54:00:aa:00:07'/><target dev='tap7'/></interface>
 <interface type='user'><mac address='52:54:00:aa:00:08'/></interface>
 <interface type='vhostuser'><mac address='52:54:00:aa:00:09'/><source type='unix' path='/run/x' mode='client'/></interface>
-<interface type='hostdev' managed='yes'><mac address='52:54:00:aa:00:0a'/><source><address type='pci' domain='0' bus='1' slot='0' function='1'/></source></interface>
+<interface type='hostdev' managed='yes'><mac address='52:54:00:aa:00:0a'/><source><address type='pci' domain='0' bus='1' slot='0'
+function='1'/></source></interface>
 <interface type='network'><mac address='52:54:00:aa:00:0b'/><source network='vf'/><actual type='hostdev' managed='yes'><source/></actual></interface>"""
 
 

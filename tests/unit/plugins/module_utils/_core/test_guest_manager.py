@@ -36,7 +36,8 @@ def guest(inside="", name="g1"):
 @pytest.mark.parametrize(("inside", "managers"), [
     ("", []), (NOBODY, []), (NOVA.format("1.0"), ["nova"]), (NOVA.format("1.1"), ["nova"]), (NOVA.format("9.9"), []), (OVIRT, ["ovirt"]),
     (OVIRT.replace("<ovirt-tune:qos/>", ""), ["ovirt"]), (ONE, ["opennebula"]), (KUBEVIRT, ["kubevirt"]), (ZSTACK, ["zstack"]),
-    (CLOUDSTACK, ["cloudstack"]), (CLOUDSTACK.replace("Apache Software Foundation", "Acme"), ["cloudstack"]), (NOVA.format("1.1") + CLOUDSTACK, ["cloudstack", "nova"]),
+    (CLOUDSTACK, ["cloudstack"]), (CLOUDSTACK.replace("Apache Software Foundation", "Acme"), ["cloudstack"]),
+    (NOVA.format("1.1") + CLOUDSTACK, ["cloudstack", "nova"]),
 ])
 def test_who_says_that_a_guest_is_theirs(inside, managers):
     assert [found.manager for found in managed_by(guest(inside), [], {}, [])] == managers
@@ -69,7 +70,8 @@ def test_what_is_no_guest(xml):
 # ---- Pacemaker ----
 
 VM = """<primitive id="vm-g1" class="ocf" provider="heartbeat" type="VirtualDomain">
-<instance_attributes id="i"><nvpair id="i1" name="config" value="/etc/vm/g1.xml"/><nvpair id="i2" name="hypervisor" value="qemu:///system"/></instance_attributes>
+<instance_attributes id="i"><nvpair id="i1" name="config" value="/etc/vm/g1.xml"/>
+<nvpair id="i2" name="hypervisor" value="qemu:///system"/></instance_attributes>
 {}</primitive>"""
 
 
