@@ -151,8 +151,8 @@ def refresh_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
     :raises MaintenanceError: Refused: nothing was touched.
     """
     _check(params)
-    refuse_container()
     targets = checked_targets(params["target_offsets"])
+    refuse_container()
     where = places(params["uri"])
     ledger = Ledger(where)
     if check_mode:

@@ -143,8 +143,8 @@ def save_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.
     :raises MaintenanceError: Refused: nothing was touched.
     """
     _check(params)
-    refuse_container()
     targets = checked_targets(params["target_offsets"])
+    refuse_container()
     where = places(params["uri"])
     ledger = Ledger(where)
     if check_mode:
@@ -177,7 +177,7 @@ def _refuse_foreign(plans: t.Sequence[Plan]) -> None:
     if foreign:
         raise MaintenanceError(
             f"refused, no guest was touched: guests run on this host that its libvirt ({SYSTEM_URI}) does not know, and a reboot would end them: "
-            f"{'; '.join(one.words() for one in foreign)}. Shut them down, or move them away, first", "foreign_guests",
+            f"{'; '.join(one.words for one in foreign)}. Shut them down, or move them away, first", "foreign_guests",
         )
 
 

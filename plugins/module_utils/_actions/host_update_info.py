@@ -110,8 +110,8 @@ def update_info(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         that is not the host's own.
     """
     where = places(params["uri"])
-    refuse_container()
     rules = techniques.operator_rules(params["rules"])
+    refuse_container()
     manager = _manager(params["packages"], params["default_release"])
     if params["update_cache"]:
         run(manager.commands.refresh, 300)

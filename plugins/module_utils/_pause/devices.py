@@ -4,8 +4,12 @@
 """Giving back the network devices that libvirt took from a guest with the suspend, by the host's own means: for whoever resumes it without libvirt."""
 from __future__ import annotations
 
+from .._core.calls import call_with_timeout
 from .._system import netdev
 from .record import Entry
+
+#: Seconds for the kernel: whoever changes the host's network just now holds its lock.
+KERNEL = 1.0
 
 
 def give_back(entry: Entry) -> str:
@@ -16,12 +20,12 @@ def give_back(entry: Entry) -> str:
     problems = []
     for device in entry.devices:
         try:
-            netdev.set_up(device)
+            call_with_timeout(lambda device=device: netdev.set_up(device), KERNEL)
         except OSError as error:
-            problems.append(f"its network device {device} could not be set up ({error})")
+            problems.append(f"its network device {device} could not be set up ({error.strerror or 'the kernel does not answer'})")
     for port, mac in entry.forwarding:
         try:
-            netdev.add_forwarding_entry(port, mac)
+            call_with_timeout(lambda port=port, mac=mac: netdev.add_forwarding_entry(port, mac), KERNEL)
         except (OSError, ValueError) as error:
-            problems.append(f"its bridge was not told that {mac} is behind {port} ({error})")
+            problems.append(f"its bridge was not told that {mac} is behind {port} ({getattr(error, 'strerror', None) or error})")
     return "; ".join(problems)

@@ -203,7 +203,7 @@ class SavingGuard:
                     return 1
                 foreign = qemu_processes()
                 if foreign:
-                    self._say(f"the host is not rebooted, for QEMUs run on it that libvirt does not know: {'; '.join(one.words() for one in foreign)}")
+                    self._say(f"the host is not rebooted, for QEMUs run on it that libvirt does not know: {'; '.join(one.words for one in foreign)}")
                     return 1
                 saving.rebooting_at = time.time()
                 self.ledger.write(saving)

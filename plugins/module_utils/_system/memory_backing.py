@@ -9,14 +9,12 @@ import os
 import re
 import typing as t
 
-#: The configuration of libvirt's system driver.
-QEMU_CONF = "/etc/libvirt/qemu.conf"
+from .qemu_conf import FOLDER, QEMU_CONF, settings
+
 #: libvirt's default (src/qemu/qemu_conf.c, virQEMUDriverConfigNew).
 DEFAULT = "/var/lib/libvirt/qemu/ram"
 #: File systems whose files are memory. ramfs is left out: it has no limit.
 IN_RAM = ("tmpfs", "hugetlbfs")
-
-_SETTING = re.compile(r"""^\s*memory_backing_dir\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.MULTILINE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,25 +36,13 @@ class Backing:
         return self.file_system in IN_RAM
 
 
-def parse_memory_backing_dir(text: str) -> str:
-    """The setting in qemu.conf; the last one counts, as for libvirt.
-
-    :param text: The file. Lines that begin with `#` are comments.
-    """
-    found = _SETTING.findall(text)
-    return "".join(found[-1]) if found else DEFAULT
-
-
-def memory_backing_dir(path: str = QEMU_CONF) -> str:
+def memory_backing_dir(folder: str = FOLDER) -> str:
     """Where libvirt puts the memory files of the guests that it starts from now on, once it has read its configuration.
 
+    :param folder: Where libvirt has its configuration.
     :raises OSError: The file is there and cannot be read.
     """
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return parse_memory_backing_dir(stream.read())
-    except FileNotFoundError:
-        return DEFAULT
+    return str(settings(QEMU_CONF, folder).get("memory_backing_dir", DEFAULT))
 
 
 def file_system_of(path: str, mounts: str) -> str:

@@ -7,7 +7,12 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.guest_manager import (
-    MANAGERS, ClusterResource, Management, cluster_resources, is_guest_of, managed_by,
+    MANAGERS,
+    ClusterResource,
+    Management,
+    cluster_resources,
+    is_guest_of,
+    managed_by,
 )
 
 UUID = "ff91d2dc-69a1-43ef-abde-c9e4e9a0305b"
@@ -57,7 +62,7 @@ def test_whether_they_let_it_go_is_seen_by_their_programs(inside, running, lets_
 def test_each_manager_says_what_to_do():
     for manager in MANAGERS.values():
         said = Management(manager.name, "vm-g1", frozenset()).refusal("kvm7")
-        assert said.startswith(f"guest g1 is managed by {manager.title}, ") and "\n" not in said and "{" not in said
+        assert said.startswith(f"it is managed by {manager.title}, ") and "\n" not in said and "{" not in said
         assert ("vm-g1" if manager.name == "pacemaker" else "kvm7") in said
 
 

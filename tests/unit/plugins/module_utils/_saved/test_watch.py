@@ -17,6 +17,7 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved i
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved import watch as saved_watch
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.ledger import SavingLedger
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.record import SavedGuest, Saving
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.qemu_processes import QemuProcess
 
 
 @pytest.fixture
@@ -212,12 +213,13 @@ class Libvirt:
 @pytest.fixture
 def host(monkeypatch):
     """A host that takes note of being told to reboot."""
-    found = types.SimpleNamespace(told=[], answer="", runs=())
+    found = types.SimpleNamespace(told=[], answer="", runs=(), foreign=[])
 
     def told():
         found.told.append(1)
         return found.answer
     monkeypatch.setattr(saved_watch.host_power, "reboot", told)
+    monkeypatch.setattr(saved_watch, "qemu_processes", lambda: found.foreign)
     monkeypatch.setattr(saved_watch, "Connection", lambda _uri: Libvirt(*found.runs))
     return found
 
@@ -226,6 +228,12 @@ def test_it_reboots_the_host_of_saved_guests(where, saved, guard, host):
     assert guard.reboot() == 0
     assert host.told == [1]
     assert SavingLedger(where).read().rebooting_at == pytest.approx(time.time(), abs=60)
+
+
+def test_it_does_not_reboot_under_a_qemu_that_libvirt_does_not_know(where, saved, guard, host):
+    host.foreign = [QemuProcess(4711, 1, "mine", "", "alice")]
+    assert guard.reboot() == 1
+    assert host.told == [] and "mine (QEMU process 4711 of user alice)" in guard.said[-1]
 
 
 def test_it_does_not_reboot_under_a_guest(where, saved, guard, host):

@@ -11,7 +11,6 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.
     Backing,
     file_system_of,
     memory_backing_dir,
-    parse_memory_backing_dir,
 )
 
 MOUNTS = r"""overlay / overlay rw 0 0
@@ -31,17 +30,13 @@ none
     ('#memory_backing_dir = "/x"\n', DEFAULT),
     ('memory_backing_dir = "/dev/shm"\n', "/dev/shm"),
     ("  memory_backing_dir='/dev/shm' # here\n", "/dev/shm"),
-    ('memory_backing_dir = "/a"\nuser = "x"\nmemory_backing_dir = "/b"\n', "/b"),
+    ('memory_backing_dir = "/a"\nuser = "x"\nmemory_backing_dir = "/b"\n', "/a"),
     ('not_memory_backing_dir = "/a"\n', DEFAULT),
 ])
-def test_the_setting(text, expected):
-    assert parse_memory_backing_dir(text) == expected
-
-
-def test_the_setting_is_read_from_a_file(tmp_path):
-    assert memory_backing_dir(str(tmp_path / "missing")) == DEFAULT
-    (tmp_path / "qemu.conf").write_text('memory_backing_dir = "/dev/shm"\n')
-    assert memory_backing_dir(str(tmp_path / "qemu.conf")) == "/dev/shm"
+def test_the_setting(tmp_path, text, expected):
+    assert memory_backing_dir(str(tmp_path)) == DEFAULT
+    (tmp_path / "qemu.conf").write_text(text)
+    assert memory_backing_dir(str(tmp_path)) == expected
 
 
 @pytest.mark.parametrize(("path", "expected"), [

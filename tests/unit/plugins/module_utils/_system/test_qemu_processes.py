@@ -11,7 +11,8 @@ import subprocess
 import tempfile
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system import qemu_processes
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.qemu_processes import QemuProcess, guest_of, unknown
