@@ -38,7 +38,7 @@ def _broken_agent(stage: Stage, script: str, state: str = "connected") -> str:
     :param script: Run in the guest.
     :param state: What libvirt thinks of the agent then.
     """
-    stage.open([Guest("chaos-agent", agent=True), Guest("chaos-1"), *guests.bystanders()])
+    stage.open([Guest("chaos-agent", kind="normal"), Guest("chaos-1"), *guests.bystanders()])
     # After a moment: the agent has to answer this request first.
     stage.host.call("in_guest", name="chaos-agent", script=f"(sleep 1; {script}) > /dev/null 2>&1 < /dev/null &")
     ping = "virsh --quiet qemu-agent-command --timeout 1 chaos-agent '{\"execute\": \"guest-info\"}'"

@@ -32,7 +32,7 @@ class Host:
         self._settings = settings.from_environment()
         self.entry = document.host(document.read_complete(self._settings), name)
         # Not Ansible's connection: some faults cut that one.
-        self._master = ("-o", "ControlMaster=auto", "-o", f"ControlPath={sockets / 'own'}", "-o", "ControlPersist=60")
+        self._master = ("-o", "ControlMaster=auto", "-o", f"ControlPath={sockets / name}", "-o", "ControlPersist=60")
 
     def _ssh(self, command: str, text_in: str | None, timeout: float) -> subprocess.CompletedProcess[str]:
         argv = ("ssh", *remote.options(self._settings), *self._master, f"root@{self.entry['address']}", command)
