@@ -68,7 +68,7 @@ class Guest:
         """For on_host.start_guests."""
         return {
             "name": self.name, "uuid": self.uuid, "role": self.role, "transient": self.transient, "agent": bool(self.kind), "address": self.address(),
-            "xml": self._xml(),
+            "leased": lab_guests.disk_path(self._lab_guest()) if self.kind == "leased" else "", "xml": self._xml(),
         }  # fmt: skip
 
     def address(self) -> str:

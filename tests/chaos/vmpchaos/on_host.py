@@ -41,6 +41,9 @@ def start_guests(guests):
     running = {one.name() for one in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)}
     guests = [one for one in guests if one["name"] not in running]
     for guest in guests:
+        if guest["leased"]:
+            with open(guest["leased"], "wb") as stream:
+                stream.truncate(1 << 20)
         with open(f"{MONITORS}/{guest['uuid']}.json", "w", encoding="utf-8") as stream:
             json.dump(guest["name"], stream)
         if guest["transient"]:
@@ -83,6 +86,12 @@ def move_monitor(name, away):
     return True
 
 
+def lease_holders(path):
+    """The programs that hold a lock on an image, by their names."""
+    done = subprocess.run(["lslocks", "--json", "--output", "COMMAND,PATH"], capture_output=True, text=True, check=True, timeout=60)
+    return [one["command"] for one in json.loads(done.stdout or '{"locks": []}')["locks"] if one["path"] == path]
+
+
 def clean(keep=()):
     """Put the host back to where no fault has been: whatever the last one left behind.
 
@@ -121,6 +130,8 @@ def clean(keep=()):
         shutil.rmtree(STATE)
     elif os.path.lexists(STATE):
         os.unlink(STATE)
+    for path in glob.glob("/var/lib/libvirt/images/chaos-*"):
+        os.unlink(path)
     for path in glob.glob(MONITORS + "/*") + glob.glob(FOLDER + "/*"):
         if os.path.splitext(os.path.basename(path))[0] in stay or (stay and path == MONITORS):
             continue

@@ -19,6 +19,7 @@ from .host import Host, wait_for
 from .operator import Answer, Operator, Run
 
 _OBSERVER = Path(__file__).with_name("observer.py")
+_SOCKETS = "libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket"
 _EVENTS = f"{guests.FOLDER}/events"
 #: Seconds to wait for what has no limit of its own: the machine may be busy.
 PATIENCE = 90.0
@@ -262,6 +263,22 @@ class Stage:
         closed = answer.result["window"]
         rows = "; ".join(f"{one['name']}: {one['message']} ({one['resumed_by']}, {one['paused_for']} s)" for one in answer.result["guests"])
         return f"window closed by {closed['closed_by']}: {rows}"
+
+    def start_update(self, *commands: list[str], **more: Any) -> Run:
+        """Begin to run commands under paused guests as an operator updates a fleet: with the role, its verdicts and its checks."""
+        variables = {
+            "host_update_commands": list(commands), "host_update_exclude": self.excluded(), "host_update_pause_limit": self.limit,
+            "host_update_technique": "pause", **more,
+        }  # fmt: skip
+        return self.operator.start_update(**variables)
+
+    def stop_libvirtd(self) -> None:
+        """Stop it with its sockets."""
+        self.host.shell(f"systemctl stop {_SOCKETS} libvirtd.service")
+
+    def start_libvirtd(self) -> None:
+        """Start it again."""
+        self.host.shell(f"systemctl start {_SOCKETS} libvirtd.service")
 
     def qemu(self, name: str) -> int:
         """The process of a guest."""
