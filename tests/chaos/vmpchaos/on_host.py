@@ -36,11 +36,12 @@ def prepare():
 
 
 def start_guests(guests):
-    """Start guests, and suspend those which their owner wants so. Returns when all of them are as they should be."""
+    """Start guests (one that an earlier fault left running stays), and suspend those which their owner wants so. Returns when all are as they should be."""
     connection = libvirt.open("qemu:///system")
     running = {one.name() for one in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)}
-    guests = [one for one in guests if one["name"] not in running]
     for guest in guests:
+        if guest["name"] in running:
+            continue
         if guest["leased"]:
             with open(guest["leased"], "wb") as stream:
                 stream.truncate(1 << 20)

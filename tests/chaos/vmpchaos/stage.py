@@ -125,6 +125,8 @@ class Stage:
 
     def judge(self) -> Verdict:
         """Look at everything that was seen. To be called when the fault is over."""
+        if not self._lost_host:
+            self.start_libvirtd()  # a fault that ended half way has left it stopped
         events, now = self.events(), time.monotonic()
         ours = {name: end for name, end in self._ours.items() if name not in self._excepted}
         touched = record.touched(events, self._not_ours)
