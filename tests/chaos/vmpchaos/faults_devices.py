@@ -104,31 +104,28 @@ for _kind, _words in (("macvtap", "the interface under a macvtap device"), ("man
             return _device_gone(stage, kind, by_guard)
 
 
-@contextmanager
-def _lock_manager(stage: Stage) -> Iterator[None]:
-    """A host whose libvirt guards all disks by virtlockd."""
-    stage.host.lab("use_lock_manager", wanted=True)
-    try:
-        yield
-    finally:
-        stage.host.lab("use_lock_manager", wanted=False)
-
-
 def _lease(stage: Stage) -> bool:
     """Whether the lease of the guest's disk is held."""
     return "virtlockd" in stage.host.call("lease_holders", path=f"/var/lib/libvirt/images/{_LEASED}.raw")
 
 
-def _open_leased(stage: Stage) -> None:
-    stage.open([Guest(_LEASED, kind="leased", number=22), Guest("chaos-1"), *guests.bystanders()])
-    expect(_lease(stage), "the guest should hold its lease before anything is done")
+@contextmanager
+def _leased_guest(stage: Stage) -> Iterator[None]:
+    """The stage with a guest whose disk is guarded, on a host whose libvirt guards all disks by virtlockd."""
+    stage.open([Guest("chaos-1"), *guests.bystanders()])
+    stage.host.lab("use_lock_manager", wanted=True)
+    try:
+        stage.add([Guest(_LEASED, kind="leased", number=22)])
+        expect(_lease(stage), "the guest should hold its lease before anything is done")
+        yield
+    finally:
+        stage.host.lab("use_lock_manager", wanted=False)
 
 
 @fault("lease-required", "guest whose disk a lock manager guards, by default")
 def lease_required(stage: Stage) -> str:
     """QEMU's monitor gives back no lease, so the fallback is not there: refused before anything is touched; without that guest it works."""
-    with _lock_manager(stage):
-        _open_leased(stage)
+    with _leased_guest(stage):
         answer = stage.refused()
         said = re.search("lease|lock manager", answer.message)
         expect(said and f"'{_LEASED}'" in answer.message, f"it should name the guest and say why: {answer.message}")
@@ -143,8 +140,7 @@ def lease_required(stage: Stage) -> str:
 @fault("lease-preferred", "guest whose disk a lock manager guards, fallback: preferred; nothing breaks")
 def lease_preferred(stage: Stage) -> str:
     """Paused and resumed through libvirt, with its lease."""
-    with _lock_manager(stage):
-        _open_leased(stage)
+    with _leased_guest(stage):
         answer = stage.commands(["true"], fallback="preferred")
         expect(answer.verdict == "CHANGED", f"it should have succeeded: {answer.message}")
         stage.see_all_well()
@@ -155,8 +151,7 @@ def lease_preferred(stage: Stage) -> str:
 @fault("lease-libvirtd-stopped", "guest whose disk a lock manager guards, fallback: preferred; libvirtd stopped before the deadline", limit=6)
 def lease_libvirtd_stopped(stage: Stage) -> str:
     """It stays paused rather than run without its lease; the others run in time."""
-    with _lock_manager(stage):
-        _open_leased(stage)
+    with _leased_guest(stage):
         window = stage.pause(fallback="preferred")
         stage.excepted(_LEASED, "it may run only through libvirt, which the fault keeps away")
         stage.stop_libvirtd()

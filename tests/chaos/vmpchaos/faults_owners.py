@@ -238,7 +238,9 @@ for _who in MANAGERS:
         )(functools.partial(_managed, _who, _technique))  # fmt: skip
 
 
-@catalogue.fault("managed-accepted", "guest managed by nova, its operator accepts that (managed_guests: accept); refresh", limit=30.0, last=True, stage=SavedStage)
+@catalogue.fault(
+    "managed-accepted", "guest managed by nova, its operator accepts that (managed_guests: accept); refresh", limit=30.0, last=True, stage=SavedStage
+)
 def managed_accepted(stage: SavedStage) -> str:
     """nova is in its maintenance mode: its watcher is not there."""
     stage.open()

@@ -123,7 +123,8 @@ def require_versions(listed: str, wanted: dict[str, str], where: str) -> None:
     found = dict(line.split() for line in listed.splitlines())
     for source, begins in wanted.items():
         if not found.get(source, "").rpartition(":")[2].startswith(begins):
-            raise LabError(f"The {where} has {source} {found.get(source, 'not at all')}, and the lab's table of releases says {begins}*: put it right there.")
+            seen = found.get(source, "not at all")
+            raise LabError(f"The {where} has {source} {seen}, and releases.py says {begins}*: put it right there once it is seen to work.")
 
 
 def machine_mirror() -> str:
