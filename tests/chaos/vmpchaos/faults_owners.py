@@ -69,7 +69,8 @@ def _cast(role: str) -> list[Guest]:
 
 def _in_the_window(stage: Stage) -> Run:
     run = stage.start_update(HOLD)
-    wait_for("the update in the window", lambda: stage.host.shell(f"ls {_IN_THE_WINDOW}", check=False), PATIENCE)
+    wait_for("the update in the window", lambda: run.ended() or stage.host.shell(f"ls {_IN_THE_WINDOW}", check=False), PATIENCE)
+    expect(not run.ended(), f"the update should be in the window: {run.text()[-800:]}")
     return run
 
 

@@ -269,7 +269,8 @@ class Stage:
     def start_update(self, *commands: list[str], **more: Any) -> Run:
         """Begin to run commands under paused guests as an operator updates a fleet: with the role, its verdicts and its checks."""
         variables = {
-            "host_update_commands": list(commands), "host_update_exclude": self.excluded(), "host_update_pause_limit": self.limit,
+            # The lab's inventory gives packages.
+            "host_update_packages": [], "host_update_commands": list(commands), "host_update_exclude": self.excluded(), "host_update_pause_limit": self.limit,
             "host_update_technique": "pause", **more,
         }  # fmt: skip
         return self.operator.start_update(**variables)
