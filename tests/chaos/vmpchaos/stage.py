@@ -195,6 +195,11 @@ class Stage:
         """What a guest shows over its network, now; C(None) when it does not answer."""
         return self.host.call("evidence", address=self._addresses[name])
 
+    def booted_anew(self, name: str) -> bool:
+        """Whether a guest answers over its network after another boot than it began with."""
+        now = self.evidence(name)
+        return bool(now) and now["boot_id"] != self._memory[name]["boot_id"]
+
     def address(self, name: str) -> str:
         """Where a guest answers over its network."""
         return self._addresses[name]
