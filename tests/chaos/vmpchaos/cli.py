@@ -14,7 +14,8 @@ import time
 import traceback
 from pathlib import Path
 
-from . import faults_agents, faults_commands, faults_guests, faults_host, faults_ledger, faults_processes, faults_refresh, faults_saved, report
+from . import faults_agents, faults_clocks, faults_commands, faults_devices, faults_guests, faults_host, faults_ledger, faults_processes, report
+from . import faults_owners, faults_refresh, faults_saved
 from .catalogue import FAULTS, Fault
 from .errors import Broken
 from .host import Host
@@ -23,7 +24,10 @@ from .operator import ROOT, Operator
 LAB = ROOT / "tests" / "lab" / "lab"
 OUT = ROOT / ".build" / "chaos"
 #: Imported for the faults that they put on the list.
-_SUBJECTS = (faults_processes, faults_guests, faults_host, faults_ledger, faults_commands, faults_agents, faults_saved, faults_refresh)
+_SUBJECTS = (
+    faults_processes, faults_guests, faults_host, faults_ledger, faults_commands, faults_agents, faults_devices, faults_clocks, faults_owners, faults_saved,
+    faults_refresh,
+)  # fmt: skip
 
 
 def one(fault: Fault, host: Host, operator: Operator) -> report.Row:

@@ -14,10 +14,10 @@ from .guests import Guest
 from .host import wait_for
 from .stage import PATIENCE, Stage
 
-_AGENT = "kill {signal} $(cat /run/qemu-ga.pid)"
-_PORT = "/dev/virtio-ports/org.qemu.guest_agent.0"
+AGENT = "kill {signal} $(cat /run/qemu-ga.pid)"
+PORT = "/dev/virtio-ports/org.qemu.guest_agent.0"
 #: Stands in for the agent: lets libvirt find it in step, and then says something that it should not.
-_IMPOSTOR = """
+IMPOSTOR = """
 
 while readlink /proc/$(cat /run/qemu-ga.pid)/exe; do :; done
 exec 5<> {port}
@@ -38,7 +38,7 @@ def _broken_agent(stage: Stage, script: str, state: str = "connected") -> str:
     :param script: Run in the guest.
     :param state: What libvirt thinks of the agent then.
     """
-    stage.open([Guest("chaos-agent", agent=True), Guest("chaos-1"), *guests.bystanders()])
+    stage.open([Guest("chaos-agent", kind="normal"), Guest("chaos-1"), *guests.bystanders()])
     # After a moment: the agent has to answer this request first.
     stage.host.call("in_guest", name="chaos-agent", script=f"(sleep 1; {script}) > /dev/null 2>&1 < /dev/null &")
     ping = "virsh --quiet qemu-agent-command --timeout 1 chaos-agent '{\"execute\": \"guest-info\"}'"
@@ -63,30 +63,30 @@ def _broken_agent(stage: Stage, script: str, state: str = "connected") -> str:
 @fault("agent-absent", "guest agent absent (ended)")
 def agent_absent(stage: Stage) -> str:
     """libvirt sees that it is gone."""
-    return _broken_agent(stage, _AGENT.format(signal="-TERM"), "disconnected")
+    return _broken_agent(stage, AGENT.format(signal="-TERM"), "disconnected")
 
 
 @fault("agent-hung", "guest agent hung (SIGSTOPped in the guest)")
 def agent_hung(stage: Stage) -> str:
     """libvirt thinks that it is there, and would wait for ever."""
-    return _broken_agent(stage, _AGENT.format(signal="-STOP"))
+    return _broken_agent(stage, AGENT.format(signal="-STOP"))
 
 
 @fault("agent-rubbish", "guest agent answers rubbish")
 def agent_rubbish(stage: Stage) -> str:
     """Not even JSON."""
-    return _broken_agent(stage, _AGENT.format(signal="-KILL") + _IMPOSTOR.format(port=_PORT, answer="echo 'rubbish } { '"))
+    return _broken_agent(stage, AGENT.format(signal="-KILL") + IMPOSTOR.format(port=PORT, answer="echo 'rubbish } { '"))
 
 
 @fault("agent-lies", "guest agent answers JSON of the wrong kind")
 def agent_lies(stage: Stage) -> str:
     """Well-formed, and no answer to any question."""
     lie = "echo '{\"return\": {\"seconds\": \"noon\", \"buf-b64\": [1], \"count\": -1}}'"
-    return _broken_agent(stage, _AGENT.format(signal="-KILL") + _IMPOSTOR.format(port=_PORT, answer=lie))
+    return _broken_agent(stage, AGENT.format(signal="-KILL") + IMPOSTOR.format(port=PORT, answer=lie))
 
 
 @fault("agent-100-MB", "guest agent answers 100 MB")
 def agent_floods(stage: Stage) -> str:
     """One line without end."""
     flood = "head -c 100000000 /dev/zero | tr '\\0' x"
-    return _broken_agent(stage, _AGENT.format(signal="-KILL") + _IMPOSTOR.format(port=_PORT, answer=flood))
+    return _broken_agent(stage, AGENT.format(signal="-KILL") + IMPOSTOR.format(port=PORT, answer=flood))

@@ -142,17 +142,49 @@ def libvirtd_killed(stage: Stage) -> str:
     return stage.told_afterwards(window)
 
 
+def _wait_for_age(stage: Stage) -> None:
+    """The guard lets a young libvirtd be: it may be starting."""
+    wait_for("a libvirtd that is not young", lambda: int(stage.host.shell("ps -o etimes= -p $(cat /run/libvirtd.pid)")) > 12, PATIENCE)
+
+
 @fault("libvirtd-hangs", "libvirtd SIGSTOPped in the window", limit=10)
 def libvirtd_hangs(stage: Stage) -> str:
     """It holds the monitors and does not answer: the last resort is to kill it."""
     stage.open()
-    # The guard lets a young libvirtd be: it may be starting.
-    wait_for("a libvirtd that is not young", lambda: int(stage.host.shell("ps -o etimes= -p $(cat /run/libvirtd.pid)")) > 12, PATIENCE)
+    _wait_for_age(stage)
     stage.pause()
     stage.host.shell("kill -STOP $(cat /run/libvirtd.pid)")
     stage.wait_in("running")
     stage.see_all_well()
     return f"journal: {stage.journal()}"
+
+
+@fault("libvirtd-hangs-one-guest", "libvirtd SIGSTOPped in a window of exactly one guest", limit=10)
+def libvirtd_hangs_one_guest(stage: Stage) -> str:
+    """One monitor that does not greet is as good a sign as many."""
+    stage.open()
+    _wait_for_age(stage)
+    answer = stage.start_pause(name=["chaos-1"]).answer(PATIENCE)
+    expect(answer.verdict == "CHANGED", f"guest_pause should have paused: {answer.message}")
+    stage.wait_in("paused", ["chaos-1"])
+    stage.host.shell("kill -STOP $(cat /run/libvirtd.pid)")
+    stage.wait_in("running", ["chaos-1"])
+    stage.see_all_well()
+    return f"journal: {stage.journal()}"
+
+
+@fault("monitor-away", "monitor socket of a guest moved away before the pause", fast=True)
+def monitor_away(stage: Stage) -> str:
+    """Without libvirtd nobody could resume that guest: refused while everything is well."""
+    stage.open()
+    stage.host.call("move_monitor", name="chaos-2", away=True)
+    try:
+        answer = stage.refused()
+    finally:
+        stage.host.call("move_monitor", name="chaos-2", away=False)
+    expect("'chaos-2'" in answer.message and "monitor" in answer.message, f"it should name the guest and why: {answer.message}")
+    stage.see_all_well()
+    return answer.message
 
 
 @fault("libvirtd-restarted", "libvirtd restarted in the window")

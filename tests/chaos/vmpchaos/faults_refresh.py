@@ -22,10 +22,15 @@ _QEMU = "/usr/bin/qemu-system-x86_64"
 WAYS = {"normal": "copied", "transient": "copied, a transient guest", "shared": "in place", "owner-paused": "copied, paused by its owner"}
 
 
+def make_stale(stage: SavedStage) -> None:
+    """Another QEMU is installed than the guests run on."""
+    stage.host.shell("python3 -", text_in=_STALE)
+
+
 def _begin(stage: SavedStage, what: str, name: str) -> Run:
     """Make all guests stale, begin to move them, and have a process stopped at its moment."""
     stage.open(autostart=("normal",))
-    stage.host.shell("python3 -", text_in=_STALE)
+    make_stale(stage)
     stage.hold(what, name)
     run = stage.operator.start("guest_refresh", pause_limit=stage.limit)
     stage.held()

@@ -24,6 +24,7 @@ _MINIMAL = """\
 <domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
   <name>{name}</name>
   <uuid>{uuid}</uuid>
+{metadata}\
   <memory unit='MiB'>16</memory>
   <vcpu>1</vcpu>
   <os><type arch='x86_64'>hvm</type></os>
@@ -49,30 +50,50 @@ class Guest:
 
     :ivar role: C(ours): to be paused. C(aside): runs and is excluded. C(owner): paused by its owner before anything begins.
     :ivar disk: Path of a raw disk image on the host, or empty.
-    :ivar agent: It boots Linux and runs a guest agent; otherwise there is only firmware, which idles.
+    :ivar kind: The lab's kind of guest that boots Linux, runs an agent and answers over its network; empty: there is only firmware, which idles.
+    :ivar number: Of one that boots: it decides its address, and is no other guest's of the host.
+    :ivar metadata: What its owner has written into its metadata, as XML.
     """
 
     name: str
     role: str = "ours"
     transient: bool = False
     disk: str = ""
-    agent: bool = False
+    kind: str = ""
+    number: int = layout.MAX_ADDRESSED_GUESTS - 1
+    metadata: str = ""
     uuid: str = dataclasses.field(default_factory=lambda: PREFIX + str(uuid.uuid4()).partition("-")[2])
 
     def document(self) -> dict:
         """For on_host.start_guests."""
-        return {"name": self.name, "uuid": self.uuid, "role": self.role, "transient": self.transient, "agent": self.agent, "xml": self._xml()}
+        return {
+            "name": self.name, "uuid": self.uuid, "role": self.role, "transient": self.transient, "agent": bool(self.kind), "address": self.address(),
+            "leased": lab_guests.disk_path(self._lab_guest()) if self.kind == "leased" else "", "xml": self._xml(),
+        }  # fmt: skip
+
+    def address(self) -> str:
+        """Where it answers over its network; empty when it has none."""
+        return self._lab_guest()["address"] if self.kind else ""
+
+    def _lab_guest(self) -> dict:
+        # The host is none of the lab's, so that its MAC is nobody else's.
+        return {**layout.guest("h99", self.kind, self.number, 128), "name": self.name}
 
     def _xml(self) -> str:
         monitor = _MONITOR.format(folder=MONITORS, uuid=self.uuid)
-        if not self.agent:
+        metadata = f"  <metadata>{self.metadata}</metadata>\n" if self.metadata else ""
+        if not self.kind:
             disk = _DISK.format(path=self.disk) if self.disk else ""
-            return _MINIMAL.format(name=escape(self.name), uuid=self.uuid, disk=disk, monitor=monitor)
-        document = {**layout.guest("h9", "normal", layout.MAX_ADDRESSED_GUESTS - 1, 128), "name": self.name}
-        text = lab_guests.definition(document)
+            return _MINIMAL.format(name=escape(self.name), uuid=self.uuid, disk=disk, monitor=monitor, metadata=metadata)
+        text = lab_guests.definition(self._lab_guest())
         text = text.replace("<domain type='qemu'>", "<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>")
-        text = text.replace("</name>", f"</name>\n  <uuid>{self.uuid}</uuid>")
+        text = text.replace("</name>", f"</name>\n  <uuid>{self.uuid}</uuid>\n{metadata}")
         return text.replace("</domain>", f"{monitor}</domain>")
+
+
+#: In every fault of a pause this one is ours too. It boots once for many of them, and shows at the end of each that what was paused keeps its memory
+#: and answers over its network.
+WITNESS = Guest("chaos-witness", kind="normal", number=layout.MAX_ADDRESSED_GUESTS - 3, uuid=f"{PREFIX}0000-4000-8000-000000000077")
 
 
 def usual() -> list[Guest]:

@@ -29,10 +29,22 @@ class Host:
 
     def __init__(self, name: str, sockets: Path) -> None:
         self.name = name
+        self._sockets = sockets
         self._settings = settings.from_environment()
-        self.entry = document.host(document.read_complete(self._settings), name)
+        self._lab = document.read_complete(self._settings)
+        self.entry = document.host(self._lab, name)
         # Not Ansible's connection: some faults cut that one.
-        self._master = ("-o", "ControlMaster=auto", "-o", f"ControlPath={sockets / 'own'}", "-o", "ControlPersist=60")
+        self._master = ("-o", "ControlMaster=auto", "-o", f"ControlPath={sockets / name}", "-o", "ControlPersist=60")
+
+    def sibling(self) -> Host:
+        """Another host of the lab.
+
+        :raises Broken: There is none.
+        """
+        other = next((entry["name"] for entry in self._lab["hosts"] if entry["name"] != self.name), "")
+        if not other:
+            raise Broken("this fault needs a lab with two hosts")
+        return Host(other, self._sockets)
 
     def _ssh(self, command: str, text_in: str | None, timeout: float) -> subprocess.CompletedProcess[str]:
         argv = ("ssh", *remote.options(self._settings), *self._master, f"root@{self.entry['address']}", command)
@@ -65,6 +77,13 @@ class Host:
         """
         program = f"{source}\nprint(json.dumps({function}(**json.loads({json.dumps(arguments)!r}))))\n"
         return json.loads(self.shell("python3 -", text_in=program, timeout=timeout))
+
+    def lab(self, function: str, timeout: float = 120, **arguments: Any) -> Any:
+        """Call a function of the lab's own program on its hosts.
+
+        :param timeout: Seconds.
+        """
+        return remote.call(self._settings, self.entry, function, timeout=timeout, **arguments)
 
     def put(self, path: str, text: str) -> None:
         """Write a file."""

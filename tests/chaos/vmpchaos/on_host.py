@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
+import urllib.request
 
 import libvirt
 import libvirt_qemu
@@ -18,6 +19,8 @@ FOLDER = "/run/vmp-chaos"
 MONITORS = FOLDER + "/monitors"
 PREFIX = "c4a05000-"
 STATE = "/var/lib/vm_preserving/system"
+DOMAINS = "/var/lib/libvirt/qemu/domain-*"
+AWAY = ".away"
 SOCKETS = ("libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket")
 #: Seconds.
 PATIENCE = 60
@@ -33,9 +36,15 @@ def prepare():
 
 
 def start_guests(guests):
-    """Start guests, and suspend those which their owner wants so. Returns when all of them are as they should be."""
+    """Start guests (one that an earlier fault left running stays), and suspend those which their owner wants so. Returns when all are as they should be."""
     connection = libvirt.open("qemu:///system")
+    running = {one.name() for one in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)}
     for guest in guests:
+        if guest["name"] in running:
+            continue
+        if guest["leased"]:
+            with open(guest["leased"], "wb") as stream:
+                stream.truncate(1 << 20)
         with open(f"{MONITORS}/{guest['uuid']}.json", "w", encoding="utf-8") as stream:
             json.dump(guest["name"], stream)
         if guest["transient"]:
@@ -46,13 +55,53 @@ def start_guests(guests):
         domain = connection.lookupByUUIDString(guest["uuid"])
         if guest["agent"]:
             _until(lambda domain=domain: _answers(domain), f"the agent of {guest['name']}")
+            set_guest_clock(guest["name"], 0)
+            _until(lambda guest=guest: evidence(guest["address"]), f"an answer of {guest['name']} over its network")
         if guest["role"] == "owner":
             domain.suspend()
     return True
 
 
-def clean():
-    """Put the host back to where no fault has been: whatever the last one left behind."""
+def set_guest_clock(name, ahead):
+    """Set the clock of a guest to the host's and so many seconds, as its owner would."""
+    domain = libvirt.open("qemu:///system").lookupByName(name)
+    command = {"execute": "guest-set-time", "arguments": {"time": time.time_ns() + ahead * 10**9}}
+    libvirt_qemu.qemuAgentCommand(domain, json.dumps(command), 20, 0)
+    return True
+
+
+def evidence(address, timeout=2, page="evidence"):
+    """What a guest shows over its network, a document; None when it does not answer, or has no such page."""
+    try:
+        with urllib.request.urlopen(f"http://{address}/{page}", timeout=timeout) as answer:
+            return json.load(answer)
+    except (OSError, ValueError):
+        return None
+
+
+def move_monitor(name, away):
+    """Take libvirt's monitor socket of a guest from its place, where libvirtd itself stays connected to it, or put it back."""
+    domain = libvirt.open("qemu:///system").lookupByName(name)
+    path = f"/var/lib/libvirt/qemu/domain-{domain.ID()}-{name[:20]}/monitor.sock"
+    os.rename(*((path, path + AWAY) if away else (path + AWAY, path)))
+    return True
+
+
+def lease_holders(path):
+    """The programs that hold a lock on an image, by their names."""
+    done = subprocess.run(["lslocks", "--json", "--output", "COMMAND,PATH"], capture_output=True, text=True, check=True, timeout=60)
+    return [one["command"] for one in json.loads(done.stdout or '{"locks": []}')["locks"] if one["path"] == path]
+
+
+def clean(keep=()):
+    """Put the host back to where no fault has been: whatever the last one left behind.
+
+    :param keep: Names of guests that stay, if they are as a new one would be.
+    """
+    for path in glob.glob(f"{DOMAINS}/monitor.sock{AWAY}"):
+        os.rename(path, path[: -len(AWAY)])
+    for pid in _session_qemus():
+        _signal(pid, signal.SIGKILL)
     for pid in [*_chaos_qemus(), *_pids_of("libvirtd")]:
         _signal(pid, signal.SIGCONT)
     for pid in _updates():
@@ -61,12 +110,16 @@ def clean():
         os.unlink("/etc/ld.so.preload")
         _run("systemctl", "daemon-reexec")
         _run("systemctl", "restart", "libvirtd")
-    _run("systemctl", "stop", "vm-preserving-*", "vmp-chaos-observer")
+    _run("systemctl", "stop", "vm-preserving-*", "vmp-chaos-*")
+    _run("systemctl", "restart", "lab-devices")
     _run("systemctl", "reset-failed")
     _run("systemctl", "start", *SOCKETS, "libvirtd.service")
     connection = _until(_connected, "libvirtd")
+    stay = set()
     for domain in connection.listAllDomains():
-        if domain.UUIDString().startswith(PREFIX):
+        if domain.name() in keep and _as_new(domain):
+            stay.add(domain.UUIDString())
+        elif domain.UUIDString().startswith(PREFIX):
             _forget(domain)
     while os.path.ismount(STATE):
         subprocess.run(["umount", "-l", STATE], check=True)
@@ -78,8 +131,23 @@ def clean():
         shutil.rmtree(STATE)
     elif os.path.lexists(STATE):
         os.unlink(STATE)
-    shutil.rmtree(FOLDER, ignore_errors=True)
+    for path in glob.glob("/var/lib/libvirt/images/chaos-*"):
+        os.unlink(path)
+    for path in glob.glob(MONITORS + "/*") + glob.glob(FOLDER + "/*"):
+        if os.path.splitext(os.path.basename(path))[0] in stay or (stay and path == MONITORS):
+            continue
+        if os.path.isdir(path):
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            os.unlink(path)
     return True
+
+
+def _as_new(domain):
+    """Whether a guest of an earlier fault runs, carries no mark, and can be watched."""
+    if not domain.isActive() or domain.state()[0] != libvirt.VIR_DOMAIN_RUNNING or marked([domain.name()]):
+        return False
+    return os.path.exists(f"{MONITORS}/{domain.UUIDString()}.sock") and _answers(domain)
 
 
 def _forget(domain):
@@ -213,6 +281,11 @@ def _until(condition, what):
 
 def _chaos_qemus():
     return [pid for pid, words in _command_lines() if PREFIX.encode() in words and b"qemu-system" in words.split(b"\0")[0]]
+
+
+def _session_qemus():
+    """Of the user without rights: a guest of another libvirt."""
+    return [pid for pid, words in _command_lines() if b"qemu-system" in words.split(b"\0")[0] and b"guest=chaos-session," in words]
 
 
 def _updates():

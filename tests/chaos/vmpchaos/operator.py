@@ -147,6 +147,14 @@ class Operator:
         path.write_text(json.dumps(play), encoding="utf-8")  # JSON is YAML
         return Run(["ansible-playbook", "-i", str(INVENTORY), str(path)], self._environment)
 
+    def start_update(self, **variables: Any) -> Run:
+        """Start rolling_update on the host.
+
+        :param variables: Of the role host_update.
+        """
+        argv = ["ansible-playbook", "-i", str(INVENTORY), "--limit", self._host, f"{COLLECTION}.rolling_update", "-e", json.dumps(variables)]
+        return Run(argv, {**self._environment, "ANSIBLE_STDOUT_CALLBACK": "default"})
+
     def disconnect(self) -> None:
         """Give up all SSH connections: the host goes down."""
         for path in self._sockets.iterdir():
@@ -154,13 +162,14 @@ class Operator:
                 subprocess.run(["ssh", "-o", f"ControlPath={path}", "-O", "exit", "host"], check=False, capture_output=True)
                 path.unlink(missing_ok=True)
 
-    def recover(self, timeout: float = 180) -> str:
+    def recover(self, *others: str, timeout: float = 180) -> str:
         """Run recover.yml and return what it printed.
 
+        :param others: More hosts than our own.
         :param timeout: Seconds.
         :raises Broken: It failed.
         """
-        argv = ["ansible-playbook", "-i", str(INVENTORY), "--limit", self._host, str(ROOT / "playbooks" / "recover.yml")]
+        argv = ["ansible-playbook", "-i", str(INVENTORY), "--limit", ",".join([self._host, *others]), f"{COLLECTION}.recover"]
         run = Run(argv, {**self._environment, "ANSIBLE_STDOUT_CALLBACK": "default"})
         if run.wait(timeout):
             raise Broken(f"recover.yml failed: {run.text()[-800:]}")

@@ -49,6 +49,8 @@ def clean(keep):
     _run("systemctl", "stop", "vm-preserving-*", "vmp-chaos-*")
     for path in glob.glob("/etc/systemd/system/vm-preserving-*"):
         os.unlink(path)
+    for path in glob.glob("/etc/systemd/system/vmp-chaos-clocks.service") + glob.glob("/etc/systemd/system/*.wants/vmp-chaos-clocks.service"):
+        os.unlink(path)
     _run("systemctl", "daemon-reload")
     _run("systemctl", "reset-failed")
     _run("systemctl", "start", "libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket", "libvirtd.service")

@@ -19,9 +19,12 @@ from .host import Host, wait_for
 from .operator import Answer, Operator, Run
 
 _OBSERVER = Path(__file__).with_name("observer.py")
+_SOCKETS = "libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket"
 _EVENTS = f"{guests.FOLDER}/events"
 #: Seconds to wait for what has no limit of its own: the machine may be busy.
 PATIENCE = 90.0
+#: Seconds for a guest that runs to answer over its network.
+ANSWER = 20.0
 
 
 @dataclasses.dataclass
@@ -29,21 +32,21 @@ class Verdict:
     """What became of the guests, seen from outside.
 
     :ivar past: Guests paused past the deadline.
-    :ivar frozen: Guests excepted from that, because their own QEMU was stopped by the fault.
+    :ivar excepted: Guests excepted from that, each with the reason.
     :ivar touched: Guests touched that were not ours.
     :ivar longest: Seconds of the longest pause of ours.
     """
 
     past: list[str]
-    frozen: list[str]
+    excepted: list[str]
     touched: list[str]
     longest: float
 
     def past_cell(self, limit: float) -> str:
         """The cell of the guests past the deadline."""
         names = f": {', '.join(self.past)}" if self.past else f" (longest {self.longest:.2f} of {limit:g} s)"
-        frozen = f"; excepted, QEMU itself stopped: {', '.join(self.frozen)}" if self.frozen else ""
-        return f"{len(self.past)}{names}{frozen}"
+        excepted = f"; excepted: {', '.join(self.excepted)}" if self.excepted else ""
+        return f"{len(self.past)}{names}{excepted}"
 
     def touched_cell(self) -> str:
         """The cell of the guests touched that were not ours."""
@@ -64,7 +67,11 @@ class Stage:
         self.limit = limit
         self._ours: dict[str, float] = {}
         self._not_ours: dict[str, float] = {}
-        self._frozen: list[str] = []
+        self._excepted: dict[str, str] = {}
+        self._bystanders: list[str] = []
+        self._excluded: list[str] = []
+        self._memory: dict[str, dict[str, Any]] = {}
+        self._addresses: dict[str, str] = {}
         self._lab_guests: dict[str, bool] = {}
         self._began = math.inf
         self._lost_host = False
@@ -72,12 +79,12 @@ class Stage:
     # --- before and after ---------------------------------------------------------------------------------------------
 
     def open(self, cast: list[guests.Guest] | None = None) -> None:
-        """A clean host with these guests, and the observer watching them.
+        """A clean host with these guests and the witness, and the observer watching them.
 
         :param cast: The guests; the usual ones when left out.
         """
-        cast = guests.usual() if cast is None else cast
-        self.host.call("clean")
+        cast = [*(guests.usual() if cast is None else cast), guests.WITNESS]
+        self.host.call("clean", keep=[guests.WITNESS.name])
         self.host.call("prepare")
         self._lab_guests = self.host.call("other_guests")
         self.watch()
@@ -108,20 +115,30 @@ class Stage:
                 self._ours[one.name] = math.inf
             else:
                 self._not_ours[one.name] = self._began
+                self._bystanders.append(one.name)
+            if one.role == "aside":
+                self._excluded.append(one.name)
+            if one.kind:
+                self._addresses[one.name] = one.address()
+                self._memory[one.name] = self.evidence(one.name) or {}
+                expect(self._memory[one.name], f"{one.name} should answer over its network before anything is done")
 
     def judge(self) -> Verdict:
         """Look at everything that was seen. To be called when the fault is over."""
+        if not self._lost_host:
+            self.start_libvirtd()  # a fault that ended half way has left it stopped
         events, now = self.events(), time.monotonic()
-        ours = {name: end for name, end in self._ours.items() if name not in self._frozen}
+        ours = {name: end for name, end in self._ours.items() if name not in self._excepted}
         touched = record.touched(events, self._not_ours)
         if not self._lost_host:
             touched += record.changed_for_libvirt(events, self._lab_guests, self._began)
-            kept_out = [name for name, since in self._not_ours.items() if since <= self._began]
-            touched += [f"{name} (marked)" for name in self.host.call("marked", names=[*kept_out, *self._lab_guests])]
-        return Verdict(record.past_the_deadline(events, ours, self.limit, now), list(self._frozen), touched, record.longest(events, ours, now))
+            touched += [f"{name} (marked)" for name in self.host.call("marked", names=[*self._bystanders, *self._lab_guests])]
+        excepted = [f"{name} ({why})" for name, why in self._excepted.items()]
+        return Verdict(record.past_the_deadline(events, ours, self.limit, now), excepted, touched, record.longest(events, ours, now))
 
     def see_all_well(self) -> None:
-        """At the end of a fault every guest that is ours runs, for QEMU and for libvirt; and nothing of ours is left on the host."""
+        """At the end of a fault every guest that is ours runs, for QEMU and for libvirt; those with a network answer over it, with the memory that they
+        had; and nothing of ours is left on the host."""
         names = [name for name, end in self._ours.items() if end == math.inf]
         wait_for("all guests that are ours run", lambda: self.all_in("running", names), PATIENCE)
 
@@ -130,7 +147,26 @@ class Stage:
             return all((record.libvirt_state(events, name) or "").startswith("1/") for name in names)
 
         wait_for("libvirt shows all guests that are ours as running", libvirt_knows, PATIENCE)
+        for name in names:
+            if name in self._addresses:
+                self.see_memory(name)
         wait_for("the guard's end", lambda: not self.units(), self.limit + PATIENCE)
+
+    def see_memory(self, name: str, within: float = ANSWER) -> None:
+        """See that a guest answers over its network, goes on, and has the memory that it had.
+
+        :param within: Seconds.
+        """
+        was = self._memory[name]
+
+        def goes_on() -> dict[str, Any] | None:
+            now = self.evidence(name)
+            return now if now and (now["random"] != was["random"] or now["counter"] > was["counter"]) else None
+
+        now = wait_for(f"an answer of {name} over its network", goes_on, within)
+        expect((now["boot_id"], now["random"]) == (was["boot_id"], was["random"]), f"the memory of {name} is another: {now} after {was}")
+        expect(now["counter"] > was["counter"], f"{name} went back to an older state: {now} after {was}")
+        self._memory[name] = now
 
     # --- what is seen -------------------------------------------------------------------------------------------------
 
@@ -155,6 +191,19 @@ class Stage:
         """
         wait_for(f"{', '.join(names or self._ours)} {state}", lambda: self.all_in(state, names), timeout)
 
+    def evidence(self, name: str) -> dict[str, Any] | None:
+        """What a guest shows over its network, now; C(None) when it does not answer."""
+        return self.host.call("evidence", address=self._addresses[name])
+
+    def booted_anew(self, name: str) -> bool:
+        """Whether a guest answers over its network after another boot than it began with."""
+        now = self.evidence(name)
+        return bool(now) and now["boot_id"] != self._memory[name]["boot_id"]
+
+    def address(self, name: str) -> str:
+        """Where a guest answers over its network."""
+        return self._addresses[name]
+
     def stops(self, name: str) -> int:
         """How often a guest was stopped."""
         return sum(event.what == "STOP" for event in self.events() if event.guest == name)
@@ -174,9 +223,11 @@ class Stage:
 
     def options(self, **more: Any) -> dict[str, Any]:
         """What every pause of a fault says: the limit, and which guests are none of our business."""
-        aside = [name for name in self._not_ours if self._not_ours[name] <= self._began and name != "chaos-owner"]
-        running = [name for name, runs in self._lab_guests.items() if runs]
-        return {"pause_limit": self.limit, "exclude": [*aside, *running], **more}
+        return {"pause_limit": self.limit, "exclude": self.excluded(), **more}
+
+    def excluded(self) -> list[str]:
+        """The guests that run and are none of our business: one of the fault's at least, and the lab's own."""
+        return [*self._excluded, *(name for name, runs in self._lab_guests.items() if runs)]
 
     def start_pause(self, **more: Any) -> Run:
         """Begin to open a window."""
@@ -220,6 +271,23 @@ class Stage:
         rows = "; ".join(f"{one['name']}: {one['message']} ({one['resumed_by']}, {one['paused_for']} s)" for one in answer.result["guests"])
         return f"window closed by {closed['closed_by']}: {rows}"
 
+    def start_update(self, *commands: list[str], **more: Any) -> Run:
+        """Begin to run commands under paused guests as an operator updates a fleet: with the role, its verdicts and its checks."""
+        variables = {
+            # The lab's inventory gives packages.
+            "host_update_packages": [], "host_update_commands": list(commands), "host_update_exclude": self.excluded(), "host_update_pause_limit": self.limit,
+            "host_update_technique": "pause", **more,
+        }  # fmt: skip
+        return self.operator.start_update(**variables)
+
+    def stop_libvirtd(self) -> None:
+        """Stop it with its sockets."""
+        self.host.shell(f"systemctl stop {_SOCKETS} libvirtd.service")
+
+    def start_libvirtd(self) -> None:
+        """Start it again."""
+        self.host.shell(f"systemctl start {_SOCKETS} libvirtd.service")
+
     def qemu(self, name: str) -> int:
         """The process of a guest."""
         return self.host.call("qemu_pid", name=name)
@@ -240,14 +308,21 @@ class Stage:
 
     def never_ours(self, name: str) -> None:
         """This guest is somebody else's from the beginning; what was done to it before now was its owner's doing."""
-        del self._ours[name]
+        self._ours.pop(name, None)
         self._not_ours[name] = time.monotonic()
+
+    def silent(self, name: str) -> None:
+        """The fault itself has taken the network of this guest, or its memory: it is not asked for it."""
+        self._addresses.pop(name, None)
+
+    def excepted(self, name: str, why: str) -> None:
+        """The fault itself keeps this guest from running by the deadline."""
+        self._excepted[name] = why
 
     def freeze(self, name: str) -> int:
         """Stop the QEMU process of a guest: nobody can resume it. It is excepted from the deadline. Returns the process."""
         pid = self.qemu(name)
-        if name not in self._frozen:
-            self._frozen.append(name)
+        self.excepted(name, "QEMU itself stopped")
         self.signal("STOP", pid)
         return pid
 

@@ -1,15 +1,16 @@
-"""The hosts' common root file system: Debian 12 with libvirt and QEMU, read-only under every host."""
+"""The hosts' common root file system: Debian with libvirt and QEMU, read-only under every host."""
 
 import os
 import shutil
 from pathlib import Path
 
-from . import own_packages
+from . import layout, own_packages
 from .cache import build_once, recipe_hash
+from .errors import LabError
+from .releases import Release
 from .run import run, run_contained
 from .settings import Settings
 
-SUITE = "bookworm"
 # The user without rights; Debian has a group of that name already.
 OPERATOR_UID, OPERATOR_GID = 1000, 37
 _PACKAGES = (
@@ -46,7 +47,30 @@ _FILES = {
     # it for libvirt's five minutes.
     "etc/systemd/system/libvirt-guests.service.d/lab.conf": "[Service]\nTimeoutStopSec=15\n",
     "etc/hosts": "127.0.0.1 localhost\n",
+    # All hosts are on one machine: by its own UUID libvirt would take each for the other, and migrate nothing between them.
+    "etc/libvirt/libvirtd.conf": 'host_uuid_source = "machine-id"\n',
+    # The hosts' own keys are made anew with each host; they trust each other, as hosts between which guests are migrated do.
+    "root/.ssh/config": "StrictHostKeyChecking no\nUserKnownHostsFile /dev/null\nLogLevel ERROR\n",
+    "etc/systemd/system/lab-devices.service": """\
+[Unit]
+Description=Network devices for the lab's guests
+Before=libvirtd.service
+[Service]
+Type=notify
+Nice=-10
+ExecStart=/usr/bin/python3 /usr/local/sbin/lab-devices
+[Install]
+WantedBy=multi-user.target
+""",
+    f"etc/libvirt/qemu/networks/{layout.MANAGED}.xml": f"""\
+<network>
+  <name>{layout.MANAGED}</name>
+  <forward mode='bridge'/>
+  <bridge name='{layout.BRIDGE}' macTableManager='libvirt'/>
+</network>
+""",
 }
+_DEVICES = Path(__file__).with_name("host_devices.py")
 
 # The machine's own path and language need not make sense in there.
 _CHROOT = "env PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive chroot"
@@ -57,38 +81,50 @@ dpkg -i /own-packages/*.deb
 rm -r /own-packages
 apt-mark hold {" ".join(own_packages.HELD)}
 useradd --create-home --shell /bin/bash --uid {OPERATOR_UID} --gid operator operator
-systemctl enable systemd-networkd.service
+systemctl enable systemd-networkd.service lab-devices.service
 # A timer that takes the package manager's lock would disturb the tests now and then.
 systemctl disable apt-daily.timer apt-daily-upgrade.timer
-ln -s ../default.xml /etc/libvirt/qemu/networks/autostart/default.xml
+ln -s ../default.xml ../{layout.MANAGED}.xml /etc/libvirt/qemu/networks/autostart/
 rm -f /etc/ssh/ssh_host_* /etc/machine-id /etc/hostname /etc/resolv.conf /var/lib/dbus/machine-id
 apt-get clean
 """
 
 
-def recipe() -> str:
-    return recipe_hash(Path(__file__), Path(own_packages.__file__))
-
-
 def provide(settings: Settings) -> Path:
-    return build_once(settings.cache, "base", recipe(), _build)
+    recipe = recipe_hash(repr(settings.release), Path(__file__), _DEVICES, Path(own_packages.__file__))
+    return build_once(settings.cache, "base", recipe, lambda folder: _build(folder, settings.release))
 
 
-def _build(folder: Path) -> None:
+def _build(folder: Path, release: Release) -> None:
     mirror = os.environ.get("VMP_LAB_MIRROR") or machine_mirror()
     run_contained(
         'debootstrap --variant=minbase --include="$1" "$2" "$3" ${4:+"$4"}',
-        arguments=(",".join(_PACKAGES), SUITE, str(folder), mirror),
+        arguments=(",".join(_PACKAGES), release.suite, str(folder), mirror),
         what="Installing Debian for the hosts (debootstrap)",
     )
     for path, text in _FILES.items():
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
+    shutil.copy(_DEVICES, folder / "usr/local/sbin/lab-devices")
     own = folder / "own-packages"
     own.mkdir()
     own_packages.build(own, "1.0")
     run_contained(f'{_CHROOT} "$1" sh -euc "$2"', arguments=(str(folder), _CONFIGURE), what="Configuring the hosts' base")
+    query = ("dpkg-query", f"--admindir={folder}/var/lib/dpkg", "--show", "--showformat=${source:Package} ${Version}\n", "libvirt-daemon-system", "qemu-system-x86")
+    require_versions(run(query, what="Asking for the versions of the hosts' base"), {"libvirt": release.libvirt, "qemu": release.qemu}, "hosts' base")
+
+
+def require_versions(listed: str, wanted: dict[str, str], where: str) -> None:
+    """See that what was built is what releases.py says.
+
+    listed: lines of a source package and a version. wanted: how the version of each source begins, without the epoch.
+    """
+    found = dict(line.split() for line in listed.splitlines())
+    for source, begins in wanted.items():
+        if not found.get(source, "").rpartition(":")[2].startswith(begins):
+            seen = found.get(source, "not at all")
+            raise LabError(f"The {where} has {source} {seen}, and releases.py says {begins}*: put it right there once it is seen to work.")
 
 
 def machine_mirror() -> str:

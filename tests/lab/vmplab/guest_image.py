@@ -14,7 +14,7 @@ _INIT = Path(__file__).with_name("guest_init.sh")
 _SCRIPT = """
 apt-get update -q
 cd /tmp
-kernel=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: //p' | head -n 1)
+kernel=$(apt-cache depends {kernel} | sed -n 's/.*Depends: //p' | head -n 1)
 apt-get -q -o APT::Sandbox::User=root download "$kernel"
 dpkg-deb -x "$kernel"_*.deb kernel
 apt-get -q -y --no-install-recommends install busybox-static qemu-guest-agent cpio gzip
@@ -26,7 +26,7 @@ cp /out/init "$tree/init"
 chmod 755 "$tree/init"
 for module in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_console \
               failover net_failover virtio_net; do
-    cp "$(find kernel/lib/modules -name "$module.ko")" "$tree/modules/"
+    cp "$(find kernel/{modules} -name "$module{suffix}")" "$tree/modules/"
     echo "$module" >> "$tree/modules/order"
 done
 cp /usr/sbin/qemu-ga "$tree/usr/sbin/"
@@ -43,6 +43,9 @@ rm /out/init
 def provide(settings: Settings, base: Path) -> Path:
     def build(folder: Path) -> None:
         shutil.copy(_INIT, folder / "init")
-        run_in_copy(base, folder, _SCRIPT, what="Building the guests' kernel and initramfs")
+        script = _SCRIPT
+        for word, value in (("kernel", settings.release.kernel), ("modules", settings.release.modules), ("suffix", settings.release.module_suffix)):
+            script = script.replace(f"{{{word}}}", value)
+        run_in_copy(base, folder, script, what="Building the guests' kernel and initramfs")
 
     return build_once(settings.cache, "guest", recipe_hash(base.name, Path(__file__), _INIT), build)

@@ -19,7 +19,7 @@ address=$(sed -n 's/.*lab\.address=\([0-9.]*\).*/\1/p' /proc/cmdline)
 ip link set lo up
 ip address add "$address/24" dev eth0
 ip link set eth0 up
-ip route add default via 192.168.122.1
+ip route add default via "${address%.*}.1"
 
 # The random value and the counter live in this process's memory and nowhere else: a guest that was
 # rebooted or restored from an older state shows another value, or a counter that went back.

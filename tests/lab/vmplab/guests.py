@@ -1,6 +1,6 @@
 """The guests: their libvirt definitions, and what a host is told to do with them."""
 
-from . import remote
+from . import layout, remote
 from .hosts import GUEST_IMAGE
 from .settings import Settings
 
@@ -33,13 +33,13 @@ _BOOTED = """\
   <features><acpi/><apic/></features>
   <devices>
     <controller type='usb' model='none'/>
-    <interface type='network'>
-      <source network='default'/>
+    <interface type='{interface}'>
+      <source {source}/>
       <mac address='{mac}'/>
       <model type='virtio'/>
     </interface>
     <serial type='file'><source path='/var/log/libvirt/qemu/{name}-console.log'/></serial>
-{agent}\
+{agent}{disk}\
   </devices>
 </domain>
 """
@@ -47,6 +47,13 @@ _BOOTED = """\
 _AGENT = """\
     <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
 """
+
+# Nothing in the guest uses it: what matters is who holds its lease.
+_DISK = """\
+    <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{disk}'/><target dev='vda' bus='virtio'/></disk>
+"""
+
+_NETWORKS = {"macvtap": ("direct", f"dev='{layout.WIRE}' mode='bridge'"), "managed": ("network", f"network='{layout.MANAGED}'")}
 
 _SHARED = """\
   <memoryBacking><source type='file'/><access mode='shared'/></memoryBacking>
@@ -58,12 +65,19 @@ def definition(guest: dict) -> str:
     template = _MINIMAL if guest["kind"] == "minimal" else _BOOTED
     agent = "" if guest["kind"] == "agentless" else _AGENT
     backing = _SHARED if guest["kind"] == "shared" else ""
-    return template.format(**guest, image=GUEST_IMAGE, agent=agent, backing=backing)
+    interface, source = _NETWORKS.get(guest["kind"], ("network", "network='default'"))
+    disk = _DISK.format(disk=disk_path(guest)) if guest["kind"] == "leased" else ""
+    return template.format(**guest, image=GUEST_IMAGE, agent=agent, backing=backing, interface=interface, source=source, disk=disk)
+
+
+def disk_path(guest: dict) -> str:
+    """The image of a guest's disk on its host."""
+    return f"/var/lib/libvirt/images/{guest['name']}.raw"
 
 
 def start(settings: Settings, host: dict, guests: list[dict]) -> None:
     """Start guests on a host, wait until they have booted, and pause those whose owner wants it."""
-    wanted = [{**guest, "xml": definition(guest)} for guest in guests]
+    wanted = [{**guest, "xml": definition(guest), "disk": disk_path(guest) if guest["kind"] == "leased" else None} for guest in guests]
     remote.call(settings, host, "start_guests", guests=wanted, timeout=180 + 2 * len(guests))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from . import processes, remote
 from .base_image import OPERATOR_GID, OPERATOR_UID
 from .errors import LabError
+from .layout import MAX_HOSTS
 from .run import CONTAINED, run, wait_until
 from .settings import Settings
 
@@ -101,7 +102,7 @@ def _configure(settings: Settings, host: dict, upper: Path) -> None:
     files = {
         "etc/hostname": f"{name}\n",
         "etc/machine-id": f"{uuid.uuid4().hex}\n",
-        "etc/hosts": f"127.0.0.1 localhost\n{host['address']} {name}\n",
+        "etc/hosts": "127.0.0.1 localhost\n" + "".join(f"{settings.host_address(n)} h{n}\n" for n in range(1, MAX_HOSTS + 1)),
         "etc/apt/sources.list": f"deb [trusted=yes] {settings.mirror_url} ./\n",
         "etc/systemd/network/10-lab.network": (
             "[Match]\nName=host0\n"
@@ -119,6 +120,8 @@ def _configure(settings: Settings, host: dict, upper: Path) -> None:
         ssh.parent.chmod(0o700)
         for path in (ssh.parent, ssh, ssh / "authorized_keys"):
             shutil.chown(path, owner, group)
+    # A host logs in to another for a migration; as "etc/hosts" above, this is for all hosts that the lab may have.
+    shutil.copy(settings.key, upper / "root/.ssh/id_ed25519")
     (upper / "etc/ssh").mkdir()
     host_key = upper / "etc/ssh/ssh_host_ed25519_key"
     _make_key(host_key, name)

@@ -9,9 +9,20 @@ KINDS = {
     "transient": "known to libvirt only while it runs",
     "owner-paused": "persistent, suspended by its owner once it had booted",
     "shared": "persistent, with a guest agent, its memory a shared file (only by `guest add`)",
+    "macvtap": "persistent, with a guest agent, on a macvtap device (only by `guest add`)",
+    "managed": "persistent, with a guest agent, on a bridge whose forwarding entries libvirt keeps (only by `guest add`)",
+    "leased": "persistent, with a guest agent, its disk guarded by virtlockd (only by `guest add`; the host's libvirt then has it for all)",
     "minimal": "transient, no kernel, 16 MiB, the firmware idles: cheap enough for hundreds",
 }
 MINIMAL_MEMORY_MIB = 16
+
+# Where guests are reached from their host, by the beginning of their addresses: libvirt's own network, and those of host_devices.py.
+NAT_PREFIX, WIRE_PREFIX, BRIDGE_PREFIX = "192.168.122", "192.168.123", "192.168.124"
+_PREFIXES = {"macvtap": WIRE_PREFIX, "managed": BRIDGE_PREFIX}
+WIRE, BRIDGE = "lab-wire", "lab-bridge"
+# libvirt's name of the network on that bridge.
+MANAGED = "managed"
+MAX_HOSTS = 99
 
 # What the first hosts run; every host has a normal guest, every kind is there twice or more.
 _FIRST_HOSTS = (
@@ -20,7 +31,7 @@ _FIRST_HOSTS = (
     ("normal", "transient", "normal"),
     ("normal", "owner-paused", "agentless"),
 )
-# Guests take 192.168.122.<10+number>; libvirt's network ends at .254.
+# Guests take <prefix>.<10+number>; a network ends at .254.
 MAX_ADDRESSED_GUESTS = 240
 
 
@@ -28,8 +39,8 @@ def hosts(settings: Settings, sizes: Sizes) -> list[dict]:
     """All hosts as documents: name, address, update_domain (text), guests."""
     if sizes.domains > sizes.hosts:
         raise LabError(f"{sizes.hosts} hosts cannot fill {sizes.domains} update domains.")
-    if sizes.hosts > 99:
-        raise LabError("A lab has at most 99 hosts.")
+    if sizes.hosts > MAX_HOSTS:
+        raise LabError(f"A lab has at most {MAX_HOSTS} hosts.")
     return [
         {
             "name": f"h{number}",
@@ -64,6 +75,6 @@ def guest(host: str, kind: str, number: int, memory_mib: int) -> dict:
         "kind": kind,
         "number": number,
         "memory_mib": memory_mib if addressed else MINIMAL_MEMORY_MIB,
-        "address": f"192.168.122.{10 + number}" if addressed else None,
+        "address": f"{_PREFIXES.get(kind, NAT_PREFIX)}.{10 + number}" if addressed else None,
         "mac": f"52:54:00:77:{int(host[1:]):02x}:{number:02x}" if addressed else None,
     }

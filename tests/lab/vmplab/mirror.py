@@ -6,20 +6,20 @@ import urllib.request
 from pathlib import Path
 
 from . import own_packages, processes
-from .base_image import SUITE, run_in_copy
+from .base_image import require_versions, run_in_copy
 from .cache import build_once, recipe_hash
 from .run import wait_until
 from .settings import MIRROR_PORT, Settings
 
 _ROLE = "mirror"
 
-# Only libvirt and QEMU (and QEMU's firmware) come from backports: an update of the whole system
+# Only libvirt and QEMU (and QEMU's firmware) come from the newer suite: an update of the whole system
 # would hide what is being tested.
-_SCRIPT = f"""
-sed 's/ {SUITE} / {SUITE}-backports /' /etc/apt/sources.list > /etc/apt/sources.list.d/backports.list
+_SCRIPT = """
+sed 's/ {suite} / {updates} /' /etc/apt/sources.list > /etc/apt/sources.list.d/updates.list
 cat > /etc/apt/preferences.d/lab <<END
 Package: src:libvirt src:qemu src:seabios
-Pin: release n={SUITE}-backports
+Pin: release n={updates}
 Pin-Priority: 990
 END
 apt-get update -q
@@ -36,10 +36,19 @@ apt-ftparchive release . > Release
 def provide(settings: Settings, base: Path) -> Path:
     def build(folder: Path) -> None:
         own_packages.build(folder, "2.0")
-        run_in_copy(base, folder, _SCRIPT, what="Filling the package mirror")
+        release = settings.release
+        run_in_copy(base, folder, _SCRIPT.format(suite=release.suite, updates=release.updates), what="Filling the package mirror")
+        wanted = {"libvirt-daemon-system": release.new_libvirt, "qemu-system-x86": release.new_qemu}
+        require_versions(_listed(folder, tuple(wanted)), wanted, "package mirror")
 
     recipe = recipe_hash(base.name, Path(__file__), Path(own_packages.__file__))
     return build_once(settings.cache, "mirror", recipe, build)
+
+
+def _listed(folder: Path, packages: tuple[str, ...]) -> str:
+    """Lines of package and version, as the mirror's list has them."""
+    entries = [dict(line.split(": ", 1) for line in entry.splitlines() if ": " in line) for entry in (folder / "Packages").read_text().split("\n\n")]
+    return "\n".join(f"{entry['Package']} {entry['Version']}" for entry in entries if entry.get("Package") in packages)
 
 
 def is_up(settings: Settings) -> bool:

@@ -1,9 +1,13 @@
 """Runs on a host, sent there as text (see remote.call): each function takes and returns plain data."""
 
 import concurrent.futures
+import contextlib
 import json
+import os
+import subprocess
 import time
 import urllib.request
+from xml.etree import ElementTree
 
 import libvirt
 import libvirt_qemu
@@ -21,23 +25,43 @@ _AT_ONCE = 4
 libvirt.registerErrorHandler(lambda _context, _error: None, None)
 
 
+QEMU_CONF = "/etc/libvirt/qemu.conf"
+LOCKED = 'lock_manager = "lockd"\n'
+
+
 def wait_for_libvirt():
-    """Until libvirtd answers and its network for the guests is there."""
+    """Until libvirtd answers and its networks for the guests are there."""
     deadline = time.monotonic() + 50
     while True:
         try:
-            network = libvirt.open("qemu:///system").networkLookupByName("default")
-            if network.isActive():
+            missing = [one for one in libvirt.open("qemu:///system").listAllNetworks() if not one.isActive()]
+            if not missing:
                 return True
-            network.create()
+            missing[0].create()
         except libvirt.libvirtError:
             if time.monotonic() > deadline:
                 raise
         time.sleep(0.2)
 
 
+def use_lock_manager(wanted):
+    """Have libvirt guard the disks of guests that it starts or resumes from now on by virtlockd, or no more. Guests run on."""
+    with open(QEMU_CONF, encoding="utf-8") as stream:
+        text = stream.read()
+    if (LOCKED in text) == wanted:
+        return False
+    with open(QEMU_CONF, "w", encoding="utf-8") as stream:
+        stream.write(text + LOCKED if wanted else text.replace(LOCKED, ""))
+    subprocess.run(["systemctl", "restart", "libvirtd.service"], check=True)
+    return wait_for_libvirt()
+
+
 def start_guests(guests):
-    """Start guests, each a document with `xml` and `kind`, and wait until each shows that it has booted."""
+    """Start guests, each a document with `xml`, `kind` and `disk`, and wait until each shows that it has booted."""
+    for path in (guest["disk"] for guest in guests if guest.get("disk")):
+        with open(path, "wb") as stream:
+            stream.truncate(1 << 20)
+        use_lock_manager(True)
     connection = libvirt.open("qemu:///system")
 
     def start(guest):
@@ -68,10 +92,14 @@ def remove_guests(names):
         except libvirt.libvirtError:  # a transient one that is off already
             continue
         persistent = guest.isPersistent()
+        disks = [element.get("file") for element in ElementTree.fromstring(guest.XMLDesc()).iterfind("./devices/disk/source[@file]")]
         if guest.isActive():
             guest.destroy()
         if persistent:
             guest.undefine()
+        for path in disks:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
     return True
 
 

@@ -8,8 +8,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "lab"))
 
-from vmplab import layout  # noqa: E402
+from vmplab import base_image, guests, host_devices, layout  # noqa: E402
 from vmplab.errors import LabError  # noqa: E402
+from vmplab.releases import RELEASES  # noqa: E402
 from vmplab.settings import Settings, Sizes  # noqa: E402
 
 SETTINGS = Settings(Path("/var/lib/lab"), Path("/var/cache/lab"), "vmplab0", ipaddress.IPv4Network("10.213.77.0/24"))
@@ -48,7 +49,7 @@ def test_more_update_domains_than_hosts_are_refused():
 def test_the_default_lab_has_every_kind_and_a_normal_guest_on_each_host():
     kinds = [{guest["kind"] for guest in host["guests"]} for host in layout.hosts(SETTINGS, sizes())]
     assert all("normal" in on_host for on_host in kinds)
-    assert set().union(*kinds) == set(layout.KINDS) - {"minimal", "shared"}
+    assert set().union(*kinds) == {"normal", "agentless", "transient", "owner-paused"}
 
 
 @pytest.mark.parametrize("guests", [1, 2, 3, 7])
@@ -69,6 +70,37 @@ def test_names_and_addresses_of_a_host_are_unique():
     host = layout.hosts(SETTINGS, sizes(guests=9))[2]
     for field in ("name", "address", "mac"):
         assert len({guest[field] for guest in host["guests"]}) == 9
+
+
+@pytest.mark.parametrize(
+    ("kind", "address", "interface"),
+    [
+        ("normal", "192.168.122.17", "<source network='default'/>"),
+        ("macvtap", "192.168.123.17", "<source dev='lab-wire' mode='bridge'/>"),
+        ("managed", "192.168.124.17", "<source network='managed'/>"),
+    ],
+)
+def test_a_guest_has_an_address_of_the_network_of_its_kind(kind, address, interface):
+    guest = layout.guest("h1", kind, 7, 128)
+    assert guest["address"] == address
+    assert interface in guests.definition(guest)
+
+
+def test_only_a_leased_guest_has_a_disk():
+    assert {kind for kind in layout.KINDS if "<disk" in guests.definition(layout.guest("h1", kind, 7, 128))} == {"leased"}
+
+
+def test_the_networks_are_those_that_the_host_makes():
+    assert (host_devices.WIRE, host_devices.WIRE_ADDRESS) == (layout.WIRE, f"{layout.WIRE_PREFIX}.1/24")
+    assert (host_devices.BRIDGE, host_devices.BRIDGE_ADDRESS) == (layout.BRIDGE, f"{layout.BRIDGE_PREFIX}.1/24")
+
+
+@pytest.mark.parametrize(("listed", "told"), [("libvirt 11.3.0-3~bpo12+1\nqemu 1:7.2+dfsg-7", "libvirt 11.3.0"), ("qemu 1:7.2+dfsg-7", "libvirt not at all")])
+def test_a_base_with_other_versions_than_the_table_says_is_refused(listed, told):
+    row = RELEASES["bookworm"]
+    base_image.require_versions("libvirt 9.0.0-4+deb12u2\nqemu 1:7.2+dfsg-7", {"libvirt": row.libvirt, "qemu": row.qemu}, "base")
+    with pytest.raises(LabError, match=told):
+        base_image.require_versions(listed, {"libvirt": row.libvirt, "qemu": row.qemu}, "base")
 
 
 def test_a_guest_beyond_the_network_is_refused():
