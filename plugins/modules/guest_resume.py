@@ -36,6 +36,16 @@ options:
       - Seconds to go on trying until every guest runs. After that the module fails, and the guard goes on.
     type: float
     default: 20
+  arrived:
+    description:
+      - Guests that have gone from other hosts in a pause window of ours, each with C(window) (the window's id) and C(uuid), as the ledgers of these hosts tell
+        (RV(vm_preserving.maintenance.guest_info#module:window)).
+      - A guest that its owner has migrated while it was paused arrives paused. Those of them that are found here, paused and with the mark of that window,
+        are resumed. A guest with a mark that neither this host nor this list knows is left as it is, and makes the module fail.
+      - Not used with O(window).
+    type: list
+    elements: dict
+    default: []
 seealso:
   - module: vm_preserving.maintenance.guest_pause
 """
@@ -110,17 +120,21 @@ error:
 """
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _module
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.guest_resume import resume_guests
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.guest_resume import resume_left
 
 
 def _body(params: dict, check_mode: bool) -> dict:
-    result = resume_guests(params["uri"], params["window"], params["patience"], params["second_look"], check_mode)
+    result = resume_left(params, check_mode)
     return {**result, "diff": _module.states_diff(result["guests"])}
 
 
 def main() -> None:
     """The module."""
-    options = {"window": {"type": "str"}, "patience": {"type": "float", "default": 20}}
+    options = {
+        "window": {"type": "str"},
+        "patience": {"type": "float", "default": 20},
+        "arrived": {"type": "list", "elements": "dict", "default": []},
+    }
     _module.run({**_module.URI, **_module.SECOND_LOOK, **options}, _body, empty={"guests": [], "window": None})
 
 

@@ -10,15 +10,17 @@ import typing as t
 from .._clock.due import PATIENCE as CLOCKS
 from .._clock.due import DueClocks
 from .._core.errors import GuestGone, LedgerError, LibvirtUnreachable, MaintenanceError, WindowBusy
-from .._core.places import places
+from .._core.places import Places, places
 from .._core.states import State
+from .._pause.arrived import Left, find, resume
 from .._pause.ledger import Ledger
 from .._pause.limits import check_patience
 from .._pause.record import Window
 from .._pause.settle import save
 from .._pause.window import close_window, summary
+from .._saved.ledger import SavingLedger
 from .._saved.unfinished import finish_saving, has_unfinished, saving_clocks_due
-from .._system.hypervisor import Lanes
+from .._system.hypervisor import Connection, Lanes
 from .results import guest_record
 
 #: Seconds to wait for the ledger's lock, to write down what became of the clocks.
@@ -93,6 +95,54 @@ def look_again(window: Window, after: float) -> tuple[str, str] | None:
     return "stopped_again", (
         f"resumed, and stopped again since: {rows}. That was not us: after an I/O error look at the guest's storage, then resume it (virsh resume)"
     )
+
+
+def _arrived(params: t.Sequence[t.Any]) -> list[Left]:
+    """The option `arrived`, checked."""
+    found = []
+    for number, one in enumerate(params, 1):
+        if not isinstance(one, dict) or set(one) != {"window", "uuid"} or not all(isinstance(value, str) for value in one.values()):
+            raise MaintenanceError(f"entry {number} of arrived is {one!r}, it must have window and uuid; no guest was touched", "arrived")
+        found.append(Left(one["window"], one["uuid"]))
+    return found
+
+
+def resume_arrived(uri: str, where: Places, raw: t.Sequence[t.Any], check_mode: bool) -> dict[str, t.Any]:
+    """Resume the guests that were migrated to this host while they were paused on another.
+
+    :param raw: The option `arrived`.
+    :returns: `changed`, `guests` and, when a guest with such a mark is left paused, `failed_because`.
+    """
+    left = _arrived(raw)
+    ledgers = (Ledger(where).read(), SavingLedger(where).read())
+    arrivals = find(Connection(uri), {record.id for record in ledgers if record is not None})
+    resume(uri, arrivals, left, check_mode)
+    paused, running = {"state": "paused", "reason": "user"}, {"state": "running", "reason": "unpaused"}
+    found: dict[str, t.Any] = {"changed": any(one.resumed for one in arrivals), "guests": [guest_record(
+        one.guest.name, one.guest.uuid, paused, running if one.resumed else paused, one.resumed, outcome="resumed" if one.resumed else "not_ours",
+        message=one.message, paused_for=None, resumed_by="module" if one.resumed else None, problem="", clock=one.clock,
+    ) for one in arrivals]}
+    if not all(one.resumed for one in arrivals):
+        rows = "; ".join(f"guest {one.guest.name!r}: {one.message}" for one in arrivals if not one.resumed)
+        found["failed_because"] = ("arrived", rows)
+    return found
+
+
+def resume_left(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
+    """The body of guest_resume.
+
+    :param params: The module's parameters.
+    :returns: What `resume_guests` does.
+    :raises MaintenanceError: Guests are still paused or saved; the guard goes on.
+    """
+    result = resume_guests(params["uri"], params["window"], params["patience"], params["second_look"], check_mode)
+    if params["window"] is None:
+        found = resume_arrived(params["uri"], places(params["uri"]), params["arrived"], check_mode)
+        result["guests"] = result["guests"] + found["guests"]
+        result["changed"] = result["changed"] or found["changed"]
+        if "failed_because" in found:
+            result.setdefault("failed_because", found["failed_because"])
+    return result
 
 
 def resume_guests(uri: str, window_id: str | None, patience: float, second_look: float, check_mode: bool) -> dict[str, t.Any]:

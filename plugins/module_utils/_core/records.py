@@ -23,6 +23,24 @@ def _too_large(value: t.Any) -> bool:
     return isinstance(value, (int, float)) and not (math.isfinite(value) if isinstance(value, float) else abs(value) < MAX_NUMBER)
 
 
+def is_history(document: t.Any, key: str, version: int) -> bool:
+    """Whether a document is one that an earlier release wrote and closed: then nothing is left to do, and whoever asks may take it for none.
+
+    :param document: What the JSON reader gave, an object of `version` and `key`.
+    :param key: Where the record is in it.
+    :param version: The version that this release writes.
+    :raises LedgerError: It is of another version, and not closed, or of a later release.
+    """
+    found = document["version"]
+    if found == version and not isinstance(found, bool):
+        return False
+    if isinstance(found, int) and not isinstance(found, bool) and 0 < found < version:
+        if isinstance(document[key], dict) and isinstance(document[key].get("closed_at"), str):
+            return True
+        raise LedgerError(f"its version is {found!r}, it was written by an earlier release and is not closed: run recover.yml of that release first")
+    raise LedgerError(f"its version is {found!r}, this release reads only {version}")
+
+
 def check_ids(uri: str, ids: t.Iterable[str]) -> None:
     """See that a document is of a URI that we serve, and that its ids can be ids.
 

@@ -9,7 +9,7 @@ import typing as t
 
 from .._clock.result import TOLERANCE, checked_clock
 from .._core.errors import LedgerError
-from .._core.records import check_ids, checked
+from .._core.records import check_ids, checked, is_history
 
 #: The version of the document. A reader refuses any other: a ledger is never guessed at.
 VERSION = 2
@@ -184,15 +184,17 @@ _WINDOW_TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def from_document(document: t.Any) -> Window:
+def from_document(document: t.Any) -> Window | None:
     """A window from its JSON document, every key and type checked: the file may be damaged or hostile.
+
+    :returns: `None` when an earlier release has written, and closed, it.
 
     :raises LedgerError: The document is not one that `to_document` wrote.
     """
     if not isinstance(document, dict) or set(document) != {"version", "window"}:
         raise LedgerError("the document is not a ledger")
-    if document["version"] != VERSION or isinstance(document["version"], bool):
-        raise LedgerError(f"its version is {document['version']!r}, this release reads only {VERSION}")
+    if is_history(document, "window", VERSION):
+        return None
     raw = dict(checked(document["window"], _WINDOW_TYPES, _OPTIONAL, "the window"))
     raw["guests"] = [
         Entry(**checked(entry, _ENTRY_TYPES, _OPTIONAL, f"guest {number}")) for number, entry in enumerate(raw["guests"], 1)

@@ -10,7 +10,7 @@ import typing as t
 
 from .._clock.result import TOLERANCE, checked_clock
 from .._core.errors import LedgerError
-from .._core.records import check_ids, checked
+from .._core.records import check_ids, checked, is_history
 from .._pause.record import MAX_PAUSE_LIMIT
 
 #: The version of the document. A reader refuses any other.
@@ -179,15 +179,17 @@ _MEMORY = {REFRESH: ("copy", "in_place"), REBOOT: ("copy", "managed")}
 _LONGEST = {REFRESH: MAX_PAUSE_LIMIT, REBOOT: MAX_REBOOT_PAUSE_LIMIT}
 
 
-def from_document(document: t.Any) -> Saving:
+def from_document(document: t.Any) -> Saving | None:
     """Saved guests from their JSON document, every key and type checked.
+
+    :returns: `None` when an earlier release has written, and closed, it.
 
     :raises LedgerError: The document is not one that `to_document` wrote.
     """
     if not isinstance(document, dict) or set(document) != {"version", "saving"}:
         raise LedgerError("the document is not a record of saved guests")
-    if document["version"] != VERSION or isinstance(document["version"], bool):
-        raise LedgerError(f"its version is {document['version']!r}, this release reads only {VERSION}")
+    if is_history(document, "saving", VERSION):
+        return None
     raw = dict(checked(document["saving"], _SAVING_TYPES, _OPTIONAL, "the record"))
     raw["guests"] = [SavedGuest(**checked(one, _GUEST_TYPES, _OPTIONAL, f"guest {number}")) for number, one in enumerate(raw["guests"], 1)]
     check_ids(raw["uri"], [raw["id"], raw["boot_id"], *(one.uuid for one in raw["guests"])])

@@ -39,7 +39,7 @@ class LedgerFile(t.Generic[T]):
     """
 
     _path: t.Callable[[Places], str]
-    _from_document: t.Callable[[t.Any], T]
+    _from_document: t.Callable[[t.Any], T | None]
     _to_document: t.Callable[[T], dict[str, t.Any]]
 
     def __init__(self, where: Places) -> None:

@@ -179,3 +179,12 @@ def test_an_entry_that_was_never_paused_has_no_duration(make_entry):
 def test_phases_of_the_documentation_are_those_that_are_read():
     for phase in pause_record.Phase.__args__:
         assert from_document(replaced(document(), ("window", "guests", 0, "phase"), phase)).guests[0].phase == phase
+
+
+def test_what_an_earlier_release_has_closed_is_history():
+    """The first run after an upgrade of the collection must not stop at the last pause before it."""
+    old = {"version": 1, "window": {"id": "w", "closed_at": "2026-11-23T08:00:00Z", "whatever": ["it", "had"]}}
+    assert from_document(old) is None
+    for damaged in ({**old, "version": 3}, {**old, "window": {**old["window"], "closed_at": None}}, {**old, "window": []}):
+        with pytest.raises(LedgerError, match="version"):
+            from_document(damaged)
