@@ -116,6 +116,12 @@ guests:
       description: Why the rest is missing, as C(code) and C(message).
       returned: when it did not answer
       type: dict
+inactive:
+  description: The guests that are defined on the host and do not run, with libvirt's reason why.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{name: web2, uuid: 2b7d5f0e-1d7c-4a53-9c58-0b6d7f7f9f10, state: shutoff, reason: shutdown}]
 window:
   description: The last pause window in the ledger, V(null) when there never was one.
   returned: success

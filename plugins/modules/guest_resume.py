@@ -103,6 +103,9 @@ guests:
     resumed_by:
       description: V(module), V(guard) or V(owner).
       type: str
+    was_paused:
+      description: Whether we had paused it, whatever became of it then.
+      type: bool
     problem:
       description: What could not be given back to it, such as a network device that has gone, in words; empty when it has everything.
       type: str

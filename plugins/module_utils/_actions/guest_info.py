@@ -14,7 +14,7 @@ from .._clock.measurement import WINDOWS
 from .._core.calls import Call, run_lanes
 from .._core.errors import MaintenanceError
 from .._core.places import SYSTEM_URI, places
-from .._core.states import Blocker
+from .._core.states import Blocker, State
 from .._pause.ledger import Ledger
 from .._pause.window import summary
 from .._saved.in_place import memory as in_place
@@ -138,6 +138,16 @@ def _describe(guest: Guest, candidate: Candidate, uri: str, owners: Owners) -> d
     }
 
 
+def _inactive(connection: Connection) -> list[dict[str, t.Any]]:
+    """The defined guests that do not run, with libvirt's reason why."""
+    guests = [one for one in connection.defined() if one.id < 0]
+    calls = [Call(guest.state) for guest in guests]
+    run_lanes([calls], 4, TIMEOUT)
+    return [
+        {"name": guest.name, "uuid": guest.uuid, **t.cast(State, call.value).as_dict()} for guest, call in zip(guests, calls) if call.state == "done"
+    ]
+
+
 def _ask_agents(candidates: t.Sequence[Candidate], found: t.Sequence[dict[str, t.Any]], agent_timeout: int) -> None:
     """Ask the agents, and put what they say into the records. Those that do not answer at once are asked again, last: they must not keep the others waiting.
 
@@ -194,4 +204,4 @@ def guest_info(params: dict[str, t.Any]) -> dict[str, t.Any]:
     if params["boot_id"]:
         _ask_agents(candidates, found, params["agent_timeout"])
     window = Ledger(where).read()
-    return {"changed": False, "guests": found, "window": None if window is None else summary(window), "saving": saving_summary(where)}
+    return {"changed": False, "guests": found, "inactive": _inactive(connection), "window": None if window is None else summary(window), "saving": saving_summary(where)}

@@ -43,7 +43,7 @@ def resumed_guests(window: Window, changed: bool) -> list[dict[str, t.Any]]:
             entry.name, entry.uuid, {"state": "paused", "reason": "user"} if changed else ended, ended,
             changed and entry.outcome == "resumed", outcome=entry.outcome, message=entry.message,
             paused_for=None if entry.paused_for is None else round(entry.paused_for, 4), resumed_by=entry.resumed_by,
-            problem=entry.problem, clock=entry.clock,
+            was_paused=entry.paused_at is not None, problem=entry.problem, clock=entry.clock,
         ))
     return guests
 

@@ -126,11 +126,14 @@ def _suspend_all(window: Window, lanes: Lanes, budget: float) -> list[str]:
             call.result()
             entry.phase = "paused"
         except _NotRunning as error:
+            entry.paused_at = None
             entry.settle("not_ours", str(error))
         except GuestGone as error:
+            entry.paused_at = None
             entry.settle("gone", str(error))
         except TimeoutError:
             if uuid in seen:
+                entry.paused_at = None
                 entry.settle("not_ours", str(seen[uuid]))
                 continue
             if call.state == "waiting":
