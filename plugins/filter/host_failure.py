@@ -19,7 +19,8 @@ options:
     required: true
   kind:
     description:
-      - V(python), its Python is too old (O(python), O(oldest)). V(ways), the update is not given in exactly one way, and V(lists), a text was given for a list (O(given)).
+      - V(python), its Python is too old (O(python), O(oldest)). V(ways), the update is not given in exactly one way, and V(lists), a text was given for a
+        list (O(given)).
         V(window), another run has guests paused (O(window)).
       - V(technique), a package is refused (O(pending)). V(duration), the update is known to last too long (O(duration), O(limit)). V(refresh), guests cannot be
         moved (O(guests)). V(reboot), guests are left out of a reboot (O(names)).

@@ -75,10 +75,10 @@ _value:
   contains:
     guests:
       description:
-        - The guests that there were before. C(pauses) has each single interruption with its C(kind) (V(pause), V(refresh) or V(reboot)), C(paused_for) and C(limit),
-          in seconds, and C(resumed_by); C(paused_for) of the guest itself is the longest of them.
-        - C(clock_before_pause), C(clock_after_pause) and C(clock_now) are its clock against its host's; C(clock_verdict) is V(null) for a guest that was not ours;
-          C(clock_set_after) are the seconds from its resume until its clock was put right, where that is known.
+        - The guests that there were before. C(pauses) has each single interruption with its C(kind) (V(pause), V(refresh) or V(reboot)), C(paused_for) and
+          C(limit), in seconds, and C(resumed_by); C(paused_for) of the guest itself is the longest of them.
+        - C(clock_before_pause), C(clock_after_pause) and C(clock_now) are its clock against its host's; C(clock_verdict) is V(null) for a guest that was not
+          ours; C(clock_set_after) are the seconds from its resume until its clock was put right, where that is known.
       type: list
       elements: dict
     problems:

@@ -16,8 +16,8 @@ _TIMED_OUT = (124, -9)
 def _python(python: Result, oldest: str) -> str:
     found = ".".join(str(part) for part in python["version_info"][:3])
     return (
-        f"the Python that Ansible uses on this host is {found} ({python['executable']}), and the modules of this collection need {oldest} or newer. No guest was "
-        "touched. Name a newer one with ansible_python_interpreter, and run again"
+        f"the Python that Ansible uses on this host is {found} ({python['executable']}), and the modules of this collection need {oldest} or newer. No guest "
+        "was touched. Name a newer one with ansible_python_interpreter, and run again"
     )
 
 
@@ -33,8 +33,8 @@ def _lists(given: t.Mapping[str, t.Any]) -> str:
 
 def _window(window: Result) -> str:
     return (
-        f"a pause window is open since {window['opened_at']} (opened by {window['opened_by']}); its guests run again in {math.ceil(window['seconds_left'])} s at "
-        "the latest. No guest was touched by this run. Wait for that run to end and run again"
+        f"a pause window is open since {window['opened_at']} (opened by {window['opened_by']}); its guests run again in {math.ceil(window['seconds_left'])} s "
+        "at the latest. No guest was touched by this run. Wait for that run to end and run again"
     )
 
 

@@ -74,7 +74,7 @@ def proof(
     kernel = update["stale"]["kernel"]
     if decision["reboots"] and kernel["differs"]:
         problems.append(
-            f"the update was applied and the host was rebooted, and it runs the kernel {kernel['running']} although {kernel['newest']} is installed. The guests "
-            "are back. Look at the host's boot loader"
+            f"the update was applied and the host was rebooted, and it runs the kernel {kernel['running']} although {kernel['newest']} is installed. The "
+            "guests are back. Look at the host's boot loader"
         )
     return problems, told

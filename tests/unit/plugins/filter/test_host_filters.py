@@ -56,8 +56,8 @@ def test_the_documentation_names_the_facts_of_every_kind_of_failure():
     ("{{ ('h1' | host_report(none)).summary }}", "nothing was pending, nothing was paused"),
     ("{{ ('auto' | host_decision(guests=[])).technique }}", "pause"),
     ("{{ ('h1' | host_plan('live')).lines | first }}", "h1: the update is applied while the guests run"),
-    ("{{ 'h1' | host_failure('reboot', names=['web']) }}", "h1: refused, no guest was touched: the update needs a reboot of the host, which meets every guest, and "
-     "these are left out: web. Move them away, or shut them down, first."),
+    ("{{ 'h1' | host_failure('lists', given={'host_update_guests': 'web'}) }}",
+     "h1: host_update_guests must be a list, not a text, for example [libvirt-daemon-system]. No guest was touched."),
     ("{{ {'guests': [], 'window': none, 'saving': none} | clocks_due }}", "[]"),
 ])
 def test_in_a_template(template, expected):

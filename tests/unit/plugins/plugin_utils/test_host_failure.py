@@ -17,8 +17,8 @@ def said(kind, **facts):
 
 SENTENCES = [
     ("python", {"python": {"version_info": [3, 6, 8, "final", 0], "executable": "/usr/libexec/platform-python"}, "oldest": "3.9"},
-     "h1: the Python that Ansible uses on this host is 3.6.8 (/usr/libexec/platform-python), and the modules of this collection need 3.9 or newer. No guest was "
-     "touched. Name a newer one with ansible_python_interpreter, and run again."),
+     "h1: the Python that Ansible uses on this host is 3.6.8 (/usr/libexec/platform-python), and the modules of this collection need 3.9 or newer. No guest "
+     "was touched. Name a newer one with ansible_python_interpreter, and run again."),
     ("ways", {"given": PACKAGES},
      "h1: give the update as exactly one of host_update_packages, host_update_commands and host_update_tasks_file (given: none). No guest was touched."),
     ("ways", {"given": {**PACKAGES, "host_update_packages": ["a"], "host_update_tasks_file": "x.yml"}},
@@ -27,8 +27,8 @@ SENTENCES = [
     ("lists", {"given": {"host_update_packages": "a", "host_update_rules": [], "host_update_guests": "web"}},
      "h1: host_update_packages, host_update_guests must be a list, not a text, for example [libvirt-daemon-system]. No guest was touched."),
     ("window", {"window": {"opened_at": "2026-01-01T00:00:00Z", "opened_by": "root", "seconds_left": 4.2}},
-     "h1: a pause window is open since 2026-01-01T00:00:00Z (opened by root); its guests run again in 5 s at the latest. No guest was touched by this run. Wait "
-     "for that run to end and run again."),
+     "h1: a pause window is open since 2026-01-01T00:00:00Z (opened by root); its guests run again in 5 s at the latest. No guest was touched by this run. "
+     "Wait for that run to end and run again."),
     ("technique", {"pending": [
         {"name": "sbd", "technique": "refuse", "reason": "it fences"}, {"name": "tool", "technique": "live", "reason": "no"},
         {"name": "sanlock", "technique": "refuse", "reason": "leases"},
@@ -40,17 +40,17 @@ SENTENCES = [
     ("refresh", {"guests": [
         {"name": "web", "blockers": [{"code": "a", "message": "it uses a 9p file system"}, {"code": "b", "message": "it is too large"}]},
         {"name": "db", "blockers": [{"code": "a", "message": "it is busy"}]},
-    ]}, "h1: refused, no guest was touched: guest web: it uses a 9p file system, it is too large; guest db: it is busy. Exclude these guests, or move them away "
-        "first."),
+    ]}, "h1: refused, no guest was touched: guest web: it uses a 9p file system, it is too large; guest db: it is busy. Exclude these guests, or move them "
+        "away first."),
     ("reboot", {"names": ["web", "db"]},
-     "h1: refused, no guest was touched: the update needs a reboot of the host, which meets every guest, and these are left out: web, db. Move them away, or shut "
-     "them down, first."),
+     "h1: refused, no guest was touched: the update needs a reboot of the host, which meets every guest, and these are left out: web, db. Move them away, or "
+     "shut them down, first."),
     ("connection", {"limit": 30},
-     "h1: the connection was lost while the guests were paused. The guard on the host resumes them within 30 s of their pause. Whether the update was applied is "
-     "not known: look at the host, then run recover.yml and this playbook again."),
+     "h1: the connection was lost while the guests were paused. The guard on the host resumes them within 30 s of their pause. Whether the update was applied "
+     "is not known: look at the host, then run recover.yml and this playbook again."),
     ("deadline", {"limit": "30"},
-     "h1: the update outlasts the pause limit of 30 s. The guard on the host resumed all guests on time, and the last tasks ran with the guests running. Look at "
-     "what they did, give a longer host_update_pause_limit or less to do, and run again."),
+     "h1: the update outlasts the pause limit of 30 s. The guard on the host resumed all guests on time, and the last tasks ran with the guests running. Look "
+     "at what they did, give a longer host_update_pause_limit or less to do, and run again."),
     ("away", {},
      "h1: the host does not answer. Its guests are saved on its disk, and it restores them by itself when it boots. Look at its console; then run recover.yml, "
      "which puts their clocks right."),

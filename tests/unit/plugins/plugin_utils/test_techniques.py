@@ -41,7 +41,8 @@ def test_each_technique_does_one_thing_to_the_guests():
 
 
 @pytest.mark.parametrize(("names", "expected"), [
-    ([], None), (["live"], "live"), (["pause", "live"], "pause"), (["refresh", "pause"], "refresh"), (["refresh", "reboot"], "reboot"), (["refuse", "reboot"], "refuse"),
+    ([], None), (["live"], "live"), (["pause", "live"], "pause"), (["refresh", "pause"], "refresh"),
+    (["refresh", "reboot"], "reboot"), (["refuse", "reboot"], "refuse"),
 ])
 def test_the_strongest_counts(names, expected):
     assert strongest(names) == expected
