@@ -129,20 +129,20 @@ def arm_reboot(where: Places, uri: str, saving_id: str) -> list[str]:
     program_argv = [sys.executable, "-I", _installed(where), "--uri", uri]
     boot_unit.install(where.state, [*program_argv, "--restore"])
     try:
-        arm_saving(where, uri, saving_id)
+        arm_saved(where, uri, saving_id)
     except MaintenanceError:
         boot_unit.remove()
         raise
     return [*program_argv, "--reboot", saving_id]
 
 
-def arm_saving(where: Places, uri: str, saving_id: str) -> None:
+def arm_saved(where: Places, uri: str, saving_id: str) -> None:
     """Start the guard of guests that are saved, and return once it watches. It ends by itself when they are back.
 
     :raises MaintenanceError: code `guard`: it did not start; no guest may be saved.
     """
     argv = [sys.executable, "-I", _installed(where), "--uri", uri, "--finish", saving_id]
     if has_systemd():
-        start(f"vm-preserving-saving-{saving_id}", "Guard: brings back guests saved by vm_preserving.maintenance", argv)
+        start(f"vm-preserving-saved-{saving_id}", "Guard: brings back guests saved by vm_preserving.maintenance", argv)
     else:
         detach(argv)

@@ -13,8 +13,8 @@ from ._core.errors import LedgerError, LibvirtUnreachable
 from ._core.places import SESSION_URI, SYSTEM_URI, places
 from ._pause.ledger import Ledger
 from ._pause.watch import RECOVER, Guard, is_awaited, notify_ready, say
-from ._saved.ledger import SavingLedger
-from ._saved.watch import SavingGuard
+from ._saved.ledger import SavedLedger
+from ._saved.watch import SavedGuard
 from ._system.hypervisor import Connection, have_bindings
 
 
@@ -40,11 +40,11 @@ def _recover_window(uri: str) -> int | None:
 
 def _recover_saved(uri: str) -> int | None:
     """Bring back the guests that are saved. Returns the exit code; `None` when none are."""
-    saving = SavingLedger(places(uri)).read()
+    saving = SavedLedger(places(uri)).read()
     if saving is not None and saving.is_open:
-        return SavingGuard(uri, saving.id, say).recover(RECOVER)
+        return SavedGuard(uri, saving.id, say).recover(RECOVER)
     if uri == SYSTEM_URI:
-        SavingGuard(uri, None, say).forget()
+        SavedGuard(uri, None, say).forget()
     return None
 
 
@@ -70,8 +70,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--uri", default=SYSTEM_URI, choices=[SYSTEM_URI, SESSION_URI], help="libvirt URI (default: %(default)s)")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--watch", metavar="WINDOW", help="id of a pause window: follow it, and resume its guests at its deadline")
-    what.add_argument("--finish", metavar="SAVING", help="id of saved guests: follow them, and bring them back if nobody else does")
-    what.add_argument("--reboot", metavar="SAVING", help="id of saved guests: reboot the host for which they were saved, if no guest loses its memory by it")
+    what.add_argument("--finish", metavar="SAVE_ID", help="id of saved guests: follow them, and bring them back if nobody else does")
+    what.add_argument("--reboot", metavar="SAVE_ID", help="id of saved guests: reboot the host for which they were saved, if no guest loses its memory by it")
     what.add_argument("--recover", action="store_true", help="resume now what an earlier run left paused on this host")
     what.add_argument("--restore", action="store_true", help="restore now the guests that were saved on this host")
     options = parser.parse_args(arguments)
@@ -81,7 +81,7 @@ def main(arguments: list[str]) -> int:
     if options.restore:
         return _restore(options.uri)
     if options.reboot:
-        return SavingGuard(options.uri, options.reboot, say).reboot()
+        return SavedGuard(options.uri, options.reboot, say).reboot()
     # A journal that does not take a line must not hold up a guest.
     with contextlib.suppress(OSError, ValueError):
         os.set_blocking(sys.stdout.fileno(), False)
@@ -93,5 +93,5 @@ def main(arguments: list[str]) -> int:
     with contextlib.suppress(LibvirtUnreachable):
         Connection(options.uri, 1.0)
     if options.finish:
-        return SavingGuard(options.uri, options.finish, say).follow(notify_ready)
+        return SavedGuard(options.uri, options.finish, say).follow(notify_ready)
     return Guard(options.uri, options.watch).follow()

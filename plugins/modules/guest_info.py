@@ -126,7 +126,7 @@ window:
   description: The last pause window in the ledger, V(null) when there never was one.
   returned: success
   type: dict
-saving:
+saved:
   description:
     - The guests that were saved last on this host, by M(vm_preserving.maintenance.guest_refresh) or M(vm_preserving.maintenance.guest_save); V(null) when
       there never were any.

@@ -30,7 +30,7 @@ attributes:
     platforms: linux
     description: A KVM/libvirt host with systemd.
 options:
-  saving:
+  save_id:
     description:
       - The id under which the guests were saved. Guests that are back already are then reported.
       - Left out, whatever is still saved for a reboot is brought back.
@@ -46,7 +46,7 @@ seealso:
 EXAMPLES = r"""
 - name: See that they are back
   vm_preserving.maintenance.guest_restore:
-    saving: "{{ saved.saving }}"
+    save_id: "{{ saved.save_id }}"
 """
 
 RETURN = r"""
@@ -111,7 +111,7 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions
 
 def main() -> None:
     """The module."""
-    options = {"saving": {"type": "str"}, "patience": {"type": "float", "default": 900}}
+    options = {"save_id": {"type": "str"}, "patience": {"type": "float", "default": 900}}
     _module.run({**_module.URI, **options}, restore_guests, empty={"guests": []})
 
 

@@ -73,11 +73,11 @@ EXAMPLES = r"""
 
 - name: See that they are back
   vm_preserving.maintenance.guest_restore:
-    saving: "{{ saved.saving }}"
+    save_id: "{{ saved.save_id }}"
 """
 
 RETURN = r"""
-saving:
+save_id:
   description: The id under which the guests are saved; V(null) in check mode.
   returned: success
   type: str

@@ -141,6 +141,10 @@ pending:
       description: Why.
       type: str
       sample: a running guest stays on the QEMU that it was started with; save and restore gives it the new one
+    guests:
+      description: The names of the guests whose QEMU runs code from it now.
+      type: list
+      elements: str
 technique:
   description: The strongest technique of RV(pending), in the order V(live), V(pause), V(refresh), V(reboot), V(refuse). V(null) when nothing is pending.
   returned: success

@@ -78,7 +78,9 @@ def _since(guest: Result, before: Result, after: Result | None, whose: str, ende
         return f"guest {name!r}, {whose}, has crashed; look at it on the host", True
     if guest["memory"] == "lost":
         how = "was rebooted or reset" if guest["restored"] or _same_process(before, after) else "was ended and started anew"
-        return f"guest {name!r}, {whose}, {how}", False
+        # A pause cannot do that to a guest. Another QEMU can: who did it is not to be known, so the rollout does not go on over it.
+        doubt = ", by its owner or because the QEMU that it was moved to does not suit it; look at its console" if guest["restored"] else ""
+        return f"guest {name!r}, {whose}, {how}{doubt}", bool(guest["restored"])
     if guest["state"] != guest["state_before"]:
         return f"guest {name!r}, {whose}, is now {guest['state']} ({guest['reason']})", False
     return None

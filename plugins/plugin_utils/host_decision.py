@@ -86,12 +86,8 @@ def _moved(guests: t.Sequence[Result], alone: t.Container[str], update: Result |
     What commands and tasks replace is not known, so it may be any.
     """
     movable = [guest for guest in guests if guest["uuid"] not in alone]
-    if update is None or any(_users(change) is None for change in update["pending"]):
+    if update is None:
         return [guest["uuid"] for guest in movable]
-    using = {guest["uuid"] for guest in old} | {name for change in update["pending"] for name in _users(change) or ()}
+    using = {guest["uuid"] for guest in old} | {name for change in update["pending"] for name in change["guests"]}
     return [guest["uuid"] for guest in movable if _named(guest, using)]
 
-
-def _users(change: Result) -> t.Sequence[str] | None:
-    """The guests whose QEMU runs code of a pending package; `None` where that is not told, and it may be any."""
-    return change.get("guests", None if BY_NAME[change["technique"]].moves else ())

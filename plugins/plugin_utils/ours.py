@@ -47,7 +47,7 @@ def _right(guest: Result, record: Result, looked_after: t.Container[str]) -> boo
 def clocks_due(found: Result, earlier: Result | None = None) -> list[str]:
     """The guests whose clocks are ours to be put right: they were stopped by us last, run again, and nobody has proved since that their clocks are right.
 
-    :param found: What guest_info returned: the guests, and the ledger's last `window` and `saving`, in which a guest may have a `clock`, what whoever resumed
+    :param found: What guest_info returned: the guests, and the ledger's last `window` and `saved`, in which a guest may have a `clock`, what whoever resumed
         it made of its clock.
     :param earlier: The same before the caller touched anything. What a module had closed by then was looked after by the run that it was part of, and is not
         due where the ledger does not tell of clocks.
@@ -62,4 +62,4 @@ def clocks_due(found: Result, earlier: Result | None = None) -> list[str]:
 
 
 def _records(found: Result) -> list[Result]:
-    return [record for record in (found.get("window"), found.get("saving")) if record]
+    return [record for record in (found.get("window"), found.get("saved")) if record]

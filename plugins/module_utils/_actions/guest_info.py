@@ -20,7 +20,7 @@ from .._pause.window import summary
 from .._saved.in_place import memory as in_place
 from .._saved.ownership import Owners, managed
 from .._saved.plan import move_blockers, why_copy
-from .._saved.unfinished import saving_summary
+from .._saved.unfinished import saved_summary
 from .._system.guests import Candidate, preflight, select
 from .._system.hypervisor import Connection, Guest, agent_silent, describe
 
@@ -204,4 +204,4 @@ def guest_info(params: dict[str, t.Any]) -> dict[str, t.Any]:
     if params["boot_id"]:
         _ask_agents(candidates, found, params["agent_timeout"])
     window = Ledger(where).read()
-    return {"changed": False, "guests": found, "inactive": _inactive(connection), "window": None if window is None else summary(window), "saving": saving_summary(where)}
+    return {"changed": False, "guests": found, "inactive": _inactive(connection), "window": None if window is None else summary(window), "saved": saved_summary(where)}

@@ -22,11 +22,11 @@ from .._pause.record import MAX_PAUSE_LIMIT
 from .._pause.window import refuse_open
 from .._saved import transfer
 from .._saved.in_place import memory as in_place
-from .._saved.ledger import SavingLedger
+from .._saved.ledger import SavedLedger
 from .._saved.opening import begin, entry, forget_marks, refuse_blocked
 from .._saved.ownership import REFUSE, Owners, refuse_container
 from .._saved.plan import Plan, available, copy_speed, look, prepare, unmap_speed
-from .._saved.record import REFRESH, SavedGuest, Saving
+from .._saved.record import REFRESH, SavedGuest, SavedTogether
 from .._saved.rules import MIB, affordable, predicted_copy, predicted_in_place
 from .._saved.unfinished import refuse_unfinished
 from .._system.guests import preflight, select, wait_for_jobs
@@ -115,7 +115,7 @@ def _check(params: t.Mapping[str, t.Any]) -> None:
         raise MaintenanceError(f"folder is {params['folder']!r}, it must be an absolute path of a folder of our own; no guest was touched", "folder")
 
 
-def _move(refresh: Saving, move: SavedGuest, plan: Plan, save_limit: float) -> None:
+def _move(refresh: SavedTogether, move: SavedGuest, plan: Plan, save_limit: float) -> None:
     """Move one guest. The entry tells how it ended; unsettled, it is left to the guard."""
     guest = plan.candidate.guest
     try:
@@ -172,7 +172,7 @@ def refresh_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
             return {"changed": False, **_planned(params, plans, width)}
         prepare(params["folder"])
         entries = [entry(plan, os.path.join(params["folder"], f"{plan.candidate.guest.uuid}.save"), targets) for plan in moving]
-        refresh, _armed = begin(where, params, REFRESH, list(zip(moving, entries)), _launch.arm_saving)
+        refresh, _armed = begin(where, params, REFRESH, list(zip(moving, entries)), _launch.arm_saved)
         clocks = DueClocks(refresh)
         _move_all(refresh, moving, width, params["pause_limit"], clocks)
         return _closed(refresh, where, plans, width, clocks)
@@ -188,10 +188,10 @@ def _admitted(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Plan],
     return plans, width
 
 
-def _move_all(refresh: Saving, moving: t.Sequence[Plan], width: int, limit: float, clocks: DueClocks) -> None:
+def _move_all(refresh: SavedTogether, moving: t.Sequence[Plan], width: int, limit: float, clocks: DueClocks) -> None:
     """Move the guests, so many at once. After the first that fails no further one is begun."""
     failed = threading.Event()
-    ledger = SavingLedger(places(refresh.uri))
+    ledger = SavedLedger(places(refresh.uri))
     writing = threading.Lock()
 
     def one(plan: Plan, move: SavedGuest) -> None:
@@ -220,7 +220,7 @@ def _move_all(refresh: Saving, moving: t.Sequence[Plan], width: int, limit: floa
     run_lanes([calls], width, (limit + transfer.ABORT_TIMEOUT + 60) * len(calls))
 
 
-def _closed(refresh: Saving, where: Places, plans: t.Sequence[Plan], width: int, clocks: DueClocks) -> dict[str, t.Any]:
+def _closed(refresh: SavedTogether, where: Places, plans: t.Sequence[Plan], width: int, clocks: DueClocks) -> dict[str, t.Any]:
     moves = {move.uuid: move for move in refresh.guests}
     failed = [move for move in refresh.guests if move.outcome != "restored"]
     warnings: list[str] = []
@@ -228,11 +228,11 @@ def _closed(refresh: Saving, where: Places, plans: t.Sequence[Plan], width: int,
         # The ledger says by now that they are back.
         forget_marks(refresh)
         try:
-            transfer.close(SavingLedger(where), refresh, "module")
+            transfer.close(SavedLedger(where), refresh, "module")
         except LedgerError as error:
             warnings.append(f"{error.problem}; every guest is back, and the guard on the host closes the record")
     try:
-        clocks.settle(refresh, PATIENCE, SavingLedger(where).write)
+        clocks.settle(refresh, PATIENCE, SavedLedger(where).write)
     except LedgerError as error:
         warnings.append(f"what became of the clocks is not in the ledger: {error.problem}")
     result: dict[str, t.Any] = {
@@ -243,7 +243,7 @@ def _closed(refresh: Saving, where: Places, plans: t.Sequence[Plan], width: int,
         rows = "; ".join(f"guest {move.name!r}: {move.message}" for move in failed)
         saved = [move.name for move in refresh.unsettled()]
         rest = (
-            f"Saved and not back yet: {', '.join(saved)}; the guard on the host goes on trying (journalctl -u 'vm-preserving-saving-*'), and recover.yml does"
+            f"Saved and not back yet: {', '.join(saved)}; the guard on the host goes on trying (journalctl -u 'vm-preserving-saved-*'), and recover.yml does"
             if saved else "Every guest runs"
         )
         result["failed_because"] = ("refresh", f"not every guest could be moved to the installed QEMU: {rows}. {rest}")

@@ -9,10 +9,10 @@ import typing as t
 from .._core import identity
 from .._core.errors import MaintenanceError
 from .._core.places import places
-from .._saved.ledger import SavingLedger
+from .._saved.ledger import SavedLedger
 from .._saved.opening import images_folder
 from .._saved.record import REBOOT
-from .._saved.unfinished import finish_saving, lost
+from .._saved.unfinished import finish_saved, lost
 
 
 def restore_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
@@ -24,15 +24,15 @@ def restore_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
     :raises MaintenanceError: The ledger knows no such guests, or a guest is still saved.
     """
     where = places(params["uri"])
-    ledger = SavingLedger(where)
+    ledger = SavedLedger(where)
     saving = ledger.read()
-    if saving is None or saving.technique != REBOOT or params["saving"] not in (None, saving.id):
-        if params["saving"] is None:
+    if saving is None or saving.technique != REBOOT or params["save_id"] not in (None, saving.id):
+        if params["save_id"] is None:
             return {"changed": False, "rebooted": None, "reboot_took": None, "pause_limit": None, "guests": []}
         raise MaintenanceError(
-            f"the ledger of this host knows no guests saved as {params['saving']}; no guest was touched. Run guest_info to see what it holds. What is saved on "
+            f"the ledger of this host knows no guests saved as {params['save_id']}; no guest was touched. Run guest_info to see what it holds. What is saved on "
             f"the host all the same: virsh list --all --managed-save shows it (virsh start takes it up), or it is in {images_folder(where)} (virsh restore)",
-            "saving_unknown",
+            "save_unknown",
         )
     rebooted = saving.boot_id != identity.boot_id()
     changed = False
@@ -41,9 +41,9 @@ def restore_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
         if not check_mode:
             # At boot the host restores them by itself, and holds the lock meanwhile.
             with ledger.locked(params["patience"]):
-                finish_saving(saving.uri, where, False, params["patience"])
+                finish_saved(saving.uri, where, False, params["patience"])
             saving = ledger.read() or saving
-    elif params["saving"] is None:
+    elif params["save_id"] is None:
         # History: told when asked for by its id.
         return {"changed": False, "rebooted": None, "reboot_took": None, "pause_limit": None, "guests": []}
     result = {

@@ -18,8 +18,8 @@ from .._pause.limits import check_patience
 from .._pause.record import Window
 from .._pause.settle import save
 from .._pause.window import close_window, summary
-from .._saved.ledger import SavingLedger
-from .._saved.unfinished import finish_saving, has_unfinished, saving_clocks_due
+from .._saved.ledger import SavedLedger
+from .._saved.unfinished import finish_saved, has_unfinished, saved_clocks_due
 from .._system.hypervisor import Connection, Lanes
 from .results import guest_record
 
@@ -114,7 +114,7 @@ def resume_arrived(uri: str, where: Places, raw: t.Sequence[t.Any], check_mode: 
     :returns: `changed`, `guests` and, when a guest with such a mark is left paused, `failed_because`.
     """
     left = _arrived(raw)
-    ledgers = (Ledger(where).read(), SavingLedger(where).read())
+    ledgers = (Ledger(where).read(), SavedLedger(where).read())
     arrivals = find(Connection(uri), {record.id for record in ledgers if record is not None})
     resume(uri, arrivals, left, check_mode)
     paused, running = {"state": "paused", "reason": "user"}, {"state": "running", "reason": "unpaused"}
@@ -160,9 +160,9 @@ def resume_guests(uri: str, window_id: str | None, patience: float, second_look:
     where = places(uri)
     ledger = Ledger(where)
     result = _resume_window(uri, ledger, window_id, patience, second_look, check_mode)
-    if window_id is None and (has_unfinished(where) or saving_clocks_due(where)):
+    if window_id is None and (has_unfinished(where) or saved_clocks_due(where)):
         with ledger.locked(patience):
-            guests, log = finish_saving(uri, where, check_mode, patience)
+            guests, log = finish_saved(uri, where, check_mode, patience)
         result["guests"] = result["guests"] + guests
         result["warnings"] = result["warnings"] + log
         result["changed"] = result["changed"] or any(guest["changed"] for guest in guests)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The vm_preserving.maintenance authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Saving guests to disk for a reboot of their host: what guest_save does."""
+"""SavedTogether guests to disk for a reboot of their host: what guest_save does."""
 from __future__ import annotations
 
 import os
@@ -18,13 +18,13 @@ from .._pause.ledger import Ledger
 from .._pause.limits import check_wait
 from .._pause.window import refuse_open
 from .._saved import transfer
-from .._saved.ledger import SavingLedger
+from .._saved.ledger import SavedLedger
 from .._saved.opening import begin, entry, images_folder, refuse_blocked
 from .._saved.ownership import REFUSE, Owners, refuse_container
 from .._saved.plan import Plan, copy_speed, look, prepare
-from .._saved.record import MAX_REBOOT_PAUSE_LIMIT, REBOOT, SavedGuest, Saving
+from .._saved.record import MAX_REBOOT_PAUSE_LIMIT, REBOOT, SavedGuest, SavedTogether
 from .._saved.rules import MIB, predicted_absences
-from .._saved.unfinished import finish_saving, lost, refuse_unfinished
+from .._saved.unfinished import finish_saved, lost, refuse_unfinished
 from .._system.guests import preflight, select, wait_for_jobs
 from .._system.hypervisor import Connection, describe
 from .._system.qemu_processes import unknown
@@ -73,7 +73,7 @@ def _plans(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Plan], fl
             plan.blockers.append(Blocker("opted_out", "its metadata says that it must not be paused; move it away, or shut it down, first"))
         plan.memory = "managed" if candidate.guest.persistent() else "copy"
         plans.append(plan)
-    earlier = SavingLedger(where).read()
+    earlier = SavedLedger(where).read()
     learned = None if earlier is None else earlier.reboot_took
     reboot = params["reboot_time"] if params["reboot_time"] is not None else learned if learned is not None else REBOOT_TIME
     _predict(plans, params["pause_limit"], reboot, where)
@@ -139,7 +139,7 @@ def save_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.
 
     :param params: The module's parameters.
     :param check_mode: Judge everything and touch nothing.
-    :returns: `changed`, `saving`, `reboot_command` and `guests` and, when a guest could not be saved, `failed_because`.
+    :returns: `changed`, `saved`, `reboot_command` and `guests` and, when a guest could not be saved, `failed_because`.
     :raises MaintenanceError: Refused: nothing was touched.
     """
     _check(params)
@@ -151,7 +151,7 @@ def save_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.
         refuse_open(ledger.read())
         refuse_unfinished(where)
         plans, reboot = _admitted(params, where)
-        return {"changed": True, "saving": None, "reboot_command": [], "reboot_time": reboot, "guests": [_described(plan, None) for plan in plans]}
+        return {"changed": True, "save_id": None, "reboot_command": [], "reboot_time": reboot, "guests": [_described(plan, None) for plan in plans]}
     ledger.prepare()
     # Before the lock: somebody who has to heal this host must not wait for a backup.
     wait_for_jobs(params["uri"], [], [], params["wait_for_jobs"])
@@ -166,7 +166,7 @@ def save_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.
         if problem:
             return _taken_back(saving, plans, where, problem)
         return {
-            "changed": True, "saving": saving.id, "reboot_command": command, "reboot_time": reboot,
+            "changed": True, "save_id": saving.id, "reboot_command": command, "reboot_time": reboot,
             "guests": [_described(plan, one) for plan, one in zip(plans, saving.guests)],
         }
 
@@ -198,12 +198,12 @@ def _entry(plan: Plan, folder: str, targets: t.Mapping[str, float]) -> SavedGues
     return entry(plan, os.path.join(folder, f"{guest.uuid}.save"), targets)
 
 
-def _save_all(saving: Saving, plans: t.Sequence[Plan], where: Places) -> str:
+def _save_all(saving: SavedTogether, plans: t.Sequence[Plan], where: Places) -> str:
     """Save the guests, the last to be restored first.
 
     :returns: What went wrong; empty when all are saved, and on the disk.
     """
-    ledger = SavingLedger(where)
+    ledger = SavedLedger(where)
     began = time.monotonic()
     try:
         for plan, one in reversed(list(zip(plans, saving.guests))):
@@ -225,17 +225,17 @@ def _save_all(saving: Saving, plans: t.Sequence[Plan], where: Places) -> str:
     return ""
 
 
-def _taken_back(saving: Saving, plans: t.Sequence[Plan], where: Places, problem: str) -> dict[str, t.Any]:
+def _taken_back(saving: SavedTogether, plans: t.Sequence[Plan], where: Places, problem: str) -> dict[str, t.Any]:
     """Not every guest could be saved: those that were are restored, and the host is not rebooted."""
     rest = "every guest is back, as it was"
     try:
-        finish_saving(saving.uri, where, False, transfer.ABORT_TIMEOUT)
+        finish_saved(saving.uri, where, False, transfer.ABORT_TIMEOUT)
     except MaintenanceError as error:
         rest = str(error)
-    found = SavingLedger(where).read() or saving
+    found = SavedLedger(where).read() or saving
     gone = lost(found)
     return {
-        "changed": False, "saving": saving.id, "reboot_command": [], "reboot_time": None,
+        "changed": False, "save_id": saving.id, "reboot_command": [], "reboot_time": None,
         "guests": [_described(plan, one) for plan, one in zip(plans, found.guests)],
         "failed_because": ("save", f"{problem}; the host must not be rebooted; {f'not every guest is what it was: {gone}' if gone else rest}"),
     }

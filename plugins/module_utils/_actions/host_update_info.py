@@ -125,7 +125,10 @@ def update_info(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     # Nothing pending: nobody has to be asked whose the files are.
     owners = manager.owners(sorted({file.path for files in code.values() for file in files})) if plan.changes else {}
     used = users(code, owners)
-    pending = [{**change._asdict(), **techniques.judge(change.name, rules, used)._asdict()} for change in plan.changes]
+    pending = [
+        {**change._asdict(), **techniques.judge(change.name, rules, used)._asdict(), "guests": used.get(techniques.bare(change.name), [])}
+        for change in plan.changes
+    ]
     needs = {change["name"]: change["technique"] for change in pending}
     guests = [stale.stale_guest(guest, files) for guest, files in code.items()]
     return {

@@ -30,9 +30,9 @@ class Places(t.NamedTuple):
         return os.path.join(self.state, "ledger.json")
 
     @property
-    def saving(self) -> str:
+    def saved(self) -> str:
         """The file that says which guests are saved, or about to be, to be restored."""
-        return os.path.join(self.state, "saving.json")
+        return os.path.join(self.state, "saved.json")
 
     @property
     def lock(self) -> str:

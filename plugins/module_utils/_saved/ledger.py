@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from .._system.ledger_file import LedgerFile
 from . import record
-from .record import Saving
+from .record import SavedTogether
 
 
-class SavingLedger(LedgerFile[Saving]):
+class SavedLedger(LedgerFile[SavedTogether]):
     """The ledger of the saved guests of one libvirt URI. Its lock is that of `_pause.ledger.Ledger`."""
 
-    _path = staticmethod(lambda where: where.saving)
+    _path = staticmethod(lambda where: where.saved)
     _from_document = staticmethod(record.from_document)
     _to_document = staticmethod(record.to_document)

@@ -16,9 +16,9 @@ from .._core.places import Places
 from .._system.guests import opener
 from .._system.hypervisor import Connection, describe
 from . import transfer
-from .ledger import SavingLedger
+from .ledger import SavedLedger
 from .plan import Plan
-from .record import SavedGuest, Saving
+from .record import SavedGuest, SavedTogether
 
 T = t.TypeVar("T")
 
@@ -59,7 +59,7 @@ def refuse_blocked(blocked: t.Sequence[Plan], guests: list[dict[str, t.Any]], ad
 
 def begin(
     where: Places, params: t.Mapping[str, t.Any], technique: str, chosen: t.Sequence[tuple[Plan, SavedGuest]], arm: t.Callable[[Places, str, str], T],
-) -> tuple[Saving, T]:
+) -> tuple[SavedTogether, T]:
     """Write the ledger, arm the host, mark the guests: from here on nothing is lost when this process dies.
 
     :param params: The module's parameters `uri` and `pause_limit`.
@@ -70,9 +70,9 @@ def begin(
     :raises MaintenanceError: No guest was touched.
     """
     this = identity.own_identity()
-    ledger = SavingLedger(where)
+    ledger = SavedLedger(where)
     earlier = ledger.read()
-    saving = Saving(
+    saving = SavedTogether(
         id=str(uuid_module.uuid4()), uri=params["uri"], technique=technique, boot_id=identity.boot_id(), opener=opener(), opener_pid=this.pid,
         opener_start_time=this.start_time, opened_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), pause_limit=params["pause_limit"],
         guests=[one for _plan, one in chosen], correct_clocks=params["correct_clocks"], clock_tolerance=params["clock_tolerance"],
@@ -96,7 +96,7 @@ def begin(
     return saving, armed
 
 
-def forget_marks(saving: Saving) -> None:
+def forget_marks(saving: SavedTogether) -> None:
     """Take the marks off the guests that the ledger says are back, or were not touched."""
     with contextlib.suppress(MaintenanceError):  # libvirt is gone; a mark of a closed ledger is harmless
         transfer.forget_marks(Connection(saving.uri), saving)

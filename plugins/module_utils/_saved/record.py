@@ -89,7 +89,7 @@ class SavedGuest:
 
 
 @dataclasses.dataclass
-class Saving:
+class SavedTogether:
     """Guests of a host that are saved together.
 
     :ivar id: A UUID; also the token in the guests' LIVE metadata, which goes through the image with them.
@@ -158,9 +158,9 @@ class Saving:
         return [one for one in self.guests if not one.settled]
 
 
-def to_document(saving: Saving) -> dict[str, t.Any]:
+def to_document(saving: SavedTogether) -> dict[str, t.Any]:
     """The JSON document."""
-    return {"version": VERSION, "saving": dataclasses.asdict(saving)}
+    return {"version": VERSION, "saved": dataclasses.asdict(saving)}
 
 
 _OPTIONAL = {"began_at", "ended_at", "outcome", "rebooting_at", "reboot_took", "closed_at", "closed_by", "clock"}
@@ -179,18 +179,18 @@ _MEMORY = {REFRESH: ("copy", "in_place"), REBOOT: ("copy", "managed")}
 _LONGEST = {REFRESH: MAX_PAUSE_LIMIT, REBOOT: MAX_REBOOT_PAUSE_LIMIT}
 
 
-def from_document(document: t.Any) -> Saving | None:
+def from_document(document: t.Any) -> SavedTogether | None:
     """Saved guests from their JSON document, every key and type checked.
 
     :returns: `None` when an earlier release has written, and closed, it.
 
     :raises LedgerError: The document is not one that `to_document` wrote.
     """
-    if not isinstance(document, dict) or set(document) != {"version", "saving"}:
+    if not isinstance(document, dict) or set(document) != {"version", "saved"}:
         raise LedgerError("the document is not a record of saved guests")
-    if is_history(document, "saving", VERSION):
+    if is_history(document, "saved", VERSION):
         return None
-    raw = dict(checked(document["saving"], _SAVING_TYPES, _OPTIONAL, "the record"))
+    raw = dict(checked(document["saved"], _SAVING_TYPES, _OPTIONAL, "the record"))
     raw["guests"] = [SavedGuest(**checked(one, _GUEST_TYPES, _OPTIONAL, f"guest {number}")) for number, one in enumerate(raw["guests"], 1)]
     check_ids(raw["uri"], [raw["id"], raw["boot_id"], *(one.uuid for one in raw["guests"])])
     technique = raw["technique"]
@@ -205,4 +205,4 @@ def from_document(document: t.Any) -> Saving | None:
         checked_clock(one.clock, f"guest {one.name!r}")
     if not 0 < raw["pause_limit"] <= _LONGEST[technique]:
         raise LedgerError("the limit makes no sense")
-    return Saving(**raw)
+    return SavedTogether(**raw)

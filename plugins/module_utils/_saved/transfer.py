@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The vm_preserving.maintenance authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Saving one guest, restoring it, and bringing back one that was left half way. The modules and the guard share it."""
+"""SavedTogether one guest, restoring it, and bringing back one that was left half way. The modules and the guard share it."""
 from __future__ import annotations
 
 import contextlib
@@ -17,8 +17,8 @@ from .._system import boot_unit, host_power
 from .._system.hypervisor import Connection, Guest, daemon_said, describe
 from .._system.qmp import capability
 from .in_place import memory as in_place
-from .ledger import SavingLedger
-from .record import REBOOT, SavedGuest, Saving
+from .ledger import SavedLedger
+from .record import REBOOT, SavedGuest, SavedTogether
 from .rules import Remains, recover_verdict
 
 #: The suffix of an image from when on its guest, restored paused, is let run.
@@ -75,7 +75,7 @@ def _as_before(guest: Guest, one: SavedGuest) -> None:
         guest.set_autostart(True)
 
 
-def goes_down(saving: Saving) -> bool:
+def goes_down(saving: SavedTogether) -> bool:
     """Whether the host is on its way down, or was told to be just now: what is started now would be cut off."""
     told = saving.boot_id == identity.boot_id() and saving.rebooting_at is not None and abs(time.time() - saving.rebooting_at) < HELD_UP
     return told or host_power.goes_down()
@@ -194,7 +194,7 @@ def after(connection: Connection, one: SavedGuest) -> None:
         guest.set_autostart(True)
 
 
-def forget_marks(connection: Connection, saving: Saving) -> None:
+def forget_marks(connection: Connection, saving: SavedTogether) -> None:
     """Take the marks off the guests that the ledger says are back, or were not touched."""
     for one in saving.guests:
         if one.outcome in ("restored", "untouched"):
@@ -246,7 +246,7 @@ def _without_a_part(connection: Connection, one: SavedGuest, found: Remains, gue
     return dataclasses.replace(found, image="absent")
 
 
-def bring_back(connection: Connection, saving: Saving, one: SavedGuest) -> None:
+def bring_back(connection: Connection, saving: SavedTogether, one: SavedGuest) -> None:
     """One look at a guest that may have been left half way, and what it calls for. The entry is changed in place; its mark stays.
 
     :raises Exception: libvirt's error; the entry is as it was.
@@ -300,7 +300,7 @@ def _give_up(one: SavedGuest, verdict: str, why: str, has_image: bool) -> None:
 
 
 def bring_back_all(
-    uri: str, ledger: SavingLedger, saving: Saving, by: str, say: t.Callable[[str], None], runs_again: t.Callable[[SavedGuest, float], None],
+    uri: str, ledger: SavedLedger, saving: SavedTogether, by: str, say: t.Callable[[str], None], runs_again: t.Callable[[SavedGuest, float], None],
 ) -> bool:
     """One pass over the guests that an interrupted program, or a reboot, left saved; in their order.
 
@@ -346,7 +346,7 @@ def bring_back_all(
     return not saving.is_open
 
 
-def close(ledger: SavingLedger, saving: Saving, by: str) -> None:
+def close(ledger: SavedLedger, saving: SavedTogether, by: str) -> None:
     """Write down that nothing is left to do.
 
     :param by: Who did it: `module` or `guard`.

@@ -12,14 +12,14 @@ from .._clock.due import PATIENCE, DueClocks
 from .._core import identity
 from .._core.errors import LibvirtUnreachable, MaintenanceError, WindowBusy
 from .._core.places import Places
-from .ledger import SavingLedger
-from .record import REBOOT, SavedGuest, Saving
+from .ledger import SavedLedger
+from .record import REBOOT, SavedGuest, SavedTogether
 from .transfer import BETWEEN, bring_back_all
 
 
-def saving_summary(where: Places) -> dict[str, t.Any] | None:
+def saved_summary(where: Places) -> dict[str, t.Any] | None:
     """The guests that were saved last on this host, for a module's result, or `None` when there never were any."""
-    found = SavingLedger(where).read()
+    found = SavedLedger(where).read()
     if found is None:
         return None
     return {
@@ -29,19 +29,19 @@ def saving_summary(where: Places) -> dict[str, t.Any] | None:
             {"name": one.name, "uuid": one.uuid, "memory": one.memory, "outcome": one.outcome, "message": one.message, "clock": one.clock}
             for one in found.guests
         ],
-        "clocks_due": saving_clocks_due(where),
+        "clocks_due": saved_clocks_due(where),
     }
 
 
-def saving_clocks_due(where: Places) -> bool:
+def saved_clocks_due(where: Places) -> bool:
     """Whether guests are back from a refresh or reboot, and whoever brought them back died before their clocks were right."""
-    found = SavingLedger(where).read()
+    found = SavedLedger(where).read()
     return found is not None and not found.is_open and bool(found.clocks_due) and (found.technique == REBOOT or found.boot_id == identity.boot_id())
 
 
 def has_unfinished(where: Places) -> bool:
     """Whether guests were being saved on this host, and may not all be back."""
-    found = SavingLedger(where).read()
+    found = SavedLedger(where).read()
     return found is not None and found.is_open
 
 
@@ -50,7 +50,7 @@ def refuse_unfinished(where: Places) -> None:
 
     :raises WindowBusy: With who began it, when, and what to do.
     """
-    found = SavingLedger(where).read()
+    found = SavedLedger(where).read()
     if found is None or not found.is_open:
         return
     names = ", ".join(one.name for one in found.unsettled()) or "none"
@@ -60,13 +60,13 @@ def refuse_unfinished(where: Places) -> None:
     )
 
 
-def kept_in(saving: Saving) -> str:
+def kept_in(saving: SavedTogether) -> str:
     """Where the images of saved guests are, for people."""
     folders = {"libvirt's managed save" if one.memory == "managed" else os.path.dirname(one.image) for one in saving.guests}
     return " and ".join(sorted(folders)) or "no place"
 
 
-def _left(saving: Saving, log: t.Sequence[str]) -> str:
+def _left(saving: SavedTogether, log: t.Sequence[str]) -> str:
     """Why nobody may go on yet, for people."""
     last = f" ({log[-1]})" if log else ""
     if not saving.unsettled():
@@ -75,7 +75,7 @@ def _left(saving: Saving, log: t.Sequence[str]) -> str:
     return f"not every guest of the {saving.technique} is back: {rest}{last}. What they were is kept in {kept_in(saving)}"
 
 
-def _brought_back(uri: str, ledger: SavingLedger, saving: Saving, log: list[str], clocks: DueClocks) -> bool:
+def _brought_back(uri: str, ledger: SavedLedger, saving: SavedTogether, log: list[str], clocks: DueClocks) -> bool:
     """One pass. A libvirt that is just being started is waited for, like everything else."""
     try:
         return bring_back_all(uri, ledger, saving, "module", log.append, clocks.runs_again)
@@ -93,15 +93,15 @@ def _after(one: SavedGuest) -> dict[str, str]:
     return {"state": "running", "reason": "unknown" if one.outcome == "untouched" else "restored"}
 
 
-def finish_saving(uri: str, where: Places, check_mode: bool, patience: float) -> tuple[list[dict[str, t.Any]], list[str]]:
+def finish_saved(uri: str, where: Places, check_mode: bool, patience: float) -> tuple[list[dict[str, t.Any]], list[str]]:
     """Bring back what an earlier run left saved. The lock is held by the caller.
 
     :returns: The guests, as guest_resume tells of them, and what went on.
     :raises MaintenanceError: code `restore`: a guest is still saved.
     """
-    ledger = SavingLedger(where)
+    ledger = SavedLedger(where)
     saving = ledger.read()
-    if saving is None or not (saving.is_open or saving_clocks_due(where)):
+    if saving is None or not (saving.is_open or saved_clocks_due(where)):
         return [], []
     left = [one.uuid for one in saving.unsettled()] + [one.uuid for one in saving.clocks_due]
     log: list[str] = []
@@ -124,6 +124,6 @@ def finish_saving(uri: str, where: Places, check_mode: bool, patience: float) ->
     } for one in saving.guests if one.uuid in left], log
 
 
-def lost(saving: Saving) -> str:
+def lost(saving: SavedTogether) -> str:
     """The guests that are not what they were, each with why; empty when there are none."""
     return "; ".join(f"guest {one.name!r}: {one.message}" for one in saving.guests if one.settled and one.outcome not in ("restored", "untouched"))

@@ -17,8 +17,8 @@ from .._core.places import places
 from .._system import boot_unit, host_power
 from .._system.hypervisor import Connection
 from .._system.qemu_processes import qemu_processes
-from .ledger import SavingLedger
-from .record import Saving
+from .ledger import SavedLedger
+from .record import SavedTogether
 from .transfer import bring_back_all, goes_down
 
 #: Seconds between two looks at the program that saves guests.
@@ -29,7 +29,7 @@ STUCK = 90.0
 AGAIN = 2.0
 
 
-def is_stuck(saving: Saving, at: float) -> bool:
+def is_stuck(saving: SavedTogether, at: float) -> bool:
     """Whether the program that saves guests hangs: with one of them for much longer than that guest may be away.
 
     :param at: Seconds of the clock in which the saving is told.
@@ -39,7 +39,7 @@ def is_stuck(saving: Saving, at: float) -> bool:
     )
 
 
-class SavingGuard:
+class SavedGuard:
     """The guard of guests that are saved together.
 
     :param uri: The libvirt URI.
@@ -50,12 +50,12 @@ class SavingGuard:
     def __init__(self, uri: str, saving_id: str | None, say: t.Callable[[str], None]) -> None:
         self.uri = uri
         self.saving_id = saving_id
-        self.ledger = SavingLedger(places(uri))
+        self.ledger = SavedLedger(places(uri))
         self._say = say
         self._told: set[str] = set()
         self._clocks: DueClocks | None = None
         #: What the ledger said when it could last be read.
-        self._known: Saving | None = None
+        self._known: SavedTogether | None = None
         #: Whether it cannot be any more: then we go on with that.
         self._lost = False
 
@@ -64,7 +64,7 @@ class SavingGuard:
             self._told.add(text)
             self._say(text)
 
-    def _saving(self) -> Saving | None:
+    def _saving(self) -> SavedTogether | None:
         """What is saved, or `None` when nothing is left to do.
 
         :raises LedgerError: The ledger cannot be read, and never could.
@@ -78,7 +78,7 @@ class SavingGuard:
             found = None
         self._lost = found is None and self._known is not None
         if self._lost:
-            found = t.cast(Saving, self._known)
+            found = t.cast(SavedTogether, self._known)
             for one in found.guests:
                 # Since then it may have been begun with. (Looking at a guest is all that this costs.)
                 one.phase = "moving" if one.phase == "planned" else one.phase
@@ -86,7 +86,7 @@ class SavingGuard:
         self._known = found if found is not None and found.is_open and self.saving_id in (None, found.id) else None
         return self._known
 
-    def _saving_or_wait(self) -> Saving | None:
+    def _saving_or_wait(self) -> SavedTogether | None:
         """The same, waiting for a ledger that can be read."""
         while True:
             try:
@@ -154,7 +154,7 @@ class SavingGuard:
         except (LedgerError, WindowBusy) as error:
             self._tell(f"what became of the clocks is not in the ledger: {error}")
 
-    def _write_clocks(self, saving: Saving) -> None:
+    def _write_clocks(self, saving: SavedTogether) -> None:
         with self.ledger.locked(60.0):
             now = self.ledger.read()
             if now is not None and now.id == saving.id:

@@ -196,7 +196,7 @@ def power_lost_mid_save(stage: SavedStage) -> str:
     saving = stage.saving()
     stage.lose_power()
     run.kill()
-    answer = wait_for("guest_restore", lambda: stage.operator.module("guest_restore", saving=saving["id"], patience=60, timeout=120), PATIENCE)
+    answer = wait_for("guest_restore", lambda: stage.operator.module("guest_restore", save_id=saving["id"], patience=60, timeout=120), PATIENCE)
     expect(answer.failed and answer.guest(name).get("outcome") == "gone", f"it should tell of the lost guest: {answer.verdict} {answer.message}")
     others = {one["name"]: one["outcome"] for one in answer.result["guests"] if one["name"] != name}
     expect(set(others.values()) == {"restored"}, f"the others should be back: {others}")
@@ -215,7 +215,7 @@ def power_lost_first_save(stage: SavedStage) -> str:
     stage.anew(stage.name("normal"), "not saved when the power went; libvirt starts it at boot, by its owner's wish")
     stage.lose_power()
     run.kill()
-    answer = stage.operator.module("guest_restore", saving=saving["id"], patience=60, timeout=120)
+    answer = stage.operator.module("guest_restore", save_id=saving["id"], patience=60, timeout=120)
     expect(answer.failed, f"it should tell of the lost guests: {answer.verdict} {answer.message}")
     outcomes = {one["name"]: one["outcome"] for one in answer.result["guests"]}
     expect(outcomes[stage.name("transient")] == "gone", f"the transient guest is lost: {outcomes}")
@@ -230,7 +230,7 @@ def _at_boot(stage: SavedStage, name: str) -> str:
     stage.hold("restore", name, at_boot=True)
     stage.well_rebooted(answer)
     stage.held()
-    return answer.result["saving"]
+    return answer.result["save_id"]
 
 
 @fault("saved-boot-unit-killed", "the unit that restores at boot killed (SIGKILL) in the middle")
@@ -309,7 +309,7 @@ def ledger_removed(stage: SavedStage) -> str:
     """No reboot; the guard still knows who was saved."""
     stage.open(autostart=("normal", "shared"))
     answer = stage.save()
-    stage.host.shell("rm /var/lib/vm_preserving/system/saving.json")
+    stage.host.shell("rm /var/lib/vm_preserving/system/saved.json")
     said = stage.refused(answer)
     return f"{said}; {stage.told(stage.wait_closed())}"
 
@@ -319,7 +319,7 @@ def ledger_damaged(stage: SavedStage) -> str:
     """As removed."""
     stage.open(autostart=("normal", "shared"))
     answer = stage.save()
-    stage.host.shell("truncate -s 100 /var/lib/vm_preserving/system/saving.json")
+    stage.host.shell("truncate -s 100 /var/lib/vm_preserving/system/saved.json")
     said = stage.refused(answer)
     return f"{said}; {stage.told(stage.wait_closed())}"
 
@@ -329,12 +329,12 @@ def ledger_removed_and_rebooted(stage: SavedStage) -> str:
     """Nobody knows of the guests any more: nothing is started, what is saved stays saved, and the operator is told."""
     stage.open()
     answer = stage.save()
-    stage.host.shell("systemctl kill --kill-whom=main --signal=KILL 'vm-preserving-saving-*'; rm /var/lib/vm_preserving/system/saving.json; "
-                     "systemctl stop 'vm-preserving-saving-*'")
+    stage.host.shell("systemctl kill --kill-whom=main --signal=KILL 'vm-preserving-saved-*'; rm /var/lib/vm_preserving/system/saved.json; "
+                     "systemctl stop 'vm-preserving-saved-*'")
     stage.go_down()
     wait_for("the end of the unit that restores at boot", lambda: not stage.call("unit_pid", pattern="vm-preserving-restore.service"), PATIENCE)
     found = stage.restore(answer)
-    expect(found.failed and found.code == "saving_unknown", f"it should be told: {found.verdict} {found.message}")
+    expect(found.failed and found.code == "save_unknown", f"it should be told: {found.verdict} {found.message}")
     for name, seen in stage.look().items():
         expect(seen is None or seen["state"] == "off", f"{name} should still be saved, and is {seen}")
     # What the message says.
@@ -447,7 +447,7 @@ def reboot_held_up(stage: SavedStage) -> str:
         before = stage.boot_id()
         status, said = stage.reboot(answer)
         expect(status == 0, f"the reboot command ended with {status}: {said}")
-        run = stage.operator.start("guest_restore", saving=answer.result["saving"], patience=5)
+        run = stage.operator.start("guest_restore", save_id=answer.result["save_id"], patience=5)
         stage.wait_booted(before)
         run.kill()
         told = stage.told(stage.wait_closed())

@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 
-LEDGER = "/var/lib/vm_preserving/system/saving.json"
+LEDGER = "/var/lib/vm_preserving/system/saved.json"
 
 
 def processes():
@@ -44,7 +44,7 @@ def saved(name):
     """The ledger's entry has the guest's old process, and the ledger the program's."""
     try:
         with open(LEDGER, encoding="utf-8") as stream:
-            saving = json.load(stream)["saving"]
+            saving = json.load(stream)["saved"]
     except (OSError, ValueError):
         return None
     entry = next(one for one in saving["guests"] if one["name"] == name)

@@ -116,15 +116,15 @@ def leftovers():
     )
     found += [line.split()[0] for line in done.stdout.splitlines()]
     document = saving()
-    if document is not None and document["saving"]["closed_at"] is None:
-        found.append("saving.json (open)")
+    if document is not None and document["saved"]["closed_at"] is None:
+        found.append("saved.json (open)")
     return found
 
 
 def saving():
     """The ledger's document, or None."""
     try:
-        with open(STATE + "/saving.json", encoding="utf-8") as stream:
+        with open(STATE + "/saved.json", encoding="utf-8") as stream:
             return json.load(stream)
     except (OSError, ValueError):
         return None

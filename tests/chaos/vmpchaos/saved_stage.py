@@ -226,7 +226,7 @@ class SavedStage:
 
     def saving(self) -> dict[str, Any]:
         """The ledger's document, once it is there."""
-        return wait_for("the ledger of saved guests", lambda: self.call("saving"), PATIENCE)["saving"]
+        return wait_for("the ledger of saved guests", lambda: self.call("saving"), PATIENCE)["saved"]
 
     def phases(self) -> dict[str, str]:
         """Each guest's phase or outcome in the ledger."""
@@ -331,7 +331,7 @@ class SavedStage:
 
     def restore(self, answer: Answer | None, **more: Any) -> Answer:
         """Ask guest_restore to see the guests back."""
-        known = {} if answer is None else {"saving": answer.result["saving"]}
+        known = {} if answer is None else {"save_id": answer.result["save_id"]}
         return self.operator.module("guest_restore", timeout=BOOT + PATIENCE, **{"patience": 90, **known, **more})
 
     def all_back(self, answer: Answer) -> str:
@@ -365,7 +365,7 @@ class SavedStage:
 
     def guard(self) -> int:
         """The guard's process."""
-        return wait_for("the guard", lambda: self.call("unit_pid", pattern="vm-preserving-saving-*"), PATIENCE)
+        return wait_for("the guard", lambda: self.call("unit_pid", pattern="vm-preserving-saved-*"), PATIENCE)
 
     def boot_unit(self) -> int:
         """The process that restores at boot."""

@@ -119,13 +119,6 @@ def test_who_is_moved(given, arguments, stale, moved):
     assert (found["stale"], found["moved"]) == (stale, moved)
 
 
-@pytest.mark.parametrize(("technique", "moved"), [("refresh", ["u-web", "u-db"]), ("live", [])])
-def test_where_it_is_not_told_whose_code_a_package_is_it_may_be_anybodys(technique, moved):
-    given = update(technique)
-    del given["pending"][0]["guests"]
-    assert host_decision("auto", given, guests=ALL)["moved"] == moved
-
-
 @pytest.mark.parametrize(("arguments", "expected"), [
     ({}, ["u-rt"]), ({"names": ["web"]}, ["u-db", "u-rt"]), ({"names": ["rt"]}, ["u-db", "u-web"]), ({"exclude": ["web"]}, ["u-rt", "u-web"]),
 ])

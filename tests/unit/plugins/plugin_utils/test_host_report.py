@@ -88,7 +88,7 @@ def test_memory_verdict_of_a_guest_that_was_moved(before, after, expected):
     (info(state="paused", reason="user"), info(state="paused", reason="migration", **MOVED), 0, 0),
     (info(), info(state="paused", reason="user", **MOVED), 0, 1),
     (info(), info(state="paused", reason="ioerror", **MOVED), 1, 0),
-    (info(), info(boot_id="other", **MOVED), 0, 1),
+    (info(), info(boot_id="other", **MOVED), 1, 0),
     (info(), info(process=None, id=9), 1, 0),
 ])
 def test_the_report_of_a_guest_that_was_moved(before, after, problems, told):

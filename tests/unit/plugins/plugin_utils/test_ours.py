@@ -35,8 +35,8 @@ def record(number=1, outcome="resumed", **over):
     return {"name": f"g{number}", "uuid": f"u{number}", "outcome": outcome, "resumed_by": "module", **over}
 
 
-def found(*guests, window=None, saving=None):
-    return {"guests": list(guests), "window": window, "saving": saving}
+def found(*guests, window=None, saved=None):
+    return {"guests": list(guests), "window": window, "saved": saved}
 
 
 def left(*records, opened_at="2026-01-01T00:00:00Z", **over):
@@ -61,12 +61,12 @@ IN_SYNC, OUT = {"verdict": "in_sync"}, {"verdict": "out_of_sync"}
     (found(window=left(record())), []),  # it has ended since: guest_clock would not know it
     (found(guest(state="paused", reason="user"), window=left(record())), []),
     (found(guest(reason="booted"), window=left(record())), []),  # started anew since
-    (found(guest(reason="restored"), saving=left({"name": "g1", "uuid": "u1", "outcome": "restored"})), ["u1"]),
-    (found(guest(), saving=left({"name": "g1", "uuid": "u1", "outcome": "untouched"})), []),
+    (found(guest(reason="restored"), saved=left({"name": "g1", "uuid": "u1", "outcome": "restored"})), ["u1"]),
+    (found(guest(), saved=left({"name": "g1", "uuid": "u1", "outcome": "untouched"})), []),
     # What came last counts, in whichever record it is.
-    (found(guest(), window=left(record(clock=None)), saving=left(record(outcome="restored", clock=IN_SYNC), opened_at="2026-01-02T00:00:00Z")), []),
-    (found(guest(), window=left(record(clock=IN_SYNC)), saving=left(record(outcome="restored"), opened_at="2026-01-02T00:00:00Z")), ["u1"]),
-    (found(guest(), window=left(record(), opened_at="2026-01-02T00:00:00Z"), saving=left(record(outcome="restored", clock=IN_SYNC))), ["u1"]),
+    (found(guest(), window=left(record(clock=None)), saved=left(record(outcome="restored", clock=IN_SYNC), opened_at="2026-01-02T00:00:00Z")), []),
+    (found(guest(), window=left(record(clock=IN_SYNC)), saved=left(record(outcome="restored"), opened_at="2026-01-02T00:00:00Z")), ["u1"]),
+    (found(guest(), window=left(record(), opened_at="2026-01-02T00:00:00Z"), saved=left(record(outcome="restored", clock=IN_SYNC))), ["u1"]),
 ])
 def test_clocks_due(seen, expected):
     assert clocks_due(seen) == expected
@@ -77,7 +77,7 @@ def test_clocks_due(seen, expected):
     (found(window=left(record(), closed_by="guard")), found(guest(), window=left(record(), closed_by="guard")), ["u1"]),  # and one that has not
     (found(window=left(record(outcome=None), open=True, closed_by=None)), found(guest(), window=left(record())), ["u1"]),  # healed by this run
     (found(window=left(record(), opened_at="2025-01-01T00:00:00Z")), found(guest(), window=left(record())), ["u1"]),  # this run's own
-    (found(), found(guest(), saving=left(record(outcome="restored"))), ["u1"]),
+    (found(), found(guest(), saved=left(record(outcome="restored"))), ["u1"]),
     # Where the ledger tells of the clock, that is what counts.
     (found(window=left(record(clock=None))), found(guest(), window=left(record(clock=None))), ["u1"]),
     (found(window=left(record(clock=IN_SYNC), closed_by="guard")), found(guest(), window=left(record(clock=IN_SYNC), closed_by="guard")), []),

@@ -10,8 +10,8 @@ import pytest
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions import guest_restore, guest_save
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import MaintenanceError
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.ledger import SavingLedger
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.record import SavedGuest, Saving
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.ledger import SavedLedger
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.record import SavedGuest, SavedTogether
 
 GOOD = {
     "uri": "qemu:///system", "first": [], "pause_limit": 900.0, "reboot_time": None, "correct_clocks": True, "clock_tolerance": 0.1, "target_offsets": {},
@@ -42,19 +42,19 @@ def test_folders_of_one_file_system_need_their_room_together(tmp_path):
 @pytest.fixture
 def ledger(where, monkeypatch):
     monkeypatch.setattr(guest_restore, "places", lambda _uri: where)
-    return SavingLedger(where)
+    return SavedLedger(where)
 
 
 def saving(**over):
     guest = SavedGuest("g1", "11111111-1111-4111-8111-111111111111", 7, 4242, 99, False, "managed", "", [], "", False, "saved", 100.0)
-    found = Saving("s", "qemu:///system", "reboot", "an-earlier-boot", "root", 4000, 98, "2026-11-23T08:00:00Z", 900.0, [guest])
+    found = SavedTogether("s", "qemu:///system", "reboot", "an-earlier-boot", "root", 4000, 98, "2026-11-23T08:00:00Z", 900.0, [guest])
     for key, value in over.items():
         setattr(found, key, value)
     return found
 
 
 def restore(saving_id, check_mode=True):
-    return guest_restore.restore_guests({"uri": "qemu:///system", "saving": saving_id, "patience": 1.0}, check_mode)
+    return guest_restore.restore_guests({"uri": "qemu:///system", "save_id": saving_id, "patience": 1.0}, check_mode)
 
 
 def test_nothing_saved_is_nothing_to_restore(ledger):

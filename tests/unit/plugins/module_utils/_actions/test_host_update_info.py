@@ -107,7 +107,7 @@ def test_update_info(apt_get, tmp_path):
     ]
     assert found["pending"][0] == {
         "name": "libvirt0", "installed": "9.0.0-4+deb12u2", "candidate": "11.3.0-3~bpo12+1", "technique": "live",
-        "reason": "libvirt's daemons are restarted and find their guests again, which run on meanwhile",
+        "reason": "libvirt's daemons are restarted and find their guests again, which run on meanwhile", "guests": [],
     }
     assert found["technique"] == "refresh"
     commands = Apt(["qemu-system-x86"], None).commands

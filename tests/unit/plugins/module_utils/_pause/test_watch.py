@@ -20,8 +20,8 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core im
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.places import places
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause import watch
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause.ledger import Ledger
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.ledger import SavingLedger
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.record import SavedGuest, Saving
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.ledger import SavedLedger
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.record import SavedGuest, SavedTogether
 
 from ..conftest import with_libvirt
 
@@ -448,12 +448,12 @@ def test_saved_guests_are_brought_back_whatever_the_other_ledger_is(ledger, monk
         with open(os.open(ledger.where.ledger, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as stream:
             stream.write(b"{")
     saved = SavedGuest("g1", "11111111-1111-4111-8111-111111111111", 7, 4242, 99, False, "managed", "", [], "", False, "saved", 100.0)
-    SavingLedger(ledger.where).write(
-        Saving("s", URI, "reboot", "an-earlier-boot", "root", 4000, 98, "2026-11-23T08:00:00Z", 900.0, [saved])
+    SavedLedger(ledger.where).write(
+        SavedTogether("s", URI, "reboot", "an-earlier-boot", "root", 4000, 98, "2026-11-23T08:00:00Z", 900.0, [saved])
     )
     recovered = []
     monkeypatch.setattr(_program, "places", lambda _uri: ledger.where)
-    monkeypatch.setattr(_program.SavingGuard, "recover", lambda self, _patience: recovered.append(self.saving_id) or 0)
+    monkeypatch.setattr(_program.SavedGuard, "recover", lambda self, _patience: recovered.append(self.saving_id) or 0)
     assert _program._restore(URI) == 0
     assert _program._recover(URI) == (1 if damaged else 0)
     assert recovered == ["s", "s"]

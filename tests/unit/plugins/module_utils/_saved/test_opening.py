@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import MaintenanceError
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.states import Blocker, State
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved import opening
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.ledger import SavingLedger
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.ledger import SavedLedger
 
 PARAMS = {"uri": "qemu:///system", "pause_limit": 30.0, "correct_clocks": False, "clock_tolerance": 0.2}
 
@@ -65,7 +65,7 @@ def test_the_ledger_is_there_before_anything_is_armed_and_the_marks_after(where,
     seen = []
 
     def arm(_where, uri, number):
-        seen.append((uri, SavingLedger(where).read().id == number, [guest.mark for guest in guests]))
+        seen.append((uri, SavedLedger(where).read().id == number, [guest.mark for guest in guests]))
         return "armed"
     saving, armed = begin(guests, arm)
     assert (saving.correct_clocks, saving.clock_tolerance) == (False, 0.2)
@@ -87,7 +87,7 @@ def test_what_fails_at_the_beginning_leaves_nothing_behind(where, begin, refuses
             raise error
     with pytest.raises(MaintenanceError, match=message):
         begin(guests, arm)
-    found = SavingLedger(where).read()
+    found = SavedLedger(where).read()
     assert (found.is_open, found.closed_by, [one.outcome for one in found.guests]) == (False, "module", ["untouched", "untouched"])
     assert [guest.mark for guest in guests] == [None, None]
 
@@ -95,7 +95,7 @@ def test_what_fails_at_the_beginning_leaves_nothing_behind(where, begin, refuses
 def test_how_long_the_last_reboot_took_is_not_forgotten(where, begin):
     saving, _armed = begin([Guest(1)], lambda *_arguments: None)
     saving.reboot_took, saving.closed_at = 40.0, "2026-11-23T08:05:00Z"
-    SavingLedger(where).write(saving)
+    SavedLedger(where).write(saving)
     assert begin([Guest(1)], lambda *_arguments: None)[0].reboot_took == 40.0
 
 

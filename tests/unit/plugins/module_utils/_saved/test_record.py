@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import LedgerError
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause.ledger import Ledger
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.ledger import SavingLedger
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.record import SavedGuest, Saving, from_document, to_document
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.ledger import SavedLedger
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.record import SavedGuest, SavedTogether, from_document, to_document
 
 
 def refresh():
@@ -25,7 +25,7 @@ def refresh():
             "/dev/shm/vm_preserving/2",
         ),
     ]
-    return Saving("r", "qemu:///system", "refresh", "b", "root", 4000, 98, "2026-11-23T08:00:00Z", 30.0, moves)
+    return SavedTogether("r", "qemu:///system", "refresh", "b", "root", 4000, 98, "2026-11-23T08:00:00Z", 30.0, moves)
 
 
 def document():
@@ -33,8 +33,8 @@ def document():
 
 
 def test_it_comes_back_as_it_was(where):
-    SavingLedger(where).write(refresh())
-    assert SavingLedger(where).read() == refresh()
+    SavedLedger(where).write(refresh())
+    assert SavedLedger(where).read() == refresh()
     assert Ledger(where).read() is None  # a file of its own
 
 
@@ -51,12 +51,12 @@ def reboot(*phases):
         SavedGuest(f"g{number}", f"{number}1111111-1111-4111-8111-111111111111", 7, 4242, 99, False, "managed", "", [], "", True, phase, 10.0)
         for number, phase in enumerate(phases, 1)
     ]
-    return Saving("r", "qemu:///system", "reboot", "b", "root", 4000, 98, "2026-11-23T08:00:00Z", 900.0, entries, reboot_took=12.5)
+    return SavedTogether("r", "qemu:///system", "reboot", "b", "root", 4000, 98, "2026-11-23T08:00:00Z", 900.0, entries, reboot_took=12.5)
 
 
 def test_a_reboot_comes_back_as_it_was(where):
-    SavingLedger(where).write(reboot("saved", "moving"))
-    assert SavingLedger(where).read() == reboot("saved", "moving")
+    SavedLedger(where).write(reboot("saved", "moving"))
+    assert SavedLedger(where).read() == reboot("saved", "moving")
 
 
 @pytest.mark.parametrize(("phases", "awaits"), [
@@ -76,19 +76,19 @@ def test_it_awaits_the_reboot_once_all_are_saved(phases, awaits):
 ])
 def test_a_reboot_is_not_believed_when_it_makes_no_sense(change):
     found = json.loads(json.dumps(to_document(reboot("saved"))))
-    found["saving"].update(change)
+    found["saved"].update(change)
     with pytest.raises(LedgerError):
         from_document(found)
 
 
 @pytest.mark.parametrize(("path", "value"), [
-    (("version",), 1), (("version",), True), (("saving", "guests", 0, "image"), "relative"), (("saving", "guests", 1, "kept"), ""),
-    (("saving", "guests", 1, "ram"), ["../x"]), (("saving", "guests", 1, "ram"), [".."]), (("saving", "guests", 1, "ram"), [1]),
-    (("saving", "guests", 0, "phase"), "saved"), (("saving", "guests", 0, "autostart"), 1),
-    (("saving", "guests", 0, "memory"), "managed"), (("saving", "guests", 0, "memory"), "none"),
-    (("saving", "guests", 0, "pid"), 1), (("saving", "guests", 0, "paused"), 1), (("saving", "guests", 0, "pid"), True),
-    (("saving", "pause_limit"), 0), (("saving", "pause_limit"), 1e9), (("saving", "guests"), {}), (("saving", "uri"), "qemu+ssh://x/system"),
-    (("saving", "id"), "a\0b"), (("saving", "guests", 0, "uuid"), "../../x"),
+    (("version",), 1), (("version",), True), (("saved", "guests", 0, "image"), "relative"), (("saved", "guests", 1, "kept"), ""),
+    (("saved", "guests", 1, "ram"), ["../x"]), (("saved", "guests", 1, "ram"), [".."]), (("saved", "guests", 1, "ram"), [1]),
+    (("saved", "guests", 0, "phase"), "saved"), (("saved", "guests", 0, "autostart"), 1),
+    (("saved", "guests", 0, "memory"), "managed"), (("saved", "guests", 0, "memory"), "none"),
+    (("saved", "guests", 0, "pid"), 1), (("saved", "guests", 0, "paused"), 1), (("saved", "guests", 0, "pid"), True),
+    (("saved", "pause_limit"), 0), (("saved", "pause_limit"), 1e9), (("saved", "guests"), {}), (("saved", "uri"), "qemu+ssh://x/system"),
+    (("saved", "id"), "a\0b"), (("saved", "guests", 0, "uuid"), "../../x"),
 ])
 def test_nothing_else_is_believed(path, value):
     found = document()
@@ -103,6 +103,6 @@ def test_nothing_else_is_believed(path, value):
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
                     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4), max_leaves=12))
 def test_any_json_is_refused_in_words(value):
-    for found in (value, {"version": 2, "saving": value}, {**document(), "saving": {**document()["saving"], "guests": [value]}}):
+    for found in (value, {"version": 2, "saved": value}, {**document(), "saved": {**document()["saved"], "guests": [value]}}):
         with pytest.raises(LedgerError):
             from_document(copy.deepcopy(found))

@@ -12,8 +12,8 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core im
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import GuestGone, LedgerError
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.states import State
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved import transfer
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.ledger import SavingLedger
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.record import SavedGuest, Saving
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.ledger import SavedLedger
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.record import SavedGuest, SavedTogether
 
 UUID = "11111111-1111-4111-8111-111111111111"
 OURS = "33333333-3333-4333-8333-333333333333"
@@ -90,7 +90,7 @@ def saving(where, monkeypatch):
         one = SavedGuest("g1", UUID, 7, os.getpid(), identity.own_identity().start_time, paused, memory, image, [], "", False, phase, 100.0)
         for key, value in over.items():
             setattr(one, key, value)
-        return Saving(OURS, "qemu:///system", "reboot", boot_id or identity.boot_id(), "root", 4000, 98, "2026-11-23T08:00:00Z", 900.0, [one])
+        return SavedTogether(OURS, "qemu:///system", "reboot", boot_id or identity.boot_id(), "root", 4000, 98, "2026-11-23T08:00:00Z", 900.0, [one])
     return make
 
 
@@ -98,7 +98,7 @@ def bring_back(where, libvirt, saving, monkeypatch):
     monkeypatch.setattr(transfer, "Connection", lambda _uri: libvirt)
     said = []
     runs = []
-    over = transfer.bring_back_all("qemu:///system", SavingLedger(where), saving, "guard", said.append, lambda one, _at: runs.append(one.name))
+    over = transfer.bring_back_all("qemu:///system", SavedLedger(where), saving, "guard", said.append, lambda one, _at: runs.append(one.name))
     return over, saving.guests[0]
 
 
@@ -116,14 +116,14 @@ def test_a_mark_goes_when_the_ledger_says_that_its_guest_is_back(where, saving, 
     def full(_self, _content):
         raise LedgerError("the ledger cannot be written (No space left on device)")
     with monkeypatch.context() as patch:
-        patch.setattr(SavingLedger, "write", full)
+        patch.setattr(SavedLedger, "write", full)
         assert bring_back(where, libvirt, this, patch)[0] is False
     assert libvirt.did == ["started"] and libvirt.mark == OURS and this.is_open
     # Another program, which knows only what the ledger said.
     this = saving()
     over, one = bring_back(where, libvirt, this, monkeypatch)
     assert over and (one.outcome, one.message) == ("restored", "it is back")
-    assert libvirt.did == ["started", "mark removed"] and SavingLedger(where).read().closed_by == "guard"
+    assert libvirt.did == ["started", "mark removed"] and SavedLedger(where).read().closed_by == "guard"
 
 
 def test_a_guest_that_was_not_begun_with_loses_its_mark(where, saving, monkeypatch):
@@ -196,7 +196,7 @@ def test_only_libvirt_itself_can_say_that_it_did_not_run(where, saving, monkeypa
     # It is there, paused: it only has to be let run.
     libvirt.fails = None
     assert bring_back(where, libvirt, this, monkeypatch)[0]
-    assert libvirt.did == ["restored 1.save", "let run", "let run", "mark removed"] and os.listdir(os.path.dirname(path)) == ["saving.json"]
+    assert libvirt.did == ["restored 1.save", "let run", "let run", "mark removed"] and os.listdir(os.path.dirname(path)) == ["saved.json"]
 
 
 def test_a_guest_that_libvirt_restored_and_did_not_let_run(where, saving, monkeypatch):

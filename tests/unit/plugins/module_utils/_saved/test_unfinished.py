@@ -8,8 +8,8 @@ import pytest
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import LibvirtUnreachable, MaintenanceError, WindowBusy
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved import unfinished
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.ledger import SavingLedger
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.record import SavedGuest, Saving
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.ledger import SavedLedger
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.record import SavedGuest, SavedTogether
 
 URI = "qemu:///system"
 
@@ -27,8 +27,8 @@ def entry(number, **over):
 def left(where):
     """Two guests that a reboot left saved, one of which its owner had paused."""
     guests = [entry(1), entry(2, paused=True, memory="copy", image="/var/lib/vm_preserving/system/saved/2.save")]
-    saving = Saving("s", URI, "reboot", "an-earlier-boot", "root from 10.0.0.1", 4000, 98, "2026-11-23T08:00:00Z", 900.0, guests)
-    SavingLedger(where).write(saving)
+    saving = SavedTogether("s", URI, "reboot", "an-earlier-boot", "root from 10.0.0.1", 4000, 98, "2026-11-23T08:00:00Z", 900.0, guests)
+    SavedLedger(where).write(saving)
     return saving
 
 
@@ -55,10 +55,10 @@ def passes(monkeypatch, *answers):
 
 
 def test_a_host_where_nothing_was_ever_saved(where):
-    assert unfinished.saving_summary(where) is None
+    assert unfinished.saved_summary(where) is None
     assert not unfinished.has_unfinished(where)
     unfinished.refuse_unfinished(where)
-    assert unfinished.finish_saving(URI, where, False, 0.0) == ([], [])
+    assert unfinished.finish_saved(URI, where, False, 0.0) == ([], [])
 
 
 def test_nobody_goes_on_while_guests_may_be_saved(where, left):
@@ -66,13 +66,13 @@ def test_nobody_goes_on_while_guests_may_be_saved(where, left):
     with pytest.raises(WindowBusy, match=r"a reboot was begun on this host at .*by root from 10\.0\.0\.1.*may be saved: g1, g2\. No guest was touched"):
         unfinished.refuse_unfinished(where)
     left.closed_at = "2026-11-23T08:05:00Z"
-    SavingLedger(where).write(left)
+    SavedLedger(where).write(left)
     assert not unfinished.has_unfinished(where)
     unfinished.refuse_unfinished(where)
 
 
 def test_the_summary_tells_of_each_guest(where, left):
-    found = unfinished.saving_summary(where)
+    found = unfinished.saved_summary(where)
     assert (found["id"], found["technique"], found["open"]) == ("s", "reboot", True)
     assert [(one["name"], one["memory"], one["outcome"]) for one in found["guests"]] == [("g1", "managed", None), ("g2", "copy", None)]
 
@@ -83,7 +83,7 @@ def test_people_are_told_where_the_memory_is(left):
 
 def test_what_was_brought_back_is_as_it_was(where, left, monkeypatch):
     passes(monkeypatch, None, "restored")  # libvirt is just being started
-    guests, log = unfinished.finish_saving(URI, where, False, 30.0)
+    guests, log = unfinished.finish_saved(URI, where, False, 30.0)
     assert [(one["name"], one["after"]["state"], one["outcome"], one["paused_for"]) for one in guests] == [
         ("g1", "running", "resumed", 30.0), ("g2", "paused", "resumed", 30.0),
     ]
@@ -92,9 +92,9 @@ def test_what_was_brought_back_is_as_it_was(where, left, monkeypatch):
 
 def test_check_mode_brings_nobody_back(where, left, monkeypatch):
     monkeypatch.setattr(unfinished, "bring_back_all", lambda *_args: pytest.fail("a guest was touched"))
-    guests, _log = unfinished.finish_saving(URI, where, True, 30.0)
+    guests, _log = unfinished.finish_saved(URI, where, True, 30.0)
     assert [(one["changed"], one["after"]["state"]) for one in guests] == [(True, "running"), (True, "paused")]
-    assert SavingLedger(where).read().is_open
+    assert SavedLedger(where).read().is_open
 
 
 @pytest.mark.parametrize(("answer", "words"), [
@@ -104,7 +104,7 @@ def test_check_mode_brings_nobody_back(where, left, monkeypatch):
 def test_it_gives_up_in_words(where, left, monkeypatch, answer, words):
     passes(monkeypatch, answer)
     with pytest.raises(MaintenanceError) as caught:
-        unfinished.finish_saving(URI, where, False, 0.01)
+        unfinished.finish_saved(URI, where, False, 0.01)
     assert caught.value.code == "restore" and words in str(caught.value) and "the host goes on trying by itself" in str(caught.value)
 
 

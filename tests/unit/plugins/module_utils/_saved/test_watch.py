@@ -15,8 +15,8 @@ import pytest
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core import identity as who
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved import transfer
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved import watch as saved_watch
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.ledger import SavingLedger
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.record import SavedGuest, Saving
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.ledger import SavedLedger
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.record import SavedGuest, SavedTogether
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.qemu_processes import QemuProcess
 
 
@@ -27,7 +27,7 @@ def make_refresh(start):
         program = start(["sleep", "1000"])
         identity = who.process_identity(program.pid)
         move = SavedGuest("g1", "11111111-1111-4111-8111-111111111111", 7, 4242, 99, False, "copy", "/nowhere/1.save", [], "", False, "moving", began_at)
-        refresh = Saving("r", "qemu:///system", "refresh", who.boot_id(), "root", identity.pid, identity.start_time, "2026-11-23T08:00:00Z", 30.0, [move])
+        refresh = SavedTogether("r", "qemu:///system", "refresh", who.boot_id(), "root", identity.pid, identity.start_time, "2026-11-23T08:00:00Z", 30.0, [move])
         for key, value in over.items():
             setattr(refresh, key, value)
         return program, refresh
@@ -39,7 +39,7 @@ def guard(where, monkeypatch):
     monkeypatch.setattr(saved_watch, "FOLLOW", 0.01)
     monkeypatch.setattr(saved_watch, "places", lambda _uri: where)
     said = []
-    found = saved_watch.SavingGuard("qemu:///system", "r", said.append)
+    found = saved_watch.SavedGuard("qemu:///system", "r", said.append)
     found.said, found.finished = said, []
     monkeypatch.setattr(found, "_finish", lambda: found.finished.append(time.monotonic()) or True)
     return found
@@ -56,14 +56,14 @@ def test_stuck(make_refresh, phase, ago, stuck):
 
 def test_it_does_nothing_when_the_refresh_is_over(where, guard, make_refresh):
     _program, refresh = make_refresh(closed_at="2026-11-23T08:00:30Z")
-    SavingLedger(where).write(refresh)
+    SavedLedger(where).write(refresh)
     assert guard.follow(lambda: pytest.fail("it watches")) == 0
     assert guard.finished == []
 
 
 def test_it_steps_in_when_the_program_has_died(where, guard, make_refresh):
     program, refresh = make_refresh()
-    SavingLedger(where).write(refresh)
+    SavedLedger(where).write(refresh)
 
     def die():
         program.kill()
@@ -74,7 +74,7 @@ def test_it_steps_in_when_the_program_has_died(where, guard, make_refresh):
 
 def test_it_ends_a_program_that_hangs(where, guard, make_refresh):
     program, refresh = make_refresh(began_at=time.monotonic() - 1000)
-    SavingLedger(where).write(refresh)
+    SavedLedger(where).write(refresh)
     reaped = []
     # A killed program is only gone once it is reaped, which is its parent's part: here that is this test.
     assert guard.follow(lambda: reaped.append(1)) == 0
@@ -89,7 +89,7 @@ def saved(where, make_refresh):
     program.kill()
     program.wait()
     saving.guests[0].phase, saving.guests[0].memory, saving.guests[0].image = "saved", "managed", ""
-    SavingLedger(where).write(saving)
+    SavedLedger(where).write(saving)
     return saving
 
 
@@ -111,7 +111,7 @@ def test_it_brings_nobody_back_on_a_host_that_goes_down(saved, guard, monkeypatc
 
 def test_it_does_not_wait_for_a_reboot_when_the_saving_was_cut_short(where, saved, guard):
     saved.guests[0].phase, saved.pause_limit = "moving", 900.0
-    SavingLedger(where).write(saved)
+    SavedLedger(where).write(saved)
     assert guard.follow(lambda: None) == 0
     assert "has died" in guard.said[-1]
 
@@ -122,8 +122,8 @@ def test_it_goes_on_with_what_a_lost_ledger_said(where, saved, guard, how):
     saved.pause_limit = 900.0
     saved.guests.append(dataclasses.replace(saved.guests[0], uuid="22222222-2222-4222-8222-222222222222", phase="planned"))
     saved.guests[0].phase = "moving"
-    path = SavingLedger(where).path
-    SavingLedger(where).write(saved)
+    path = SavedLedger(where).path
+    SavedLedger(where).write(saved)
 
     def lose():
         if how == "removed":
@@ -139,7 +139,7 @@ def test_it_goes_on_with_what_a_lost_ledger_said(where, saved, guard, how):
 def test_it_does_not_take_the_place_of_a_program_that_lives(where, guard, make_refresh, monkeypatch):
     """Which writes the ledger anew with its next guest."""
     program, refresh = make_refresh()
-    SavingLedger(where).write(refresh)
+    SavedLedger(where).write(refresh)
     looks = []
 
     def sleep(_seconds):
@@ -148,28 +148,28 @@ def test_it_does_not_take_the_place_of_a_program_that_lives(where, guard, make_r
             program.kill()
             program.wait()
     monkeypatch.setattr(saved_watch.time, "sleep", sleep)
-    assert guard.follow(lambda: os.unlink(SavingLedger(where).path)) == 0
+    assert guard.follow(lambda: os.unlink(SavedLedger(where).path)) == 0
     assert looks == [[], [], []] and len(guard.finished) == 1
 
 
 def test_a_ledger_that_ends_well_is_not_a_lost_one(where, saved, guard):
     def close():
         saved.closed_at, saved.closed_by = "2026-11-23T08:10:00Z", "module"
-        SavingLedger(where).write(saved)
+        SavedLedger(where).write(saved)
     assert guard.follow(close) == 0
     assert guard.finished == []
 
 
 def test_started_anew_it_waits_for_a_ledger_that_can_be_read(where, saved, guard, monkeypatch):
     """And does not end, only to be started anew by systemd ten times a second."""
-    good = open(SavingLedger(where).path, encoding="ascii").read()
-    os.truncate(SavingLedger(where).path, 100)
+    good = open(SavedLedger(where).path, encoding="ascii").read()
+    os.truncate(SavedLedger(where).path, 100)
     slept = []
 
     def sleep(seconds):
         slept.append(seconds)
         if len(slept) == 3:
-            with open(SavingLedger(where).path, "w", encoding="ascii") as stream:
+            with open(SavedLedger(where).path, "w", encoding="ascii") as stream:
                 stream.write(good)
     monkeypatch.setattr(saved_watch.time, "sleep", sleep)
     monkeypatch.setattr(saved_watch, "goes_down", lambda _saving: False)
@@ -194,7 +194,7 @@ def test_nothing_saved_leaves_no_unit(where, saved, guard, tmp_path, monkeypatch
     saved_watch.boot_unit.install(where.state, ["/bin/true"])
     guard.forget()
     assert saved_watch.boot_unit.is_there()
-    os.unlink(SavingLedger(where).path)
+    os.unlink(SavedLedger(where).path)
     guard._known = None
     guard.forget()
     assert not saved_watch.boot_unit.is_there()
@@ -227,7 +227,7 @@ def host(monkeypatch):
 def test_it_reboots_the_host_of_saved_guests(where, saved, guard, host):
     assert guard.reboot() == 0
     assert host.told == [1]
-    assert SavingLedger(where).read().rebooting_at == pytest.approx(time.time(), abs=60)
+    assert SavedLedger(where).read().rebooting_at == pytest.approx(time.time(), abs=60)
 
 
 def test_it_does_not_reboot_under_a_qemu_that_libvirt_does_not_know(where, saved, guard, host):
@@ -246,7 +246,7 @@ def test_it_does_not_reboot_under_a_guest(where, saved, guard, host):
 def test_it_does_not_reboot_when_the_guests_are_not_saved_any_more(where, saved, guard, host, change):
     for key, value in change.items():
         setattr(saved, key, value)
-    SavingLedger(where).write(saved)
+    SavedLedger(where).write(saved)
     assert guard.reboot() == 1
     assert host.told == [] and "not saved for a reboot" in guard.said[-1]
 
@@ -254,7 +254,7 @@ def test_it_does_not_reboot_when_the_guests_are_not_saved_any_more(where, saved,
 def test_a_host_that_cannot_be_rebooted_is_not_taken_for_one_that_goes_down(where, saved, guard, host):
     host.answer = "systemctl ended with 1: Access denied"
     assert guard.reboot() == 1
-    assert SavingLedger(where).read().rebooting_at is None and "Access denied" in guard.said[-1]
+    assert SavedLedger(where).read().rebooting_at is None and "Access denied" in guard.said[-1]
 
 
 def test_a_recovery_by_hand_gives_up_in_time(guard, monkeypatch):
