@@ -27,7 +27,7 @@ SO_AGAIN := [ -n "$$was_up" ] || tests/lab/lab down; exit $$status
 help:  ## show this list
 	@echo "make TARGET, where TARGET is one of:"
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
-	@echo "Only a part: make unit ARGS='-k clock', make lint ARGS=playbooks/plan.yml, make integration T=NAME, make molecule T=NAME."
+	@echo "Only a part: make unit ARGS='-k clock', make lint ARGS=playbooks/recover.yml, make integration T=NAME, make molecule T=NAME."
 	@echo "make integration V=1 shows everything as it runs; logs are in .build/logs."
 
 # --- what is needed ---------------------------------------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ options:
     default: 2
 """
 
-    LIMITS = r"""
+    EXCLUDE = r"""
 options:
   exclude:
     description:
@@ -56,12 +56,68 @@ options:
     type: list
     elements: str
     default: []
+"""
+
+    CLOCKS = r"""
+options:
+  correct_clocks:
+    description:
+      - Whether the clock of each guest that was paused or saved is put right as soon as the guest runs again, by whoever resumes it, the guard on the
+        host included. Only clocks that are proved to be wrong by more than O(clock_tolerance) are set. V(false) only measures them.
+    type: bool
+    default: true
+  clock_tolerance:
+    description: Seconds by which these clocks may differ from the host's.
+    type: float
+    default: 0.1
+  target_offsets:
+    description:
+      - Seconds that a guest's clock should be ahead of the host's, by name or UUID of the guest. All others should be at V(0).
+      - For guests that are off on purpose. Names that do not exist on the host are of no consequence.
+    type: dict
+    default: {}
+"""
+
+    JOBS = r"""
+options:
+  wait_for_jobs:
+    description:
+      - Seconds to wait for jobs on the guests to end, such as a backup or a block job, before anything is touched. A guest whose job goes on is refused.
+      - At most V(86400), a day.
+    type: float
+    default: 0
+"""
+
+    MANAGED = r"""
+options:
+  managed_guests:
+    description:
+      - What is done about guests that somebody else manages, such as OpenStack (nova), oVirt, OpenNebula, KubeVirt, CloudStack, ZStack or a Pacemaker cluster.
+        To them a saved guest looks shut off. It is stopped, deleted in the books, or started anew while its memory lies on the disk. A pause is safe.
+      - V(refuse) refuses such a guest before anything is touched, unless its manager is seen to be in its maintenance mode, and says how to put it there.
+      - V(accept) leaves that to you.
+    type: str
+    choices: [refuse, accept]
+    default: refuse
+"""
+
+    LIMITS = r"""
+options:
   pause_limit:
     description:
       - Seconds that a guest may be paused, from V(1) to V(600).
       - The guard on the host resumes the guests so that they run again by then, whatever has died in between.
     type: float
     default: 30
+  fallback:
+    description:
+      - What is done about a guest that only libvirt could resume, should libvirtd be gone at the deadline. That is a guest with leases under a lock manager
+        (virtlockd, sanlock), which must not run without them, and one whose QEMU monitor cannot be reached.
+      - V(required) refuses it before anything is touched.
+      - V(preferred) pauses it all the same. Without libvirtd it stays paused past its deadline, until libvirtd is back.
+    type: str
+    choices: [required, preferred]
+    default: required
   pause_budget:
     description:
       - Seconds within which all guests must have been paused, at most V(10). When one takes longer, all are resumed and the module fails.

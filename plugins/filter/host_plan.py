@@ -34,6 +34,11 @@ options:
   refresh:
     description: What M(vm_preserving.maintenance.guest_refresh) said in check mode, when guests are moved to another QEMU.
     type: dict
+  moved:
+    description: UUIDs of the guests that are moved.
+    type: list
+    elements: str
+    default: []
   reboot:
     description: What M(vm_preserving.maintenance.guest_save) said in check mode, when the host is rebooted.
     type: dict
@@ -44,7 +49,7 @@ options:
   pause_limit:
     description: Seconds that a guest may be paused.
     type: float
-    default: 0
+    default: 30
   due:
     description: Whether the host is still to be rebooted for an earlier update.
     type: bool
@@ -58,7 +63,7 @@ options:
 EXAMPLES = r"""
 - name: Show the plan
   ansible.builtin.debug:
-    msg: "{{ (inventory_hostname | vm_preserving.maintenance.host_plan('refresh', pending=update.pending, refresh=judged)).lines }}"
+    msg: "{{ (inventory_hostname | vm_preserving.maintenance.host_plan('refresh', pending=update.pending, refresh=judged, moved=decision.moved)).lines }}"
 """
 
 RETURN = r"""

@@ -10,7 +10,9 @@ short_description: The report of one host's update, from what the modules return
 version_added: 0.1.0
 author: The vm_preserving.maintenance authors (!UNKNOWN)
 description:
-  - Puts together, guest by guest, how long it was paused, its clock before and after, and whether its memory was kept.
+  - Puts together, guest by guest, how long it was paused, its clock before and after, and whether its memory was kept, and whether the update is done.
+  - A guest is the business of this collection from the pause (or save) until it is given back. What its owner does with it before and after is told, and no
+    problem. What an owner does not do, as a pause by an I/O error, is one.
   - The role P(vm_preserving.maintenance.host_update#role) leaves it in the fact C(host_update_report).
 positional: update_domain
 options:
@@ -22,29 +24,42 @@ options:
     description: The host's update domain.
     type: str
   pending:
-    description: What M(vm_preserving.maintenance.host_update_info) said was pending.
+    description: What M(vm_preserving.maintenance.host_update_info) said was pending, before the update.
     type: list
     elements: dict
     default: []
   before:
-    description: What M(vm_preserving.maintenance.guest_info) returned before the pause.
+    description: What M(vm_preserving.maintenance.guest_info) returned before the update.
     type: dict
   window:
     description:
-      - What M(vm_preserving.maintenance.preserved_command) or M(vm_preserving.maintenance.guest_resume) returned.
+      - What M(vm_preserving.maintenance.preserved_command) or M(vm_preserving.maintenance.guest_resume) returned, when guests were paused.
+    type: dict
+  refresh:
+    description: What M(vm_preserving.maintenance.guest_refresh) returned, when guests were moved to another QEMU.
+    type: dict
+  reboot:
+    description: What M(vm_preserving.maintenance.guest_restore) returned, when the host was rebooted.
     type: dict
   after:
     description: What M(vm_preserving.maintenance.guest_info) returned afterwards.
     type: dict
   clocks_before:
-    description: What M(vm_preserving.maintenance.guest_clock) returned before the pause.
+    description: What M(vm_preserving.maintenance.guest_clock) returned before the update.
     type: dict
   clocks_after:
-    description: What M(vm_preserving.maintenance.guest_clock) returned after it.
+    description: What M(vm_preserving.maintenance.guest_clock) returned at the end, when there were clocks to be put right.
     type: dict
-  restored:
-    description: What M(vm_preserving.maintenance.guest_refresh) or M(vm_preserving.maintenance.guest_restore) returned, when guests were saved and restored.
+  decision:
+    description: What the filter P(vm_preserving.maintenance.host_decision#filter) decided; without it nothing is said of whether the update is done.
     type: dict
+  update:
+    description: What M(vm_preserving.maintenance.host_update_info) returned afterwards, without reading the package lists anew.
+    type: dict
+  still_something_to_do:
+    description: Whether the operator's own command says afterwards that there still is something to do.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -55,8 +70,28 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The report; C(problems) is empty when every guest is what it was, and C(summary) says it in a line.
+  description: The report. Beside what is listed here it has the C(host), its C(update_domain), whether it was C(updated), and what was C(pending).
   type: dict
+  contains:
+    guests:
+      description:
+        - The guests that there were before. C(pauses) has each single interruption with its C(kind) (V(pause), V(refresh) or V(reboot)), C(paused_for) and
+          C(limit), in seconds, and C(resumed_by); C(paused_for) of the guest itself is the longest of them.
+        - C(clock_before_pause), C(clock_after_pause) and C(clock_now) are its clock against its host's; C(clock_verdict) is V(null) for a guest that was not
+          ours; C(clock_set_after) are the seconds from its resume until its clock was put right, where that is known.
+      type: list
+      elements: dict
+    problems:
+      description: Empty when the update is done and every guest is what it was.
+      type: list
+      elements: str
+    told:
+      description: What owners did with guests that were not ours at that time, and what else is worth knowing and no problem.
+      type: list
+      elements: str
+    summary:
+      description: All of it in a line.
+      type: str
 """
 
 from ansible_collections.vm_preserving.maintenance.plugins.plugin_utils.host_report import host_report

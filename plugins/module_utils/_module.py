@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The vm_preserving.maintenance authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The meeting point with Ansible: common options, the search for python3-libvirt, and errors into C(fail_json)."""
+"""The meeting point with Ansible: common options, the search for python3-libvirt, and errors into `fail_json`."""
 from __future__ import annotations
 
 import platform
@@ -11,19 +11,31 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.respawn import has_respawned, probe_interpreters_for_module, respawn_module
 
-from ._errors import MaintenanceError
-from ._hypervisor import describe, libvirt
-from ._places import SYSTEM_URI
+from ._clock.result import TOLERANCE
+from ._core.errors import MaintenanceError
+from ._core.places import SYSTEM_URI
+from ._pause.limits import DEFAULT_PAUSE_LIMIT
+from ._system.hypervisor import describe, libvirt
 
 #: Interpreters for which distributions package the bindings of libvirt.
 _INTERPRETERS = ["/usr/bin/python3", "/usr/libexec/platform-python", "python3"]
 
 URI = {"uri": {"type": "str", "default": SYSTEM_URI}}
 NAME = {"name": {"type": "list", "elements": "str", "aliases": ["guest"], "default": []}}
+EXCLUDE = {"exclude": {"type": "list", "elements": "str", "default": []}}
+PAUSE_LIMIT = {"pause_limit": {"type": "float", "default": DEFAULT_PAUSE_LIMIT}}
+#: How the clocks of guests are to be that were paused or saved.
+CLOCKS = {
+    "correct_clocks": {"type": "bool", "default": True},
+    "clock_tolerance": {"type": "float", "default": TOLERANCE},
+    "target_offsets": {"type": "dict", "default": {}},
+}
+MANAGED = {"managed_guests": {"type": "str", "choices": ["refuse", "accept"], "default": "refuse"}}
+JOBS = {"wait_for_jobs": {"type": "float", "default": 0}}
 PAUSE = {
-    "exclude": {"type": "list", "elements": "str", "default": []},
-    "pause_limit": {"type": "float", "default": 30},
+    **EXCLUDE, **PAUSE_LIMIT, **CLOCKS, **JOBS,
     "pause_budget": {"type": "float", "default": 5},
+    "fallback": {"type": "str", "choices": ["required", "preferred"], "default": "required"},
 }
 SECOND_LOOK = {"second_look": {"type": "float", "default": 2}}
 
@@ -50,16 +62,16 @@ def run(
     needs_libvirt: bool = True,
     **module_options: t.Any,
 ) -> None:
-    """Run a module: parse, call C(body), return. The one place where errors become C(fail_json).
+    """Run a module: parse, call `body`, return. The one place where errors become `fail_json`.
 
     Messages begin with the host's own name, so that they tell it also where Ansible's prefix has been cut off.
 
     :param argument_spec: The module's options.
-    :param body: Gets the parameters and whether this is check mode, and returns the result. A key C(warnings) in the result
-        is shown by Ansible; a key C(failed_because) makes the module fail with that message and keep the whole result.
-    :param empty: Results that are returned even when it fails early, for example C({"guests": []}).
+    :param body: Gets the parameters and whether this is check mode, and returns the result. A key `warnings` in the result
+        is shown by Ansible; a key `failed_because` makes the module fail with that message and keep the whole result.
+    :param empty: Results that are returned even when it fails early, for example `{"guests": []}`.
     :param needs_libvirt: Whether the bindings have to be there.
-    :param module_options: More options of C(AnsibleModule).
+    :param module_options: More options of `AnsibleModule`.
     """
     module = AnsibleModule(argument_spec=argument_spec, supports_check_mode=True, **module_options)
     if needs_libvirt:
@@ -91,7 +103,7 @@ def run(
 
 
 def states_diff(guests: t.Sequence[dict[str, t.Any]]) -> dict[str, str]:
-    """The diff of a result whose guests have C(before) and C(after) states."""
+    """The diff of a result whose guests have `before` and `after` states."""
     def lines(key: str) -> str:
         return "".join(f"{guest['name']}: {guest[key]['state']}\n" for guest in guests)
 

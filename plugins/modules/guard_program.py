@@ -52,7 +52,7 @@ error:
 """
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _module
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._guard_start import keep_program
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.guard_program import keep_program
 
 
 def main() -> None:

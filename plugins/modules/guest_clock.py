@@ -10,12 +10,13 @@ short_description: Measure guests' clocks, correct them, measure again
 version_added: 0.1.0
 description:
   - Measures the clock of each guest against its host's through the guest agent, with an error bound, corrects it with an explicit
-    time when it is not proved to be right, and measures it again.
+    time when it is proved to be wrong, and measures it again. A correction that does not get nearer is not made again.
   - The verdict of each guest is V(in_sync) (proved within the tolerance), V(out_of_sync) (proved outside) or V(unverified)
     (no agent, or one whose answers are too slow or too coarse to prove either).
   - The bound is half of the quickest round trip and the granularity of the guest's clock, which the agent's own word of its operating system decides.
     That is a microsecond, and 16.6 ms on Windows and where the agent does not tell.
-  - The reference is the host's own clock. Whether that is right is the business of the host's time service.
+  - A clock whose agent is too slow to tell whether it is right is left alone; to set it could only make it worse.
+  - The reference is the host's own clock. The kernel is asked whether that is synchronized by a time service (adjtimex(2)), which the result says.
   - libvirt's time-out of the agent is set for the measurement and put back to libvirt's default.
 notes:
   - What a guest's time service does later is not seen. W32Time of Windows may step or slew the clock again when it next asks its own source.
@@ -26,16 +27,16 @@ extends_documentation_fragment:
 attributes:
   idempotent:
     support: full
-    description: A clock that is proved to be right is not touched.
+    description: Only a clock that is proved to be wrong is touched.
 options:
   tolerance:
     description:
       - Seconds by which a clock may differ.
-      - The clock of a Windows guest cannot be proved to be right to less than about V(0.02); it would be V(unverified), and set at every run.
+      - The clock of a Windows guest cannot be proved to be right to less than about V(0.02); it would be V(unverified).
     type: float
     default: 0.1
   correct:
-    description: Correct clocks that are not proved to be right. V(false) only measures.
+    description: Correct clocks that are proved to be wrong. V(false) only measures.
     type: bool
     default: true
   samples:
@@ -46,6 +47,10 @@ options:
     description: Seconds for each answer of a guest agent.
     type: int
     default: 5
+  host_clock_wait:
+    description: Seconds to wait until the host's own clock is synchronized by its time service, which takes a while after a boot.
+    type: float
+    default: 0
   target_offsets:
     description:
       - Seconds that a guest's clock should be ahead of the host's, by name or UUID of the guest. All others should be at V(0).
@@ -99,6 +104,18 @@ guests:
       description: Why it is unverified, or what the agent said against setting the clock, as C(code) and C(message).
       returned: when unverified, or out of sync and the agent refused
       type: dict
+host_clock:
+  description:
+    - Whether the host's own clock is synchronized, C(synchronized), and by how many seconds it can be off by its time service's account, C(max_error).
+    - V(null) when it may not be asked, as in some containers.
+  returned: success
+  type: dict
+  sample: {synchronized: true, max_error: 0.0213}
+reference:
+  description: What the clocks were held against, in words.
+  returned: success
+  type: str
+  sample: a host clock that is synchronized (within 0.021 s)
 error:
   description: What went wrong, as C(code) and C(message).
   returned: failure
@@ -106,7 +123,7 @@ error:
 """
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _module
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._clock_check import check_clocks
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.guest_clock import check_clocks
 
 
 def _body(params: dict, check_mode: bool) -> dict:
@@ -128,6 +145,7 @@ def main() -> None:
         "samples": {"type": "int", "default": 5},
         "agent_timeout": {"type": "int", "default": 5},
         "target_offsets": {"type": "dict", "default": {}},
+        "host_clock_wait": {"type": "float", "default": 0},
     }
     _module.run({**_module.URI, **_module.NAME, **options}, _body, empty={"guests": []})
 

@@ -77,6 +77,18 @@ guests:
     agent:
       description: V(connected), V(disconnected), or V(absent) without a channel for it.
       type: str
+    managed_by:
+      description:
+        - Who else manages the guest and watches its state, such as a cloud or a cluster; empty for nobody. For each C(manager), C(resource) (what
+          Pacemaker calls the guest) and C(maintenance), the kinds of maintenance mode that it is seen to be in.
+      type: list
+      elements: dict
+      sample: [{manager: pacemaker, resource: vm_web1, maintenance: [resource]}]
+    fallback:
+      description:
+        - Why only libvirt could resume it after a pause, as C(code) and C(message), see O(vm_preserving.maintenance.guest_pause#module:fallback).
+        - V(null) when QEMU's own monitor can be used.
+      type: dict
     process:
       description: C(pid) and C(start_time) (clock ticks since boot) of its QEMU, V(null) when unknown.
       type: dict
@@ -104,6 +116,12 @@ guests:
       description: Why the rest is missing, as C(code) and C(message).
       returned: when it did not answer
       type: dict
+inactive:
+  description: The guests that are defined on the host and do not run, with libvirt's reason why.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{name: web2, uuid: 2b7d5f0e-1d7c-4a53-9c58-0b6d7f7f9f10, state: shutoff, reason: shutdown}]
 window:
   description: The last pause window in the ledger, V(null) when there never was one.
   returned: success
@@ -122,7 +140,7 @@ error:
 """
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _module
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._guest_info import guest_info
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.guest_info import guest_info
 
 
 def main() -> None:

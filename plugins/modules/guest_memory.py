@@ -105,7 +105,7 @@ error:
 """
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _module
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._guest_memory import guest_memory
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.guest_memory import guest_memory
 
 
 def main() -> None:

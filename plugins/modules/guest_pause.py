@@ -21,7 +21,10 @@ description:
 extends_documentation_fragment:
   - vm_preserving.maintenance.maintenance
   - vm_preserving.maintenance.maintenance.names
+  - vm_preserving.maintenance.maintenance.exclude
   - vm_preserving.maintenance.maintenance.limits
+  - vm_preserving.maintenance.maintenance.clocks
+  - vm_preserving.maintenance.maintenance.jobs
   - vm_preserving.maintenance.maintenance.writes
 attributes:
   idempotent:
@@ -109,7 +112,7 @@ error:
 """
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _module
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause import pause_guests, pause_request
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.guest_pause import pause_guests, pause_request
 
 
 def _body(params: dict, check_mode: bool) -> dict:

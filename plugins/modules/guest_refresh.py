@@ -22,6 +22,10 @@ description:
 extends_documentation_fragment:
   - vm_preserving.maintenance.maintenance
   - vm_preserving.maintenance.maintenance.names
+  - vm_preserving.maintenance.maintenance.exclude
+  - vm_preserving.maintenance.maintenance.clocks
+  - vm_preserving.maintenance.maintenance.jobs
+  - vm_preserving.maintenance.maintenance.managed
 attributes:
   check_mode:
     support: full
@@ -37,11 +41,6 @@ attributes:
     platforms: linux
     description: A KVM/libvirt host.
 options:
-  exclude:
-    description: Names or UUIDs of guests that are left alone. Names that do not exist on the host are of no consequence.
-    type: list
-    elements: str
-    default: []
   memory:
     description:
       - V(in_place), the memory of each guest has to stay in place, else it is refused.
@@ -143,6 +142,13 @@ guests:
     paused_for:
       description: Seconds from before the save until it was back, which is the longest that the pause can have been.
       type: float
+    clock:
+      description:
+        - What became of its clock after it ran again. C(verdict) as in M(vm_preserving.maintenance.guest_clock), C(before) and C(after) the correction
+          (C(offset) and C(bound) in seconds), C(changed), C(error), and C(set_after), the seconds from its own resume to the end of the check.
+        - V(null) when its clock was not our business, or nobody has looked at it yet.
+      type: dict
+      sample: {verdict: in_sync, before: {offset: -2.01, bound: 0.0004}, after: {offset: 0.0001, bound: 0.0004}, changed: true, set_after: 0.031, error: null}
 error:
   description: What went wrong, as C(code) and C(message).
   returned: failure
@@ -150,19 +156,18 @@ error:
 """
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _module
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._refresh import DEFAULT_FOLDER, refresh_guests
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.guest_refresh import DEFAULT_FOLDER, refresh_guests
 
 
 def main() -> None:
     """The module."""
     options = {
-        "exclude": {"type": "list", "elements": "str", "default": []},
         "memory": {"type": "str", "choices": ["auto", "in_place", "copy"], "default": "auto"},
-        "pause_limit": {"type": "float", "default": 30},
         "parallel": {"type": "int", "default": 1},
         "folder": {"type": "path", "default": DEFAULT_FOLDER},
     }
-    _module.run({**_module.URI, **_module.NAME, **options}, refresh_guests, empty={"guests": []})
+    common = {**_module.URI, **_module.NAME, **_module.EXCLUDE, **_module.PAUSE_LIMIT, **_module.CLOCKS, **_module.JOBS, **_module.MANAGED}
+    _module.run({**common, **options}, refresh_guests, empty={"guests": []})
 
 
 if __name__ == "__main__":

@@ -92,6 +92,13 @@ guests:
     paused_for:
       description: Seconds from before the save until it was back, by the host's own clock.
       type: float
+    clock:
+      description:
+        - What became of its clock after it ran again. C(verdict) as in M(vm_preserving.maintenance.guest_clock), C(before) and C(after) the correction
+          (C(offset) and C(bound) in seconds), C(changed), C(error), and C(set_after), the seconds from its own resume to the end of the check.
+        - V(null) when its clock was not our business, or nobody has looked at it yet.
+      type: dict
+      sample: {verdict: in_sync, before: {offset: -2.01, bound: 0.0004}, after: {offset: 0.0001, bound: 0.0004}, changed: true, set_after: 0.031, error: null}
 error:
   description: What went wrong, as C(code) and C(message).
   returned: failure
@@ -99,7 +106,7 @@ error:
 """
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _module
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._reboot import restore_guests
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.guest_restore import restore_guests
 
 
 def main() -> None:

@@ -36,6 +36,16 @@ options:
       - Seconds to go on trying until every guest runs. After that the module fails, and the guard goes on.
     type: float
     default: 20
+  arrived:
+    description:
+      - Guests that have gone from other hosts in a pause window of ours, each with C(window) (the window's id) and C(uuid), as the ledgers of these hosts tell
+        (RV(vm_preserving.maintenance.guest_info#module:window)).
+      - A guest that its owner has migrated while it was paused arrives paused. Those of them that are found here, paused and with the mark of that window,
+        are resumed. A guest with a mark that neither this host nor this list knows is left as it is, and makes the module fail.
+      - Not used with O(window).
+    type: list
+    elements: dict
+    default: []
 seealso:
   - module: vm_preserving.maintenance.guest_pause
 """
@@ -93,6 +103,19 @@ guests:
     resumed_by:
       description: V(module), V(guard) or V(owner).
       type: str
+    was_paused:
+      description: Whether we had paused it, whatever became of it then.
+      type: bool
+    problem:
+      description: What could not be given back to it, such as a network device that has gone, in words; empty when it has everything.
+      type: str
+    clock:
+      description:
+        - What became of its clock after it ran again. C(verdict) as in M(vm_preserving.maintenance.guest_clock), C(before) and C(after) the correction
+          (C(offset) and C(bound) in seconds), C(changed), C(error), and C(set_after), the seconds from its own resume to the end of the check.
+        - V(null) when its clock was not our business, or nobody has looked at it yet.
+      type: dict
+      sample: {verdict: in_sync, before: {offset: -2.01, bound: 0.0004}, after: {offset: 0.0001, bound: 0.0004}, changed: true, set_after: 0.031, error: null}
 error:
   description: What went wrong, as C(code) and C(message).
   returned: failure
@@ -100,17 +123,21 @@ error:
 """
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _module
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause import resume_guests
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.guest_resume import resume_left
 
 
 def _body(params: dict, check_mode: bool) -> dict:
-    result = resume_guests(params["uri"], params["window"], params["patience"], params["second_look"], check_mode)
+    result = resume_left(params, check_mode)
     return {**result, "diff": _module.states_diff(result["guests"])}
 
 
 def main() -> None:
     """The module."""
-    options = {"window": {"type": "str"}, "patience": {"type": "float", "default": 20}}
+    options = {
+        "window": {"type": "str"},
+        "patience": {"type": "float", "default": 20},
+        "arrived": {"type": "list", "elements": "dict", "default": []},
+    }
     _module.run({**_module.URI, **_module.SECOND_LOOK, **options}, _body, empty={"guests": [], "window": None})
 
 

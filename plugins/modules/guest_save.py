@@ -16,11 +16,15 @@ description:
     started by libvirt this time.
   - Everything is judged before anything is touched. A guest that cannot be saved, too little room on the disk, or a guest that would be away for longer than
     O(pause_limit) make the module refuse. A reboot meets every guest, so none can be left out.
+  - Guests that the host's libvirt does not know, such as those of a user's session, or QEMUs started without libvirt, are named, and refused as well.
   - When a guest cannot be saved after all, those that were are restored at once, and the module fails.
   - Reboot the host by RV(reboot_command), which refuses when the guests are not saved any more, or when a guest runs. When the reboot does not come within
     O(pause_limit), the guard on the host brings the guests back.
 extends_documentation_fragment:
   - vm_preserving.maintenance.maintenance
+  - vm_preserving.maintenance.maintenance.clocks
+  - vm_preserving.maintenance.maintenance.jobs
+  - vm_preserving.maintenance.maintenance.managed
 attributes:
   check_mode:
     support: full
@@ -127,7 +131,7 @@ error:
 """
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _module
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._reboot import save_guests
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.guest_save import save_guests
 
 
 def main() -> None:
@@ -137,7 +141,7 @@ def main() -> None:
         "pause_limit": {"type": "float", "default": 900},
         "reboot_time": {"type": "float"},
     }
-    _module.run({**_module.URI, **options}, save_guests, empty={"guests": []})
+    _module.run({**_module.URI, **_module.CLOCKS, **_module.JOBS, **_module.MANAGED, **options}, save_guests, empty={"guests": []})
 
 
 if __name__ == "__main__":

@@ -236,8 +236,8 @@ error:
 """
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _module
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._packages import update_info
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._techniques import TECHNIQUES
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.host_update_info import update_info
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.techniques import TECHNIQUES
 
 
 def main() -> None:

@@ -17,7 +17,10 @@ description:
 extends_documentation_fragment:
   - vm_preserving.maintenance.maintenance
   - vm_preserving.maintenance.maintenance.names
+  - vm_preserving.maintenance.maintenance.exclude
   - vm_preserving.maintenance.maintenance.limits
+  - vm_preserving.maintenance.maintenance.clocks
+  - vm_preserving.maintenance.maintenance.jobs
   - vm_preserving.maintenance.maintenance.second_look
   - vm_preserving.maintenance.maintenance.writes
 attributes:
@@ -130,6 +133,19 @@ guests:
     resumed_by:
       description: V(module), V(guard) or V(owner).
       type: str
+    was_paused:
+      description: Whether we had paused it, whatever became of it then.
+      type: bool
+    problem:
+      description: What could not be given back to it, such as a network device that has gone, in words; empty when it has everything.
+      type: str
+    clock:
+      description:
+        - What became of its clock after it ran again. C(verdict) as in M(vm_preserving.maintenance.guest_clock), C(before) and C(after) the correction
+          (C(offset) and C(bound) in seconds), C(changed), C(error), and C(set_after), the seconds from its own resume to the end of the check.
+        - V(null) when its clock was not our business, or nobody has looked at it yet.
+      type: dict
+      sample: {verdict: in_sync, before: {offset: -2.01, bound: 0.0004}, after: {offset: 0.0001, bound: 0.0004}, changed: true, set_after: 0.031, error: null}
 error:
   description: What went wrong, as C(code) and C(message).
   returned: failure
@@ -137,7 +153,7 @@ error:
 """
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _module
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._preserved_command import preserved_command
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.preserved_command import preserved_command
 
 
 def _body(params: dict, check_mode: bool) -> dict:

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import typing as t
 
+from .techniques import DEFAULT_PAUSE_LIMIT
+
 Result = t.Mapping[str, t.Any]
 _DUE = "the host is still to be rebooted for an earlier update (remove /run/vm_preserving/reboot_due on it if that is not wanted any more)"
 
@@ -16,27 +18,29 @@ def host_plan(
     pending: t.Sequence[Result] = (),
     pause: Result | None = None,
     refresh: Result | None = None,
+    moved: t.Container[str] = (),
     reboot: Result | None = None,
     duration: float = 0.0,
-    pause_limit: float = 0.0,
+    pause_limit: float = DEFAULT_PAUSE_LIMIT,
     due: bool = False,
     applies: bool = True,
 ) -> dict[str, t.Any]:
     """The plan of one host.
 
     :param host: Its inventory name.
-    :param technique: C(live), C(pause), C(refresh) or C(reboot).
+    :param technique: `live`, `pause`, `refresh` or `reboot`.
     :param pending: What host_update_info said was pending.
-    :param pause: What guest_pause said in check mode; C(None) when no guest is paused.
-    :param refresh: What guest_refresh said in check mode; C(None) when no guest is moved.
-    :param reboot: What guest_save said in check mode; C(None) when the host is not rebooted.
+    :param pause: What guest_pause said in check mode; `None` when no guest is paused.
+    :param refresh: What guest_refresh said in check mode; `None` when no guest is moved.
+    :param moved: UUIDs of the guests that are moved.
+    :param reboot: What guest_save said in check mode; `None` when the host is not rebooted.
     :param duration: Seconds that the update is expected to take while the guests are paused; 0 when not known.
     :param pause_limit: Seconds that a guest may be paused.
     :param due: The host is still to be rebooted for an earlier update.
     :param applies: There is something to apply.
-    :returns: C(host), C(technique), C(pending), C(guests) and C(lines), the same for people. Each guest has C(name), C(uuid), C(pause) (seconds that it is
-        paused for, at the most), C(away) (seconds that it is away while it is moved, or its host rebooted), each C(None) when that is not done
-        to it, C(memory) (how it is kept while it is away) and C(left_alone) (why nothing is done to it, or empty).
+    :returns: `host`, `technique`, `pending`, `guests` and `lines`, the same for people. Each guest has `name`, `uuid`, `pause` (seconds that it is
+        paused for, at the most), `away` (seconds that it is away while it is moved, or its host rebooted), each `None` when that is not done
+        to it, `memory` (how it is kept while it is away) and `left_alone` (why nothing is done to it, or empty).
     """
     guests: dict[str, dict[str, t.Any]] = {}
 
@@ -53,7 +57,7 @@ def host_plan(
     for guest in (refresh or {}).get("guests", []):
         if guest["message"]:
             entry(guest)["left_alone"] = guest["message"]
-        elif guest["stale"] or applies:
+        elif guest["uuid"] in moved:
             entry(guest).update(away=guest["predicted"], memory=guest["memory"])
     for guest in (reboot or {}).get("guests", []):
         entry(guest).update(away=guest["predicted"], memory=guest["memory"], left_alone="")

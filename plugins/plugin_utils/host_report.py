@@ -6,47 +6,108 @@ from __future__ import annotations
 
 import typing as t
 
+from .guest_verdict import memory_verdict, verdict
+from .host_proof import proof
+from .ours import stage
+
 Result = t.Mapping[str, t.Any]
 
 
-def _by_uuid(result: Result | None) -> dict[str, Result]:
-    return {guest["uuid"]: guest for guest in (result or {}).get("guests", [])}
+class _Held(t.NamedTuple):
+    """One time in which a guest was ours.
 
-
-def memory_verdict(before: Result | None, after: Result | None, restored: bool = False) -> str:
-    """Whether a guest's memory was kept.
-
-    :param before: The guest as guest_info returned it before the update.
-    :param after: The same afterwards.
-    :param restored: It was saved and restored in between: another process is what was wanted.
-    :returns: C(kept): the guest itself says that it was not rebooted, and its QEMU is the same process or it was restored. C(same_process), C(restored):
-        the same QEMU process, or restored; the guest cannot be asked. C(unknown): libvirt gave no answer about it. C(lost): another process, another boot,
-        or gone.
+    :ivar kind: `pause`, `refresh` or `reboot`.
+    :ivar limit: Seconds that it may last.
+    :ivar record: What the module says became of it.
     """
-    if before is None or after is None:
-        return "lost"
-    if before.get("process") is None or after.get("process") is None:
-        return "unknown"
-    if not restored and (before["process"] != after["process"] or before["id"] != after["id"]):
-        return "lost"
-    if before.get("boot_id") is None or after.get("boot_id") is None:
-        return "restored" if restored else "same_process"
-    return "kept" if before["boot_id"] == after["boot_id"] else "lost"
+
+    kind: str
+    limit: float
+    record: Result
 
 
-def _problems(guest: Result) -> t.Iterator[str]:
-    name = guest["name"]
-    if guest["memory"] == "lost":
-        yield f"guest {name!r} is not the one that ran before: it was restarted, rebooted or has ended"
-    if guest["memory"] == "unknown":
-        yield f"libvirt gave no answer about guest {name!r} (state {guest['state']}), so nothing is proved of it; look at it on the host"
-    if guest["paused"] and guest["state"] != "running" and not (guest["restored"] and guest["state"] == guest["state_before"]):
-        yield f"guest {name!r} was paused by us and is now {guest['state']} ({guest['reason']})"
-    for pause in guest["pauses"]:
-        if pause["paused_for"] is not None and pause["paused_for"] > pause["limit"]:
-            yield f"guest {name!r} was paused for {pause['paused_for']:.1f} s, the limit is {pause['limit']:g} s"
-    if not guest["paused"] and guest["state_before"] == "running" and guest["state"] == "paused":
-        yield f"guest {name!r} ran before, was not paused by us, and is now paused ({guest['reason']})"
+def _by_uuid(result: Result | None, key: str = "guests") -> dict[str, Result]:
+    return {guest["uuid"]: guest for guest in (result or {}).get(key, [])}
+
+
+def _times(window: Result | None, refresh: Result | None, reboot: Result | None) -> dict[str, list[_Held]]:
+    """By guest, the times in which it was ours, in the order in which they came."""
+    found: dict[str, list[_Held]] = {}
+    limits = (((window or {}).get("window") or {}).get("pause_limit"), (refresh or {}).get("pause_limit"), (reboot or {}).get("pause_limit"))
+    for kind, result, limit in zip(("pause", "refresh", "reboot"), (window, refresh, reboot), limits):
+        for uuid, record in _by_uuid(result).items():
+            if stage(record) != "never":
+                found.setdefault(uuid, []).append(_Held(kind, limit or 0.0, record))
+    return found
+
+
+def _clock(held: t.Sequence[_Held], before: Result | None, after: Result | None) -> dict[str, t.Any]:
+    """What became of a guest's clock: the last measurement counts, and whoever resumed the guest has measured too.
+
+    :param before: What guest_clock said before the update.
+    :param after: What it said at the end, when it was asked.
+    """
+    resumer = held[-1].record.get("clock") if held else None
+    last, first = after or resumer, resumer or after
+    return {
+        "clock_before_pause": (before or {}).get("after"),
+        "clock_after_pause": (first or {}).get("before"),
+        "clock_now": (last or {}).get("after"),
+        # Of a guest that was not ours nothing is claimed.
+        "clock_verdict": None if not held else last["verdict"] if last else "unverified",
+        "clock_set_after": (resumer or {}).get("set_after"),
+    }
+
+
+def _guest(before: Result, after: Result | None, held: t.Sequence[_Held], clocks: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """A guest of the report."""
+    pauses = [
+        {"kind": kind, "paused_for": record.get("paused_for"), "limit": limit, "resumed_by": record.get("resumed_by")} for kind, limit, record in held
+    ]
+    longest = max((one for one in pauses if one["paused_for"] is not None), key=lambda one: one["paused_for"], default={})
+    restored = any(one.record["outcome"] == "restored" for one in held)
+    return {
+        "name": before["name"],
+        "uuid": before["uuid"],
+        "state_before": before["state"],
+        "state": "gone" if after is None else after["state"],
+        "reason": "" if after is None else after["reason"],
+        "paused": bool(pauses),
+        "pauses": pauses,
+        "paused_for": longest.get("paused_for"),
+        "resumed_by": longest.get("resumed_by"),
+        **clocks,
+        "restored": restored,
+        "memory": memory_verdict(before, after, restored),
+    }
+
+
+def _too_long(guest: Result) -> list[str]:
+    return [
+        f"guest {guest['name']!r} was paused for {one['paused_for']:.1f} s ({one['kind']}), the limit is {one['limit']:g} s"
+        for one in guest["pauses"] if one["paused_for"] is not None and one["paused_for"] > one["limit"]
+    ]
+
+
+def _summary(guests: t.Sequence[Result], told: t.Sequence[str]) -> str:
+    pauses = [one for guest in guests for one in guest["pauses"] if one["paused_for"] is not None]
+    words = "no guest paused"
+    if pauses:
+        longest: dict[str, Result] = {}
+        for one in pauses:
+            if one["kind"] not in longest or one["paused_for"] > longest[one["kind"]]["paused_for"]:
+                longest[one["kind"]] = one
+        most = max(pauses, key=lambda one: one["paused_for"])
+        count = sum(1 for guest in guests if guest["paused_for"] is not None)
+        words = f"{count} guests paused for at most {most['paused_for']:.1f} s (limit {most['limit']:g} s)"
+        if len(longest) > 1:
+            words += ": " + ", ".join(f"{kind} {one['paused_for']:.1f} s (limit {one['limit']:g} s)" for kind, one in longest.items())
+    verdicts = [guest["clock_verdict"] for guest in guests]
+    clocks = ", ".join(f"{verdicts.count(word)} {word}" for word in ("in_sync", "out_of_sync", "unverified") if word in verdicts) or "none"
+    set_after = [guest["clock_set_after"] for guest in guests if guest["clock_set_after"] is not None]
+    if set_after:
+        clocks += f", right at most {max(set_after):.1f} s after the resume"
+    return "; ".join(["updated", words, f"clocks: {clocks}", *told])
 
 
 def host_report(
@@ -55,70 +116,59 @@ def host_report(
     pending: t.Sequence[Result] = (),
     before: Result | None = None,
     window: Result | None = None,
+    refresh: Result | None = None,
+    reboot: Result | None = None,
     after: Result | None = None,
     clocks_before: Result | None = None,
     clocks_after: Result | None = None,
-    restored: Result | None = None,
+    decision: Result | None = None,
+    update: Result | None = None,
+    still_something_to_do: bool = False,
 ) -> dict[str, t.Any]:
     """The report of one host.
 
     :param host: Its inventory name.
-    :param update_domain: Its update domain, or C(None).
-    :param pending: What host_update_info said was pending.
-    :param before: What guest_info returned before the pause.
-    :param window: What preserved_command or guest_resume returned; C(None) when nothing was paused.
-    :param after: What guest_info returned afterwards.
-    :param clocks_before: What guest_clock returned before the pause.
-    :param clocks_after: What it returned after the correction; its C(before) is the offset that the pause left.
-    :param restored: What guest_refresh or guest_restore returned; C(None) when no guest was saved and restored.
-    :returns: C(host), C(update_domain), C(updated), C(pause_limit), C(pending), C(guests), C(problems) and C(summary).
+    :param update_domain: Its update domain, or `None`.
+    :param pending: What host_update_info said was pending, before the update.
+    :param before: What guest_info returned before the update; `None` when nothing was pending.
+    :param window: What preserved_command or guest_resume returned; `None` when nothing was paused.
+    :param refresh: What guest_refresh returned; `None` when no guest was moved.
+    :param reboot: What guest_restore returned; `None` when the host was not rebooted.
+    :param after: What guest_info returned afterwards. Its `inactive`, where there is one, has libvirt's reason why a guest does not run any more.
+    :param clocks_before: What guest_clock returned before the update.
+    :param clocks_after: What it returned at the end; its `before` is the offset that the pause left. `None` when there was no clock to be put right.
+    :param decision: What host_decision decided.
+    :param update: What host_update_info returned afterwards.
+    :param still_something_to_do: The operator's command says so, afterwards.
+    :returns: `host`, `update_domain`, `updated`, `pause_limit`, `pending`, `guests`, `problems`, `told` and `summary`. Each guest has its single interruptions
+        in `pauses`, and the longest of them in `paused_for` and `resumed_by`.
     """
-    opened = (window or {}).get("window") or {}
-    window_limit, restored_limit = opened.get("pause_limit"), (restored or {}).get("pause_limit")
-    paused = {guest["uuid"]: guest for guest in (window or {}).get("guests", []) if guest.get("outcome") not in (None, "not_ours")}
-    moved = {guest["uuid"]: guest for guest in (restored or {}).get("guests", []) if guest.get("outcome") == "restored"}
-    clock_before, clock_after, seen_after = _by_uuid(clocks_before), _by_uuid(clocks_after), _by_uuid(after)
+    times = _times(window, refresh, reboot)
+    clock_before, clock_after, seen_after, ended = _by_uuid(clocks_before), _by_uuid(clocks_after), _by_uuid(after), _by_uuid(after, "inactive")
     guests: list[dict[str, t.Any]] = []
-    for uuid, guest in _by_uuid(before).items():
-        now, pause, clock = seen_after.get(uuid), moved.get(uuid) or paused.get(uuid), clock_after.get(uuid)
-        pauses = [
-            {"paused_for": found[uuid].get("paused_for"), "limit": most or 0.0}
-            for found, most in ((paused, window_limit), (moved, restored_limit)) if uuid in found
-        ]
-        guests.append({
-            "name": guest["name"],
-            "uuid": uuid,
-            "state_before": guest["state"],
-            "state": "gone" if now is None else now["state"],
-            "reason": "" if now is None else now["reason"],
-            "paused": pause is not None,
-            "pauses": pauses,
-            "paused_for": None if pause is None else pause.get("paused_for"),
-            "resumed_by": None if pause is None else pause.get("resumed_by"),
-            "clock_before_pause": clock_before.get(uuid, {}).get("after"),
-            "clock_after_pause": None if clock is None else clock["before"],
-            "clock_now": None if clock is None else clock["after"],
-            "clock_verdict": "unverified" if clock is None else clock["verdict"],
-            "restored": uuid in moved,
-            "memory": memory_verdict(guest, now, uuid in moved),
-        })
-    problems = [problem for guest in guests for problem in _problems(guest)]
-    limit = max((pause["limit"] for guest in guests for pause in guest["pauses"]), default=window_limit or restored_limit)
-    times = [guest["paused_for"] for guest in guests if guest["paused_for"] is not None]
-    verdicts = [guest["clock_verdict"] for guest in guests]
-    if window is None and before is None:
-        summary = "nothing was pending, nothing was paused"
-    else:
-        longest = f"{len(times)} guests paused for at most {max(times):.1f} s (limit {limit or 0:g} s)" if times else "no guest paused"
-        clocks = ", ".join(f"{verdicts.count(word)} {word}" for word in ("in_sync", "out_of_sync", "unverified") if word in verdicts)
-        summary = f"updated; {longest}; clocks: {clocks or 'none'}"
+    problems: list[str] = []
+    told: list[str] = []
+    for uuid, was in _by_uuid(before).items():
+        held, now = times.get(uuid, []), seen_after.get(uuid)
+        guest = _guest(was, now, held, _clock(held, clock_before.get(uuid), clock_after.get(uuid)))
+        guests.append(guest)
+        # What happened last decides whose it is.
+        seen = verdict(guest, was, now, held[-1].record if held else None, ended.get(uuid, {}).get("reason"))
+        if seen is not None:
+            (problems if seen[1] else told).append(seen[0])
+        problems += _too_long(guest)
+    if decision is not None:
+        undone, rest = proof(decision, pending, update, still_something_to_do)
+        problems = [*undone, *problems]
+        told = [*told, *rest]
     return {
         "host": host,
         "update_domain": None if update_domain is None else str(update_domain),
         "updated": before is not None,
-        "pause_limit": limit,
+        "pause_limit": max((one["limit"] for guest in guests for one in guest["pauses"]), default=None),
         "pending": list(pending),
         "guests": guests,
         "problems": problems,
-        "summary": summary,
+        "told": told,
+        "summary": "nothing was pending, nothing was paused" if before is None else _summary(guests, told),
     }

@@ -64,6 +64,24 @@ def domain_name(value: object) -> str:
     return name if name.strip() else ""
 
 
+def as_numbers(values: Mapping[str, object]) -> str | None:
+    """A warning if C(values) (host name: its C(update_domain)) has numbers that may have been written otherwise than they are read; else None.
+
+    YAML reads C(010) as 8, C(0x10) as 16 and C(1:30) as 90, and does not say so. Up to 7 no domain can be taken for another by that.
+    """
+    groups: dict[int, list[str]] = {}
+    for host, value in values.items():
+        if isinstance(value, int) and not isinstance(value, bool) and value > 7:
+            groups.setdefault(value, []).append(host)
+    if not groups:
+        return None
+    named = ", ".join(f"{number} ({', '.join(hosts)})" for number, hosts in sorted(groups.items()))
+    return (
+        f"These update domains are numbers in the inventory, not texts: {named}. YAML reads 010 as 8, and 1:30 as 90. If that is not what is written there, "
+        "stop, and put the name in quotes: update_domain: \"010\"."
+    )
+
+
 def _type_name(value: object) -> str:
     # Ansible hands out subclasses with names such as _AnsibleLazyTemplateDict.
     for name, kind in (("bool", bool), ("int", int), ("float", float), ("str", str), ("dict", Mapping), ("list", (list, tuple))):

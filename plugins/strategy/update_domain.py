@@ -19,6 +19,8 @@ description:
     later play, and C(ansible-playbook) ends with a non-zero exit code. The hosts of the domains that were not started count as failed, so that a
     retry file holds all that is left to do.
   - A host that failed and was rescued, or whose error was ignored, did not fail.
+  - A number above 7 is warned of, because YAML reads C(010) without quotes as 8, and C(1:30) as 90, and nobody can tell later what was written.
+    Quote the names.
   - The domains run in natural order, V(2) before V(10), or as listed in the variable C(update_domain_order) (set it in the play or with C(-e)).
     The list must name every update domain that has hosts in the play, once. It may name domains that have none.
   - Before any host is touched, the play is refused if a host has no usable C(update_domain), or if the order does not fit.
@@ -111,6 +113,8 @@ class StrategyModule(LinearStrategyModule):
             variables = self._variable_manager.get_vars(play=play, host=host)
             names[host.name] = self._value("update_domain", variables)
             orders[host.name] = self._value("update_domain_order", variables)
+        if warning := update_domains.as_numbers(names):
+            display.warning(warning)
         try:
             return update_domains.order_domains(update_domains.group_hosts(names), update_domains.common_order(orders))
         except update_domains.UpdateDomainError as exc:

@@ -62,7 +62,12 @@ logged \
     "begin c1" "once c1 of c1" "end c1 0" "handle c1" \
     "after a1+a2+b1+b2+c1"
 says "update domain 2 (1 of 3): a1, a2" "update domain 2 (1 of 3): done" "update domain 10 (2 of 3): b1, b2" "update domain r1 (3 of 3): done"
+says "These update domains are numbers in the inventory, not texts: 10 (b2)."
 never_says "The rollout stops" "more than forks"
+
+: "What YAML reads as a number is told, as the number and with its hosts: 010 and 8 are one domain"
+story 0 well.yml -i numbers.yml --limit octal1,eight1
+says "not texts: 8 (octal1, eight1)." 'put the name in quotes: update_domain: "010"' "update domain 8 (1 of 1): octal1, eight1"
 
 : "The order variable, and --limit: names without hosts are fine; too few forks are told"
 story 0 serial.yml --limit c1,b1,b2 --forks 1 -e '{"update_domain_order": ["r1", 10, "2", "later"]}'

@@ -29,7 +29,7 @@ class Libvirt:
 
 
 class Conversation:
-    """A recorded conversation; stands for the module C(time) too.
+    """A recorded conversation; stands for the module `time` too.
 
     :ivar truth: Its first line.
     :ivar strange: What was asked and is not in the recording: the code under test swallows exceptions.
@@ -112,7 +112,7 @@ class Domain:
         return {"seconds": said // 10**9, "nseconds": said % 10**9}
 
     def setTime(self, time, flags):
-        """qemuAgentSetTime; C(flags) would be VIR_DOMAIN_TIME_SYNC."""
+        """qemuAgentSetTime; `flags` would be VIR_DOMAIN_TIME_SYNC."""
         arguments = {} if flags else {"arguments": {"time": time["seconds"] * 10**9 + time["nseconds"]}}
         self.conversation.reply({"execute": "guest-set-time", **arguments})
 

@@ -18,10 +18,11 @@ import zipfile
 
 import pytest
 
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _guard_start, _identity
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._ledger import Ledger
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._places import Places
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._window_document import Entry, Window
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _launch
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core import identity
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.places import Places
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause.ledger import Ledger
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause.record import Entry, Window
 
 #: Only catches a hang; nothing is expected to take that long. Seconds.
 HANG = 30.0
@@ -51,8 +52,8 @@ def with_libvirt(program, bindings=DEAD_LIBVIRT):
 @pytest.fixture
 def dead_libvirt(monkeypatch):
     """The guards that the code itself starts meet a dead libvirt."""
-    whole = with_libvirt(_guard_start.program())
-    monkeypatch.setattr(_guard_start, "program", lambda: whole)
+    whole = with_libvirt(_launch.program())
+    monkeypatch.setattr(_launch, "program", lambda: whole)
 
 
 def wait_until(condition, what):
@@ -96,7 +97,7 @@ def make_entry():
 def make_window(make_entry):
     def make(*entries, **over):
         known = {
-            "id": "5b0f6f0e-4a37-4b8e-8a0c-9a4a0e0e8a55", "uri": "qemu:///session", "boot_id": _identity.boot_id(), "opener": "tests",
+            "id": "5b0f6f0e-4a37-4b8e-8a0c-9a4a0e0e8a55", "uri": "qemu:///session", "boot_id": identity.boot_id(), "opener": "tests",
             "opener_pid": 99999999, "opener_start_time": 1, "opened_at": "2026-11-23T08:00:00Z", "pause_limit": 30.0,
             "deadline": time.monotonic() + 30.0, "guests": list(entries) or [make_entry()],
         }
@@ -134,7 +135,7 @@ def start_python(start):
 class Qemu:
     """A monitor on a real unix socket, one connection at a time, as QEMU has it.
 
-    :ivar status: What query-status says; C(cont) makes it C(running).
+    :ivar status: What query-status says; `cont` makes it `running`.
     :ivar commands: The commands that came.
     """
 
@@ -205,7 +206,7 @@ def qemu(tmp_path):
 @pytest.fixture
 def no_libvirt():
     """Skip where libvirt could be reached: these tests show what is done without it."""
-    from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _hypervisor
+    from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system import hypervisor
 
-    if _hypervisor.libvirt is not None:
+    if hypervisor.libvirt is not None:
         pytest.skip("libvirt is installed here")

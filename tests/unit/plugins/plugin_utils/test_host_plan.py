@@ -40,7 +40,7 @@ def test_a_pause_of_known_length():
 
 def test_a_refresh_of_what_will_be_old():
     judged = {"guests": [moved("web"), moved("db", 0.9, "in_place"), moved("rt", message="left as it is: opted out")]}
-    found = host_plan("h1", "refresh", [TOOL], refresh=judged)
+    found = host_plan("h1", "refresh", [TOOL], refresh=judged, moved=["u-web", "u-db", "u-rt"])
     assert found["lines"] == [
         "h1: the update is applied while the guests run; then each is moved to the installed QEMU", "guest web: away for about 1.2 s while it is moved (copy)",
         "guest db: away for about 0.9 s while it is moved (in_place)", "guest rt: left as it is: opted out",
@@ -48,13 +48,13 @@ def test_a_refresh_of_what_will_be_old():
 
 
 def test_a_refresh_with_nothing_pending_moves_who_is_old_already():
-    found = host_plan("h1", "refresh", refresh={"guests": [moved("web", stale=True), moved("db")]}, applies=False)
+    found = host_plan("h1", "refresh", refresh={"guests": [moved("web", stale=True), moved("db")]}, moved=["u-web"], applies=False)
     assert [one["name"] for one in found["guests"]] == ["web"]
     assert found["lines"][0] == "h1: nothing is pending; each guest that runs an old QEMU is moved to the installed QEMU"
 
 
 def test_commands_may_bring_another_qemu_and_are_never_among_what_is_pending():
-    found = host_plan("h1", "refresh", refresh={"guests": [moved("web"), moved("db", stale=True)]})
+    found = host_plan("h1", "refresh", refresh={"guests": [moved("web"), moved("db", stale=True)]}, moved=["u-web", "u-db"])
     assert [one["name"] for one in found["guests"]] == ["web", "db"]
     assert found["lines"][0] == "h1: the update is applied while the guests run; then each is moved to the installed QEMU"
 

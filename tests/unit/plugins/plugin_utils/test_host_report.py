@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.vm_preserving.maintenance.plugins.plugin_utils.host_report import host_report, memory_verdict
+from ansible_collections.vm_preserving.maintenance.plugins.plugin_utils.guest_verdict import memory_verdict
+from ansible_collections.vm_preserving.maintenance.plugins.plugin_utils.host_report import host_report
 
 LIMIT = 30.0
 
@@ -82,48 +83,87 @@ def test_memory_verdict_of_a_guest_that_was_moved(before, after, expected):
     assert memory_verdict(before, after, restored=True) == expected
 
 
-@pytest.mark.parametrize(("before", "after", "fine"), [
-    (info(), info(**MOVED), True),
-    (info(state="paused", reason="user"), info(state="paused", reason="migration", **MOVED), True),
-    (info(), info(state="paused", reason="user", **MOVED), False),
-    (info(), info(boot_id="other", **MOVED), False),
+@pytest.mark.parametrize(("before", "after", "problems", "told"), [
+    (info(), info(**MOVED), 0, 0),
+    (info(state="paused", reason="user"), info(state="paused", reason="migration", **MOVED), 0, 0),
+    (info(), info(state="paused", reason="user", **MOVED), 0, 1),
+    (info(), info(state="paused", reason="ioerror", **MOVED), 1, 0),
+    (info(), info(boot_id="other", **MOVED), 0, 1),
+    (info(), info(process=None, id=9), 1, 0),
 ])
-def test_the_report_of_a_guest_that_was_moved(before, after, fine):
+def test_the_report_of_a_guest_that_was_moved(before, after, problems, told):
     moved = {"name": "g1", "uuid": "u1", "outcome": "restored", "paused_for": 1.5}
-    found = host_report("h1", "rack1", before=result(before), after=result(after), restored=result(moved, pause_limit=LIMIT))
-    assert (found["problems"] == []) is fine
+    found = host_report("h1", "rack1", before=result(before), after=result(after), refresh=result(moved, pause_limit=LIMIT))
+    assert (len(found["problems"]), len(found["told"])) == (problems, told)
     assert (found["pause_limit"], found["guests"][0]["paused_for"], found["guests"][0]["restored"]) == (LIMIT, 1.5, True)
 
 
-# ---- problems ----
+# ---- whose affair it is ----
 
-@pytest.mark.parametrize(("before", "paused", "after", "words"), [
-    ([info()], [resumed()], [info()], []),
-    ([info()], [resumed(paused_for=LIMIT)], [info()], []),
-    ([info()], [resumed(paused_for=None, outcome="running")], [info()], []),
-    ([info()], [], [info()], []),
-    ([info(state="paused", reason="user")], [], [info(state="paused", reason="user")], []),
-    ([info(state="paused", reason="ioerror")], [], [info()], []),
-    ([info()], [resumed(paused_for=30.1)], [info()], ["paused for 30.1 s, the limit is 30 s"]),
-    ([info()], [resumed()], [info(boot_id="other")], ["not the one that ran before"]),
-    ([info()], [resumed()], [], ["not the one that ran before", "is now gone"]),
-    ([info()], [resumed()], [info(state="paused", reason="user")], ["was paused by us and is now paused (user)"]),
-    ([info()], [], [info(state="paused", reason="ioerror")], ["was not paused by us, and is now paused (ioerror)"]),
-    ([info(), info(2)], [resumed(), resumed(2, paused_for=99.0)], [info(), info(2, id=7)], ["guest 'g2' is not", "guest 'g2' was paused for 99.0 s"]),
+OTHER_PROCESS = {"id": 7, "process": {"pid": 999, "start_time": 77}}
+
+
+@pytest.mark.parametrize(("before", "paused", "after", "problems", "told"), [
+    ([info()], [resumed()], [info()], [], []),
+    ([info()], [resumed(paused_for=LIMIT)], [info()], [], []),
+    ([info()], [resumed(paused_for=None, outcome="running")], [info()], [], []),
+    ([info()], [], [info()], [], []),
+    ([info(state="paused", reason="user")], [], [info(state="paused", reason="user")], [], []),
+    ([info()], [resumed(paused_for=30.1)], [info()], ["paused for 30.1 s (pause), the limit is 30 s"], []),
+    # In our hands: a problem, whoever did it, and it is told who.
+    ([info()], [resumed(outcome="gone", paused_for=None)], [], ["'g1' has ended while it was paused by us, and its memory is lost: why is not known"], []),
+    ([info()], [resumed(outcome="not_ours", message="its QEMU is not the process that we paused")], [info(**OTHER_PROCESS)],
+     ["'g1' was not ours any more when it should have been resumed: its QEMU is not the process that we paused"], []),
+    ([info()], [resumed(outcome="not_ours", message="it is paused by ioerror, not by us")], [info(state="paused", reason="ioerror")],
+     ["by ioerror, not by us"], []),
+    # Given back: its owner's affair.
+    ([info()], [resumed()], [info(boot_id="other")], [], ["'g1', which was given back, was rebooted or reset"]),
+    ([info()], [resumed()], [info(**OTHER_PROCESS)], [], ["'g1', which was given back, was ended and started anew"]),
+    ([info()], [resumed()], [], [], ["'g1', which was given back, runs no more: it was ended"]),
+    ([info()], [resumed()], [info(state="paused", reason="user")], [], ["'g1', which was given back, is now paused (user)"]),
+    ([info()], [resumed(outcome="running", resumed_by="owner")], [info(boot_id="other")], [], ["was rebooted or reset"]),
+    # Never ours: the same.
+    ([info()], [], [], [], ["'g1', which was not ours, runs no more: it was ended"]),
+    ([info()], [], [info(boot_id="other")], [], ["'g1', which was not ours, was rebooted or reset"]),
+    ([info()], [], [info(**OTHER_PROCESS)], [], ["'g1', which was not ours, was ended and started anew"]),
+    ([info()], [], [info(state="paused", reason="user")], [], ["'g1', which was not ours, is now paused (user)"]),
+    ([info(state="paused", reason="user")], [], [info()], [], ["'g1', which was not ours, is now running (booted)"]),
+    ([info()], [resumed(outcome="not_ours", was_paused=False)], [info(state="paused", reason="user")], [], ["which was not ours, is now paused (user)"]),
+    ([info()], [resumed(outcome="gone", was_paused=False)], [], [], ["which was not ours, runs no more"]),
+    # What no owner does is a problem, whosever it is.
+    ([info()], [], [info(state="paused", reason="ioerror")], ["'g1', which was not ours, is now paused (ioerror); look at it"], []),
+    ([info()], [resumed()], [info(state="paused", reason="watchdog")], ["'g1', which was given back, is now paused (watchdog)"], []),
+    ([info()], [resumed()], [info(state="crashed", reason="panicked")], ["'g1', which was given back, has crashed"], []),
+    ([info()], [], [info(process=None)], ["libvirt gave no answer about guest 'g1'"], []),
+    ([info(process=None)], [], [info(process=None)], [], ["libvirt gave no answer about guest 'g1'"]),  # so it was before
+    ([info(), info(2)], [resumed(outcome="gone"), resumed(2, paused_for=99.0)], [info(2, id=7)], ["'g1' has ended", "'g2' was paused for 99.0 s"], ["'g2'"]),
 ])
-def test_problems(before, paused, after, words):
-    found = report(before, paused, after)["problems"]
-    assert len(found) == len(words)
-    for problem, word in zip(found, words):
-        assert word in problem
+def test_what_became_of_a_guest(before, paused, after, problems, told):
+    found = report(before, paused, after)
+    for got, expected in ((found["problems"], problems), (found["told"], told)):
+        assert len(got) == len(expected), got
+        assert all(words in sentence for sentence, words in zip(got, expected)), got
+    assert all(sentence in found["summary"] for sentence in found["told"])
 
 
-def test_a_guest_that_somebody_else_paused_was_not_paused_by_us():
-    """Its owner stopped it between our look and our suspend: the window says not_ours (promise 2)."""
-    paused = resumed(outcome="not_ours", paused_for=None, resumed_by=None)
-    found = report([info()], [paused], [info(state="paused", reason="user")])
-    assert found["guests"][0]["paused"] is False
-    assert not any("was paused by us" in problem for problem in found["problems"])
+@pytest.mark.parametrize(("paused", "reason", "problem", "words"), [
+    ([], "shutdown", False, "which was not ours, runs no more: it was shut down"),
+    ([], "destroyed", False, "which was not ours, runs no more: it was destroyed"),
+    ([], "migrated", False, "which was not ours, runs no more: it was migrated to another host"),
+    ([], "unknown", False, "which was not ours, runs no more: it was ended"),
+    ([], "crashed", True, "which was not ours, has ended, and not by its owner: its QEMU crashed"),
+    ([], "daemon", True, "has ended, and not by its owner: libvirt ended it when it was started anew itself"),
+    ([resumed()], "shutdown", False, "which was given back, runs no more: it was shut down"),
+    ([resumed()], "crashed", True, "which was given back, has ended, and not by its owner: its QEMU crashed"),
+    ([resumed(outcome="gone")], "destroyed", True, "was ended by its owner while it was paused by us: it was destroyed"),
+    ([resumed(outcome="gone")], "migrated", True, "was ended by its owner while it was paused by us: it was migrated to another host"),
+    ([resumed(outcome="gone")], "crashed", True, "has ended while it was paused by us, and its memory is lost: its QEMU crashed"),
+])
+def test_libvirt_may_know_how_a_guest_ended(paused, reason, problem, words):
+    after = {"guests": [], "inactive": [{"name": "g1", "uuid": "u1", "state": "shutoff", "reason": reason}]}
+    found = host_report("h1", "rack1", before=result(info()), window=window(*paused), after=after)
+    assert (len(found["problems"]), len(found["told"])) == ((1, 0) if problem else (0, 1))
+    assert words in (found["problems"] + found["told"])[0]
 
 
 def test_a_guest_that_could_not_be_looked_at_is_not_said_to_have_been_restarted():
@@ -131,7 +171,7 @@ def test_a_guest_that_could_not_be_looked_at_is_not_said_to_have_been_restarted(
     unknown = {key: value for key, value in info().items() if key not in ("process", "boot_id")}
     found = report([info()], [resumed()], [{**unknown, "error": {"code": "no_answer", "message": "no answer in time"}}])
     assert found["problems"]  # it is not proved either
-    assert not any("it was restarted" in problem for problem in found["problems"])
+    assert not any("started anew" in problem for problem in found["problems"])
 
 
 # ---- the report ----
@@ -145,12 +185,14 @@ def test_a_guest_of_the_report():
         "name": "g1", "uuid": "u1", "state_before": "running", "state": "running", "reason": "booted", "paused": True, "paused_for": 2.5,
         "resumed_by": "module", "clock_before_pause": {"offset": 0.5, "bound": 0.001}, "clock_after_pause": {"offset": -2.5, "bound": 0.001},
         "clock_now": {"offset": 0.0, "bound": 0.001}, "clock_verdict": "in_sync", "restored": False,
-        "pauses": [{"paused_for": 2.5, "limit": LIMIT}], "memory": "kept",
+        "clock_set_after": None, "pauses": [{"kind": "pause", "paused_for": 2.5, "limit": LIMIT, "resumed_by": "module"}], "memory": "kept",
     }]
     assert (found["host"], found["update_domain"], found["updated"], found["pause_limit"]) == ("h1", "rack1", True, LIMIT)
     assert [change["name"] for change in found["pending"]] == ["qemu-system-x86"]
     assert found["summary"] == "updated; 1 guests paused for at most 2.5 s (limit 30 s); clocks: 1 in_sync"
 
+
+# ---- clocks ----
 
 def test_without_a_measurement_a_clock_is_unverified():
     found = report([info()], [resumed()], [info()])["guests"][0]
@@ -158,6 +200,29 @@ def test_without_a_measurement_a_clock_is_unverified():
     missed = {"uuid": "u1", "before": None, "after": None, "verdict": "unverified"}
     assert report([info()], [resumed()], [info()], clocks_before=result(missed), clocks_after=result(missed))["guests"][0]["clock_verdict"] == "unverified"
 
+
+def test_of_a_clock_that_was_not_ours_nothing_is_claimed():
+    found = report([info()], [], [info()], clocks_before=result(clock(verdict="out_of_sync", after=3600.0)))
+    assert (found["guests"][0]["clock_verdict"], found["guests"][0]["clock_before_pause"]["offset"]) == (None, 3600.0)
+    assert found["summary"] == "updated; no guest paused; clocks: none"
+
+
+def test_whoever_resumed_a_guest_has_put_its_clock_right():
+    record = {**clock(), "changed": True, "set_after": 0.4}
+    found = report([info(), info(2)], [resumed(clock=record), resumed(2, clock={**record, "set_after": 0.7})], [info(), info(2)])
+    assert [guest["clock_set_after"] for guest in found["guests"]] == [0.4, 0.7]
+    first = found["guests"][0]
+    assert (first["clock_verdict"], first["clock_after_pause"]["offset"], first["clock_now"]["offset"]) == ("in_sync", -2.5, 0.0)
+    assert found["summary"].endswith("clocks: 2 in_sync, right at most 0.7 s after the resume")
+
+
+def test_a_clock_that_was_measured_once_more_is_what_it_is_then():
+    record = {**clock(after=-2.5, verdict="out_of_sync"), "changed": False, "set_after": None}
+    found = report([info()], [resumed(clock=record)], [info()], clocks_after=result(clock(before=-2.4)))["guests"][0]
+    assert (found["clock_verdict"], found["clock_after_pause"]["offset"], found["clock_now"]["offset"]) == ("in_sync", -2.5, 0.0)
+
+
+# ---- all together ----
 
 def test_the_summary_counts_verdicts_and_names_the_longest_pause():
     numbers = (1, 2, 3)
@@ -198,11 +263,41 @@ def test_nothing_of_what_is_given_is_changed():
     assert arguments == kept
 
 
+def moved(number=1, **over):
+    return {"name": f"g{number}", "uuid": f"u{number}", "outcome": "restored", **over}
+
+
 def test_a_guest_that_was_paused_and_then_saved_has_two_limits():
     """The pause window was too long, the reboot was not: the one does not hide the other."""
-    before, after, moved = info(), info(process={"pid": 2, "start_time": 2}), {"name": "g1", "uuid": "u1", "outcome": "restored", "paused_for": 120.0}
     found = host_report(
-        "h1", None, before=result(before), window=window(resumed(paused_for=30.1)), after=result(after), restored=result(moved, pause_limit=900.0),
+        "h1", None, before=result(info()), window=window(resumed(paused_for=30.1)), after=result(info(**MOVED)),
+        reboot=result(moved(paused_for=120.0), pause_limit=900.0),
     )
-    assert found["problems"] == ["guest 'g1' was paused for 30.1 s, the limit is 30 s"]
-    assert found["summary"].startswith("updated; 1 guests paused for at most 120.0 s (limit 900 s)")
+    assert found["problems"] == ["guest 'g1' was paused for 30.1 s (pause), the limit is 30 s"]
+    assert found["summary"].startswith("updated; 1 guests paused for at most 120.0 s (limit 900 s): pause 30.1 s (limit 30 s), reboot 120.0 s (limit 900 s); ")
+
+
+def test_a_guest_that_was_paused_for_long_and_then_moved_in_no_time():
+    found = host_report(
+        "h1", None, before=result(info(), info(2)), window=window(resumed(paused_for=26.0), resumed(2, paused_for=25.0, resumed_by="guard")),
+        after=result(info(**MOVED), info(2)), refresh=result(moved(paused_for=0.65), moved(2, outcome=None, paused_for=None), pause_limit=LIMIT),
+    )
+    first, second = found["guests"]
+    assert [(one["kind"], one["paused_for"]) for one in first["pauses"]] == [("pause", 26.0), ("refresh", 0.65)]
+    assert (first["paused_for"], first["resumed_by"], first["restored"]) == (26.0, "module", True)
+    assert (second["paused_for"], second["resumed_by"], second["restored"]) == (25.0, "guard", False)
+    words = "updated; 2 guests paused for at most 26.0 s (limit 30 s): pause 26.0 s (limit 30 s), refresh 0.7 s (limit 30 s); clocks"
+    assert found["summary"].startswith(words)
+
+
+# ---- whether the update is done ----
+
+def test_what_is_not_done_comes_before_what_became_of_guests():
+    planned = [{"name": "p", "installed": "1", "candidate": "2"}]
+    kernel = {"running": "6", "newest": "6", "differs": False}
+    update = {"pending": [*planned, {"name": "q", "installed": "1", "candidate": "2"}], "stale": {"guests": [], "kernel": kernel}}
+    decision = {"technique": "pause", "refreshes": False, "reboots": False, "left_alone": []}
+    found = report([info()], [resumed(outcome="gone")], [], pending=planned, decision=decision, update=update)
+    assert len(found["problems"]) == 2 and "p still waits to be updated" in found["problems"][0]
+    assert found["told"] == ["published meanwhile, and for the next run: q 2"]
+    assert found["pending"] == planned

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ansible_collections.vm_preserving.maintenance.plugins.plugin_utils import update_domains
 from ansible_collections.vm_preserving.maintenance.plugins.plugin_utils.update_domains import UpdateDomain, UpdateDomainError
@@ -90,6 +91,18 @@ def test_order_domains_does_not_blame_the_named():
     with pytest.raises(UpdateDomainError) as caught:
         update_domains.order_domains([UpdateDomain("10", ("b1",)), UpdateDomain("2", ("a1",))], ["2"])
     assert "a1" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("values", "named"), [
+    ({"a1": "010", "b1": "8", "c1": "rack2"}, None),
+    ({"a1": 0, "b1": 7}, None),  # 07 is 7
+    ({"a1": None, "b1": True, "c1": [8], "d1": ValueError("x")}, None),
+    ({"a1": 8}, "8 (a1)."),
+    ({"a1": 16, "b1": "8", "c1": 8, "d1": 16}, "8 (c1), 16 (a1, d1)."),
+])
+def test_numbers_that_may_have_been_written_otherwise(values, named):
+    warning = update_domains.as_numbers(values)
+    assert warning is None if named is None else f"not texts: {named}" in warning
 
 
 @pytest.mark.parametrize(("values", "expected"), [

@@ -1,0 +1,250 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Moving the guests of a host to the QEMU that is installed: what guest_refresh does."""
+from __future__ import annotations
+
+import os
+import threading
+import time
+import typing as t
+
+from .. import _launch
+from .._clock.due import PATIENCE, DueClocks
+from .._clock.wish import check_tolerance, checked_targets
+from .._core.calls import Call, run_lanes
+from .._core.errors import LedgerError, MaintenanceError
+from .._core.places import SYSTEM_URI, Places, places
+from .._core.states import Blocker
+from .._pause.ledger import Ledger
+from .._pause.limits import check_wait
+from .._pause.record import MAX_PAUSE_LIMIT
+from .._pause.window import refuse_open
+from .._saved import transfer
+from .._saved.in_place import memory as in_place
+from .._saved.ledger import SavingLedger
+from .._saved.opening import begin, entry, forget_marks, refuse_blocked
+from .._saved.ownership import REFUSE, Owners, refuse_container
+from .._saved.plan import Plan, available, copy_speed, look, prepare, unmap_speed
+from .._saved.record import REFRESH, SavedGuest, Saving
+from .._saved.rules import MIB, affordable, predicted_copy, predicted_in_place
+from .._saved.unfinished import refuse_unfinished
+from .._system.guests import preflight, select, wait_for_jobs
+from .._system.hypervisor import Connection, describe
+
+#: Where images go: RAM of the host.
+DEFAULT_FOLDER = "/dev/shm/vm_preserving"
+
+
+def plan_refresh(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Plan], int]:
+    """Judge the guests without touching any.
+
+    :returns: A plan for each guest, and how many may be moved at once.
+    :raises MaintenanceError: libvirt cannot be reached, or a guest does not exist.
+    """
+    connection = Connection(params["uri"])
+    chosen = select(connection.running(), connection.inactive_names(), params["name"])
+    candidates = preflight([guest for guest in chosen if not {guest.name, guest.uuid} & set(params["exclude"])], where)
+    owners = Owners() if params["managed_guests"] == REFUSE else None
+    plans: list[Plan] = []
+    for candidate in candidates:
+        try:
+            plans.append(look(connection, candidate, params["memory"], owners))
+        except Exception as error:  # a guest that cannot be looked at is a blocker
+            plans.append(Plan(candidate, stale=True, blockers=[Blocker("no_answer", f"it could not be looked at ({describe(error)})")]))
+    # A guest that its owner keeps out of pauses is kept out of this one too, unless it is named.
+    for plan in plans:
+        if plan.candidate.facts.opted_out and not params["name"]:
+            plan.left_alone, plan.stale = "its metadata says that it must not be paused", False
+    # Also those that are not stale yet: whoever is about to install another QEMU wants to know before.
+    movable = [plan for plan in plans if plan.left_alone is None]
+    if not movable:
+        return plans, params["parallel"]
+    folder = params["folder"]
+    # The folder may not be there yet (check mode): its file system is.
+    there = folder if os.path.isdir(folder) else os.path.dirname(folder)
+    copies = [plan for plan in movable if plan.memory == "copy"]
+    copied = copy_speed(there) if copies else 1.0
+    unmapped = unmap_speed() if len(copies) < len(movable) else 1.0
+    width, too_large = affordable([plan.resident for plan in copies], available(there), params["parallel"])
+    for index in too_large:
+        copies[index].blockers.append(Blocker(
+            "host_memory", f"its {copies[index].resident // MIB} MiB of memory do not fit into the {available(there) // MIB} MiB that the host has for a copy",
+        ))
+    for plan in movable:
+        if plan.memory == "in_place":
+            plan.predicted = predicted_in_place(plan.ordinary, unmapped)
+        else:
+            # Copies that go on at once share the host's memory bandwidth.
+            plan.predicted = predicted_copy(plan.resident, copied / max(1, width))
+        if plan.predicted > params["pause_limit"]:
+            plan.blockers.append(Blocker(
+                "pause_limit", f"it would be away for about {plan.predicted:.1f} s, more than the pause limit of {params['pause_limit']:g} s",
+            ))
+    return plans, max(1, width)
+
+
+def _described(plan: Plan, move: SavedGuest | None) -> dict[str, t.Any]:
+    guest = plan.candidate.guest
+    found: dict[str, t.Any] = {
+        "name": guest.name, "uuid": guest.uuid, "stale": plan.stale, "memory": plan.memory, "why_copy": plan.why_copy,
+        "predicted": round(plan.predicted, 3), "blockers": [one.as_dict() for one in plan.blockers] if plan.left_alone is None else [],
+        "live_xml_additions": [], "changed": False, "outcome": None, "paused_for": None,
+        "message": f"left as it is: {plan.left_alone}" if plan.left_alone else "", "clock": None,
+    }
+    if move is not None:
+        found.update(
+            changed=move.outcome == "restored", outcome=move.outcome, message=move.message, clock=move.clock,
+            paused_for=None if move.paused_for is None else round(move.paused_for, 4),
+        )
+        if move.memory == "in_place" and move.outcome == "restored":
+            found["live_xml_additions"] = list(in_place.additions(in_place.meeting_of(move.uuid)))
+    return found
+
+
+def _check(params: t.Mapping[str, t.Any]) -> None:
+    if params["uri"] != SYSTEM_URI:
+        raise MaintenanceError(f"guests can be refreshed at {SYSTEM_URI} only; no guest was touched", "uri")
+    if not 1 <= params["pause_limit"] <= MAX_PAUSE_LIMIT:
+        raise MaintenanceError(f"pause_limit is {params['pause_limit']:g} s, it must be from 1 to {MAX_PAUSE_LIMIT:g} s; no guest was touched", "limit")
+    check_tolerance("clock_tolerance", params["clock_tolerance"])
+    check_wait(params["wait_for_jobs"])
+    if not 1 <= params["parallel"] <= 64:
+        raise MaintenanceError(f"parallel is {params['parallel']}, it must be from 1 to 64; no guest was touched", "limit")
+    if not os.path.isabs(params["folder"]) or os.path.normpath(params["folder"]) in ("/", "/dev/shm", "/tmp"):
+        raise MaintenanceError(f"folder is {params['folder']!r}, it must be an absolute path of a folder of our own; no guest was touched", "folder")
+
+
+def _move(refresh: Saving, move: SavedGuest, plan: Plan, save_limit: float) -> None:
+    """Move one guest. The entry tells how it ended; unsettled, it is left to the guard."""
+    guest = plan.candidate.guest
+    try:
+        if move.memory == "in_place":
+            transfer.stay_in_place(guest, move)
+        move.began_at = time.monotonic()
+        transfer.save(guest, move, save_limit, plan.sparse)
+    except Exception as error:  # MaintenanceError says it; anything else is libvirt's
+        if not isinstance(error, MaintenanceError) or error.code != "unknown":
+            move.settle("untouched", describe(error))
+        else:
+            move.message = str(error)
+        return
+    for number in range(transfer.TRIES):
+        if number:
+            time.sleep(transfer.BETWEEN)
+        try:
+            # A connection of its own: one guest's restore must not wait for another's.
+            connection = Connection(refresh.uri)
+            transfer.bring_back(connection, refresh, move)
+        except Exception as error:  # tried again, then left to the guard
+            move.message = f"it could not be restored ({describe(error)})"
+        if move.settled:
+            return
+
+
+def refresh_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
+    """The body of guest_refresh.
+
+    :param params: The module's parameters.
+    :param check_mode: Judge everything and touch nothing.
+    :returns: `changed`, `parallel` and `guests` and, when a guest could not be moved, `failed_because`.
+    :raises MaintenanceError: Refused: nothing was touched.
+    """
+    _check(params)
+    targets = checked_targets(params["target_offsets"])
+    refuse_container()
+    where = places(params["uri"])
+    ledger = Ledger(where)
+    if check_mode:
+        refuse_open(ledger.read())
+        refuse_unfinished(where)
+        plans, width = _admitted(params, where)
+        return {"changed": any(plan.stale for plan in plans), **_planned(params, plans, width)}
+    ledger.prepare()
+    # Before the lock: somebody who has to heal this host must not wait for a backup.
+    wait_for_jobs(params["uri"], params["name"], params["exclude"], params["wait_for_jobs"])
+    with ledger.locked(5.0):
+        refuse_open(ledger.read())
+        refuse_unfinished(where)
+        plans, width = _admitted(params, where)
+        moving = [plan for plan in plans if plan.stale]
+        if not moving:
+            return {"changed": False, **_planned(params, plans, width)}
+        prepare(params["folder"])
+        entries = [entry(plan, os.path.join(params["folder"], f"{plan.candidate.guest.uuid}.save"), targets) for plan in moving]
+        refresh, _armed = begin(where, params, REFRESH, list(zip(moving, entries)), _launch.arm_saving)
+        clocks = DueClocks(refresh)
+        _move_all(refresh, moving, width, params["pause_limit"], clocks)
+        return _closed(refresh, where, plans, width, clocks)
+
+
+def _planned(params: t.Mapping[str, t.Any], plans: t.Sequence[Plan], width: int) -> dict[str, t.Any]:
+    return {"parallel": width, "pause_limit": params["pause_limit"], "guests": [_described(plan, None) for plan in plans]}
+
+
+def _admitted(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Plan], int]:
+    plans, width = plan_refresh(params, where)
+    refuse_blocked([plan for plan in plans if plan.stale and plan.blockers], [_described(plan, None) for plan in plans])
+    return plans, width
+
+
+def _move_all(refresh: Saving, moving: t.Sequence[Plan], width: int, limit: float, clocks: DueClocks) -> None:
+    """Move the guests, so many at once. After the first that fails no further one is begun."""
+    failed = threading.Event()
+    ledger = SavingLedger(places(refresh.uri))
+    writing = threading.Lock()
+
+    def one(plan: Plan, move: SavedGuest) -> None:
+        if failed.is_set():
+            move.settle("untouched", "it was not begun with, because another guest failed")
+            return
+        move.phase, move.began_at = "moving", time.monotonic()
+        try:
+            with writing:
+                ledger.write(refresh)
+        except LedgerError as error:
+            # Nobody would know of it, should we die.
+            move.settle("untouched", f"it was not begun with, because {error.problem}")
+            failed.set()
+            return
+        # Half of what is predicted is the restore, which nothing can hurry.
+        _move(refresh, move, plan, limit - plan.predicted / 2)
+        if move in refresh.clocks_due:
+            clocks.runs_again(move, refresh.back_at(move) or time.monotonic())
+        if move.outcome != "restored":
+            failed.set()
+        with writing:
+            ledger.write(refresh)
+
+    calls = [Call(lambda plan=plan, move=move: one(plan, move)) for plan, move in zip(moving, refresh.guests)]
+    run_lanes([calls], width, (limit + transfer.ABORT_TIMEOUT + 60) * len(calls))
+
+
+def _closed(refresh: Saving, where: Places, plans: t.Sequence[Plan], width: int, clocks: DueClocks) -> dict[str, t.Any]:
+    moves = {move.uuid: move for move in refresh.guests}
+    failed = [move for move in refresh.guests if move.outcome != "restored"]
+    warnings: list[str] = []
+    if not refresh.unsettled():
+        # The ledger says by now that they are back.
+        forget_marks(refresh)
+        try:
+            transfer.close(SavingLedger(where), refresh, "module")
+        except LedgerError as error:
+            warnings.append(f"{error.problem}; every guest is back, and the guard on the host closes the record")
+    try:
+        clocks.settle(refresh, PATIENCE, SavingLedger(where).write)
+    except LedgerError as error:
+        warnings.append(f"what became of the clocks is not in the ledger: {error.problem}")
+    result: dict[str, t.Any] = {
+        "changed": any(move.outcome == "restored" for move in refresh.guests), "parallel": width, "pause_limit": refresh.pause_limit,
+        "guests": [_described(plan, moves.get(plan.candidate.guest.uuid)) for plan in plans], "warnings": warnings,
+    }
+    if failed:
+        rows = "; ".join(f"guest {move.name!r}: {move.message}" for move in failed)
+        saved = [move.name for move in refresh.unsettled()]
+        rest = (
+            f"Saved and not back yet: {', '.join(saved)}; the guard on the host goes on trying (journalctl -u 'vm-preserving-saving-*'), and recover.yml does"
+            if saved else "Every guest runs"
+        )
+        result["failed_because"] = ("refresh", f"not every guest could be moved to the installed QEMU: {rows}. {rest}")
+    return result

@@ -1,0 +1,145 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an update of the host would change, the technique that it needs, and what runs old code already: what host_update_info returns."""
+from __future__ import annotations
+
+import typing as t
+
+from .._core.errors import MaintenanceError
+from .._core.places import Places, places
+from .._saved.ownership import refuse_container
+from .._system import running_code
+from .._system.running_code import CodeFile, GuestCode
+from .._updates import stale, techniques
+from .._updates.apt import Apt
+from .._updates.dnf import Dnf
+from .._updates.package_manager import PackageManager, run
+
+#: What the host is; os-release(5).
+OS_RELEASE = "/etc/os-release"
+_MANAGERS: dict[str, t.Callable[[t.Sequence[str], str | None], PackageManager]] = {
+    "debian": Apt, "ubuntu": Apt, "fedora": Dnf, "rhel": Dnf, "centos": Dnf,
+}
+
+
+def manager_of(os_release: str) -> t.Callable[[t.Sequence[str], str | None], PackageManager]:
+    """The package manager that a distribution is made with, whatever other ones are installed too.
+
+    :param os_release: The content of os-release(5).
+    :raises MaintenanceError: code `packages`: neither of Debian's nor of RHEL's family.
+    """
+    fields = dict(line.partition("=")[::2] for line in os_release.splitlines())
+    words = " ".join(fields.get(key, "").strip("\"'") for key in ("ID", "ID_LIKE")).split()
+    for word in words:
+        if word in _MANAGERS:
+            return _MANAGERS[word]
+    raise MaintenanceError(
+        f"this host is neither of Debian's family nor of RHEL's ({OS_RELEASE}: {' '.join(words) or 'says nothing'}), so its package manager is not known; no "
+        "guest was touched. Give the update as commands (host_update_commands) or as tasks (host_update_tasks_file)", "packages",
+    )
+
+
+def _manager(packages: t.Sequence[str], release: str | None) -> PackageManager:
+    try:
+        with open(OS_RELEASE, encoding="utf-8", errors="replace") as stream:
+            text = stream.read()
+    except OSError:
+        text = ""
+    return manager_of(text)(packages, release)
+
+
+def users(code: t.Mapping[GuestCode, t.Sequence[CodeFile]], owners: t.Mapping[str, t.Sequence[str]]) -> dict[str, list[str]]:
+    """By package, the names of the guests whose QEMU runs code from it.
+
+    :param code: What the QEMU of each guest has mapped.
+    :param owners: By path, the packages that own it.
+    """
+    found: dict[str, list[str]] = {}
+    for guest, files in code.items():
+        for package in sorted({package for file in files for package in owners.get(file.path, ())}):
+            found.setdefault(package, []).append(guest.name)
+    return found
+
+
+def _code_of_guests(where: Places) -> tuple[dict[GuestCode, list[CodeFile]], list[str]]:
+    """What the QEMU of each guest has mapped, and warnings about those that cannot be looked at."""
+    guests, unreadable = running_code.guests(where)
+    warnings = [
+        f"libvirt's status file {name} cannot be read or names no guest, so what that guest's QEMU runs on is not known. Run as root, or look at that file"
+        for name in unreadable
+    ]
+    code = {}
+    for guest in guests:
+        try:
+            files = running_code.code_files(guest.pid)
+        except OSError as error:
+            warnings.append(f"the QEMU of {guest.name} may not be looked at ({error.strerror}): what it runs on is not known. Run as root")
+            continue
+        if files is not None:
+            code[guest] = files
+    return code, warnings
+
+
+def _before_pause(packages: t.Sequence[str], release: str | None, needs: t.Mapping[str, str]) -> list[str]:
+    """The command that applies, with guests running, what needs no pause, so that the pause holds only what must be inside; empty when there is none.
+
+    Only of packages that were asked for by name, so that no package becomes one that was installed by hand; and only if none of
+    what they bring along needs the pause.
+
+    :param packages: What was asked for.
+    :param release: The target release, or `None`.
+    :param needs: The technique of each pending package.
+    """
+    paused = {techniques.bare(name) for name, technique in needs.items() if technique == "pause"}
+    gentle = [name for name in packages if techniques.bare(name.partition("=")[0]) not in paused]
+    if not paused or not gentle or len(gentle) == len(packages):
+        return []
+    manager = _manager(gentle, release)
+    plan = manager.plan()
+    brings = {techniques.bare(change.name) for change in plan.changes}
+    return manager.commands.apply if brings and not plan.removed and not brings & paused else []
+
+
+def update_info(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """The body of host_update_info.
+
+    :param params: The module's parameters.
+    :returns: `pending`, `technique`, `commands`, `stale` and `warnings`.
+    :raises MaintenanceError: No supported package manager, an unknown package, packages that would have to be removed, a rule that is none, a URI
+        that is not the host's own.
+    """
+    where = places(params["uri"])
+    rules = techniques.operator_rules(params["rules"])
+    refuse_container()
+    manager = _manager(params["packages"], params["default_release"])
+    if params["update_cache"]:
+        run(manager.commands.refresh, 300)
+    plan = manager.plan()
+    if plan.removed:
+        raise MaintenanceError(
+            f"the update would remove {', '.join(plan.removed)}, which this collection never does; no guest was touched. Do that by hand first, or "
+            "name other packages", "packages",
+        )
+    code, warnings = _code_of_guests(where)
+    # Nothing pending: nobody has to be asked whose the files are.
+    owners = manager.owners(sorted({file.path for files in code.values() for file in files})) if plan.changes else {}
+    used = users(code, owners)
+    pending = [{**change._asdict(), **techniques.judge(change.name, rules, used)._asdict()} for change in plan.changes]
+    needs = {change["name"]: change["technique"] for change in pending}
+    guests = [stale.stale_guest(guest, files) for guest, files in code.items()]
+    return {
+        "changed": False,
+        "pending": pending,
+        "technique": techniques.strongest(change["technique"] for change in pending),
+        "commands": {
+            "stage": manager.commands.stage,
+            "before_pause": _before_pause(params["packages"], params["default_release"], needs),
+            "apply": manager.commands.apply,
+        },
+        "stale": {
+            "guests": [guest for guest in guests if guest is not None], "daemons": stale.stale_daemons(),
+            "processes": stale.stale_processes({guest.pid for guest in code}), "kernel": stale.kernel(),
+        },
+        "warnings": [*plan.warnings, *warnings],
+    }

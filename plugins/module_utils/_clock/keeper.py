@@ -1,0 +1,151 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Putting clocks right at once: each guest's as soon as it runs again, beside whatever else goes on."""
+from __future__ import annotations
+
+import collections
+import contextlib
+import threading
+import time
+import typing as t
+
+from .._core.errors import GuestGone, LibvirtUnreachable
+from .._system.hypervisor import Connection, describe
+from .check import check_clock
+from .result import AGENT_TIMEOUT, clock_result
+
+#: Clocks that are looked at at the same time. An agent that hangs occupies one of libvirt's workers until its time-out.
+WIDTH = 4
+#: Seconds that an agent has for each answer at first: the other guests wait for it. Who does not answer is asked again, last and with more patience.
+QUICK = 1
+#: Questions for a measurement.
+SAMPLES = 5
+#: Seconds for an agent, or libvirt itself, to be there again after a restart of libvirtd or of the guest's QEMU.
+BACK_AGAIN = 10.0
+#: Seconds between two tries.
+AGAIN = 0.2
+#: Seconds after which a thread with nothing to do ends.
+IDLE = 1.0
+
+
+class Task(t.NamedTuple):
+    """One clock that is to be put right.
+
+    :ivar uuid: libvirt's UUID of the guest.
+    :ivar target: Seconds that it should be ahead of the host's.
+    :ivar since: When the guest ran again, `CLOCK_MONOTONIC` seconds.
+    :ivar had_agent: An agent was connected before, so it is waited for.
+    """
+
+    uuid: str
+    target: float
+    since: float
+    had_agent: bool
+
+
+def _nothing_known(code: str, message: str) -> dict[str, t.Any]:
+    return {"verdict": "unverified", "before": None, "after": None, "changed": False, "error": {"code": code, "message": message}}
+
+
+class Keeper:
+    """Puts clocks right in threads of its own.
+
+    :param uri: The libvirt URI.
+    :param tolerance: Seconds by which a clock may be off.
+    :param correct: Whether a wrong clock is set, or only measured.
+    :param patience: Seconds that a libvirt that is away is waited for.
+    """
+
+    def __init__(self, uri: str, tolerance: float, correct: bool, patience: float = BACK_AGAIN) -> None:
+        self._uri = uri
+        self._tolerance = tolerance
+        self._correct = correct
+        self._patience = patience
+        self._changed = threading.Condition()
+        self._waiting: collections.deque[tuple[Task, int]] = collections.deque()
+        self._given: dict[str, Task] = {}
+        self._done: dict[str, dict[str, t.Any]] = {}
+        self._threads = 0
+
+    def give(self, task: Task) -> None:
+        """Take a guest that runs again; returns at once. A guest is taken once."""
+        with self._changed:
+            if task.uuid in self._given:
+                return
+            self._given[task.uuid] = task
+            self._waiting.append((task, QUICK))
+            if self._threads < WIDTH:
+                # No thread to be had: those that there are do it, or nobody, which the result says.
+                with contextlib.suppress(RuntimeError):
+                    threading.Thread(target=self._work, daemon=True).start()
+                    self._threads += 1
+            self._changed.notify()
+
+    def results(self, timeout: float) -> dict[str, dict[str, t.Any]]:
+        """What became of the clocks, by the guests' UUIDs.
+
+        :param timeout: Seconds to wait for all of them. Those that are not done by then are told as unverified.
+        """
+        give_up = time.monotonic() + timeout
+        with self._changed:
+            while len(self._done) < len(self._given) and time.monotonic() < give_up:
+                self._changed.wait(max(0.0, give_up - time.monotonic()))
+            late = clock_result(_nothing_known("no_answer", f"its clock could not be looked at within {timeout:.0f} s"), None)
+            return {uuid: self._done.get(uuid, late) for uuid in self._given}
+
+    def _next(self) -> tuple[Task, int] | None:
+        with self._changed:
+            while not self._waiting:
+                if not self._changed.wait(IDLE) and not self._waiting:
+                    self._threads -= 1
+                    return None
+            return self._waiting.popleft()
+
+    def _work(self) -> None:
+        connection: Connection | None = None
+        while True:
+            found = self._next()
+            if found is None:
+                return
+            task, agent_timeout = found
+            try:
+                connection = connection or Connection(self._uri, 2.0)
+                record = self._check(connection, task, agent_timeout)
+            except LibvirtUnreachable as error:
+                connection = None
+                record = _nothing_known("libvirt_unreachable", str(error))
+            except Exception as error:  # whatever it is with one guest, the others come next
+                connection = None  # it may be the connection that broke
+                record = _nothing_known("no_answer", describe(error))
+            again = self._again(task, record, agent_timeout)
+            with self._changed:
+                if again is not None:
+                    self._waiting.append((task, again))
+                else:
+                    self._done[task.uuid] = clock_result(record, time.monotonic() - task.since)
+                self._changed.notify_all()
+            if again is not None:
+                time.sleep(AGAIN)
+
+    def _check(self, connection: Connection, task: Task, agent_timeout: int) -> dict[str, t.Any]:
+        try:
+            guest = connection.guest(task.uuid)
+        except GuestGone as error:
+            return _nothing_known("not_running", str(error))
+        return check_clock(
+            guest, target=task.target, tolerance=self._tolerance, samples=SAMPLES, correct=self._correct, agent_timeout=agent_timeout, check_mode=False,
+        )
+
+    def _again(self, task: Task, record: t.Mapping[str, t.Any], agent_timeout: int) -> int | None:
+        """Whether to ask again, and with how many seconds for the agent."""
+        code = (record.get("error") or {}).get("code")
+        age = time.monotonic() - task.since
+        if code in ("libvirt_unreachable", "no_answer"):
+            return agent_timeout if age < self._patience else None
+        if not task.had_agent:
+            return None
+        if code == "no_agent":
+            return agent_timeout if age < BACK_AGAIN else None
+        # It was asked and gave no time: a slow one gets one more chance.
+        return AGENT_TIMEOUT if code == "agent" and agent_timeout == QUICK else None

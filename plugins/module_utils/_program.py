@@ -1,0 +1,97 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line of the program that runs on the host by itself: watch, finish, reboot, recover, restore."""
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+
+from ._core.errors import LedgerError, LibvirtUnreachable
+from ._core.places import SESSION_URI, SYSTEM_URI, places
+from ._pause.ledger import Ledger
+from ._pause.watch import RECOVER, Guard, is_awaited, notify_ready, say
+from ._saved.ledger import SavingLedger
+from ._saved.watch import SavingGuard
+from ._system.hypervisor import Connection, have_bindings
+
+
+def _recover(uri: str) -> int:
+    """Resume, and bring back, what the ledgers say."""
+    found: list[int | None] = []
+    for act in (_recover_window, _recover_saved):
+        try:
+            found.append(act(uri))
+        except LedgerError as error:  # the other one is another matter
+            say(str(error))
+            found.append(1)
+    if found == [None, None]:
+        say("no pause window is open on this host, and no guest is left saved; nothing was touched")
+    return max(status or 0 for status in found)
+
+
+def _recover_window(uri: str) -> int | None:
+    """Resume the guests of the open window. Returns the exit code; `None` when there is none."""
+    window = Ledger(places(uri)).read()
+    return Guard(uri, window.id).recover() if window is not None and window.is_open else None
+
+
+def _recover_saved(uri: str) -> int | None:
+    """Bring back the guests that are saved. Returns the exit code; `None` when none are."""
+    saving = SavingLedger(places(uri)).read()
+    if saving is not None and saving.is_open:
+        return SavingGuard(uri, saving.id, say).recover(RECOVER)
+    if uri == SYSTEM_URI:
+        SavingGuard(uri, None, say).forget()
+    return None
+
+
+def _restore(uri: str) -> int:
+    """What the unit that restores at boot does: the guests of a pause window, and their ledger, are none of its business."""
+    try:
+        status = _recover_saved(uri)
+    except LedgerError as error:
+        say(str(error))
+        return 1
+    if status is None:
+        say("the ledger of this host knows of no saved guests; nothing was touched. virsh list --all --managed-save shows what is saved all the same")
+    return status or 0
+
+
+def main(arguments: list[str]) -> int:
+    """The program.
+
+    :param arguments: The command line without the program's name.
+    :returns: The exit code.
+    """
+    parser = argparse.ArgumentParser(prog="vm-preserving-guard", description="Resume the guests of a pause window, and no other.")
+    parser.add_argument("--uri", default=SYSTEM_URI, choices=[SYSTEM_URI, SESSION_URI], help="libvirt URI (default: %(default)s)")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--watch", metavar="WINDOW", help="id of a pause window: follow it, and resume its guests at its deadline")
+    what.add_argument("--finish", metavar="SAVING", help="id of saved guests: follow them, and bring them back if nobody else does")
+    what.add_argument("--reboot", metavar="SAVING", help="id of saved guests: reboot the host for which they were saved, if no guest loses its memory by it")
+    what.add_argument("--recover", action="store_true", help="resume now what an earlier run left paused on this host")
+    what.add_argument("--restore", action="store_true", help="restore now the guests that were saved on this host")
+    options = parser.parse_args(arguments)
+    os.chdir("/")
+    if options.recover:
+        return _recover(options.uri)
+    if options.restore:
+        return _restore(options.uri)
+    if options.reboot:
+        return SavingGuard(options.uri, options.reboot, say).reboot()
+    # A journal that does not take a line must not hold up a guest.
+    with contextlib.suppress(OSError, ValueError):
+        os.set_blocking(sys.stdout.fileno(), False)
+    if is_awaited() and not have_bindings():
+        # The backstop, which nobody awaits, is better than nothing without them: it still has the monitors.
+        say("the Python bindings of libvirt are not installed for this interpreter; the guard does not start without them")
+        return 1
+    # Load everything now: in the window the packages of libvirt, or of Python itself, may be replaced under us.
+    with contextlib.suppress(LibvirtUnreachable):
+        Connection(options.uri, 1.0)
+    if options.finish:
+        return SavingGuard(options.uri, options.finish, say).follow(notify_ready)
+    return Guard(options.uri, options.watch).follow()

@@ -1,0 +1,222 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is known of a guest before it is saved: what keeps it from being so, where its memory can go, how much there is of it."""
+from __future__ import annotations
+
+import dataclasses
+import mmap
+import os
+import re
+import shutil
+import stat
+import subprocess
+import time
+import typing as t
+import xml.etree.ElementTree as ET
+
+from .._core.errors import MaintenanceError
+from .._core.states import Blocker, pause_blockers
+from .._system import running_code
+from .._system.guests import Candidate
+from .._system.hypervisor import Connection, describe
+from .._system.memory_backing import memory_backing_dir
+from .._updates import stale
+from .in_place import memory as in_place
+from .ownership import Owners
+from .rules import MIB, in_place_obstacle, memory_folder, save_blockers
+
+#: Bytes that are copied, or let go of, to learn how fast this host does that.
+PROBE = 64 * MIB
+#: Seconds for a QEMU to tell its version.
+VERSION_TIMEOUT = 10.0
+
+
+@dataclasses.dataclass
+class Plan:
+    """What would be done with one guest.
+
+    :ivar candidate: The guest as the preflight found it.
+    :ivar emulator: Path of the QEMU that is installed.
+    :ivar left_alone: Why it is not moved, whatever it runs; `None`: it may be.
+    :ivar stale: Its QEMU runs code that is not what is installed, and it is not left alone.
+    :ivar memory: `copy` or `in_place`.
+    :ivar why_copy: Why its memory cannot stay in place, or `None`.
+    :ivar ram: For `in_place`: the ids of its memory backends.
+    :ivar kept: For `in_place`: the folder of the second names.
+    :ivar sparse: For `copy`: its image can be sparse, which is faster.
+    :ivar resident: Memory of its QEMU in RAM, bytes.
+    :ivar ordinary: What of it is in ordinary pages, bytes; the rest is in huge ones.
+    :ivar predicted: Seconds that it will be away.
+    :ivar blockers: Why it cannot be moved.
+    """
+
+    candidate: Candidate
+    emulator: str = ""
+    left_alone: str | None = None
+    stale: bool = False
+    memory: str = "copy"
+    why_copy: str | None = None
+    ram: list[str] = dataclasses.field(default_factory=list)
+    kept: str = ""
+    sparse: bool = False
+    resident: int = 0
+    ordinary: int = 0
+    predicted: float = 0.0
+    blockers: list[Blocker] = dataclasses.field(default_factory=list)
+
+
+def _in_ram(pid: int) -> tuple[int, int]:
+    """Memory of a process in RAM, bytes: all of it, and what is in ordinary pages. Huge pages are counted apart from the rest (proc(5))."""
+    with open(f"/proc/{pid:d}/status", encoding="utf-8", errors="replace") as stream:
+        found = {name: int(value.split()[0]) * 1024 for name, _colon, value in (line.partition(":") for line in stream) if name in ("VmRSS", "HugetlbPages")}
+    ordinary = found.get("VmRSS", 0)
+    return ordinary + found.get("HugetlbPages", 0), ordinary
+
+
+def parse_version(text: str) -> tuple[int, ...] | None:
+    """QEMU's version in what `--version` prints: `QEMU emulator version 7.2.22 (Debian ...)`; `None` for anything else."""
+    found = re.match(r"QEMU emulator version ([0-9]+(?:\.[0-9]+)+)", text)
+    return tuple(map(int, found.group(1).split("."))) if found else None
+
+
+def _version(program: str) -> tuple[int, ...] | None:
+    try:
+        done = subprocess.run(  # pylint: disable=ansible-bad-function
+            [program, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=VERSION_TIMEOUT, check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return parse_version(done.stdout)
+
+
+def move_blockers(candidate: Candidate, xml: ET.Element, backends: t.Sequence[t.Mapping[str, t.Any]]) -> list[Blocker]:
+    """What keeps a guest itself from being saved and restored, whatever QEMU is installed and however long it takes.
+
+    :param xml: Its live XML.
+    :param backends: The memory backends of its QEMU.
+    """
+    facts = candidate.facts
+    found = [one for one in pause_blockers(facts) if one.code not in ("not_running", "opted_out")] + save_blockers(xml, facts.state)
+    if not facts.state.executes and candidate.guest.job() is not None:
+        found.append(Blocker("job", "a job is running on it; wait for its end or abort it (virsh domjobabort)"))
+    if candidate.process is None and "status_unknown" not in [one.code for one in found]:
+        found.append(Blocker("status_unknown", "libvirt's status file of it cannot be read"))
+    folders = {memory_folder(str(one.get("mem-path", ""))) for one in backends} - {None}
+    configured = memory_backing_dir() if folders else ""
+    if any(os.path.realpath(str(folder)) != os.path.realpath(configured) for folder in folders):
+        # Found on the lab: the new QEMU did not get its memory there, and the guest stayed saved. In place it would not find its files.
+        found.append(Blocker(
+            "memory_backing_dir", f"its memory is in {', '.join(sorted(map(str, folders)))}, but memory_backing_dir in qemu.conf is {configured} now, where it "
+            "may find no room; set it back and restart libvirtd, or shut the guest down and start it",
+        ))
+    return found
+
+
+def why_copy(xml: ET.Element, backends: t.Sequence[t.Mapping[str, t.Any]]) -> str | None:
+    """Why a guest's memory cannot stay in place, or `None` when it can.
+
+    :param xml: Its live XML.
+    :param backends: The memory backends of its QEMU.
+    """
+    return _confined(xml) or in_place_obstacle(xml, backends)
+
+
+def look(connection: Connection, candidate: Candidate, memory: str, owners: Owners | None, reboot: bool = False) -> Plan:
+    """Everything that is known of one guest before it is touched.
+
+    :param memory: How its memory is kept: `auto`, `in_place` or `copy`.
+    :param owners: Who manages the guests of this host; `None`: that is accepted.
+    :param reboot: Whether the host is rebooted while it is saved.
+    """
+    plan = Plan(candidate)
+    guest, process = candidate.guest, candidate.process
+    xml = guest.xml()
+    backends = [] if process is None else in_place.backends_of(process.process.pid, xml)
+    plan.blockers = move_blockers(candidate, xml, backends) + ([] if owners is None else owners.blockers(xml, reboot))
+    if process is None:
+        return plan
+    pid = process.process.pid
+    plan.emulator = xml.findtext("devices/emulator", "")
+    plan.stale = bool(stale.old_files(pid, running_code.code_files(pid) or []))
+    plan.resident, plan.ordinary = _in_ram(pid)
+    running, installed = _version(f"/proc/{pid:d}/exe"), _version(plan.emulator)
+    if running is not None and installed is not None and installed < running:
+        words = [".".join(map(str, version)) for version in (installed, running)]
+        plan.blockers.append(Blocker("downgrade", f"the installed QEMU {words[0]} is older than its own {words[1]}, and cannot take its state up"))
+    try:
+        connection.check_machine(plan.emulator, xml)
+    except Exception as error:  # libvirt's own reason is the message
+        plan.blockers.append(Blocker("unsupported", f"libvirt cannot start its machine with the installed QEMU ({describe(error)}); update libvirt first"))
+    plan.why_copy = why_copy(xml, backends)
+    if plan.why_copy is None:
+        plan.ram = [str(one["id"]) for one in backends]
+        plan.kept = os.path.join(str(memory_folder(str(backends[0]["mem-path"]))), "vm_preserving", guest.uuid)
+    if memory == "in_place" and plan.why_copy is not None:
+        plan.blockers.append(Blocker("memory", plan.why_copy))
+    plan.memory = "copy" if memory == "copy" or plan.why_copy is not None else "in_place"
+    # With x-ignore-shared nothing is left to gain by it.
+    plan.sparse = plan.memory == "copy" and connection.can_save_sparse(running)
+    return plan
+
+
+def _confined(xml: ET.Element) -> str | None:
+    """AppArmor and SELinux keep a QEMU from files that libvirt has not told them of, and the new QEMU would fail at our devices."""
+    for label in xml.findall("seclabel"):
+        if label.get("model") in ("apparmor", "selinux") and label.get("type") != "none":
+            return f"its QEMU is confined by {label.get('model')}, which does not know of the files that the new QEMU is handed"
+    return None
+
+
+def copy_speed(folder: str, durable: bool = False) -> float:
+    """How fast this host copies memory into a folder, bytes per second.
+
+    :param durable: Until it is on the disk, and not only on its way.
+    """
+    block = os.urandom(MIB)
+    handle = os.open(folder, os.O_RDWR | os.O_TMPFILE, 0o600)
+    try:
+        began = time.monotonic()
+        for _number in range(PROBE // MIB):
+            os.write(handle, block)
+        if durable:
+            os.fdatasync(handle)
+        return PROBE / max(1e-6, time.monotonic() - began)
+    finally:
+        os.close(handle)
+
+
+def unmap_speed() -> float:
+    """How fast the kernel lets go of shared memory in ordinary pages, as when a QEMU ends, bytes per second."""
+    handle = os.memfd_create("vm_preserving")
+    try:
+        os.ftruncate(handle, PROBE)
+        pages = mmap.mmap(handle, PROBE)
+        for place in range(0, PROBE, mmap.PAGESIZE):
+            pages[place] = 1
+        began = time.monotonic()
+        pages.close()
+        return PROBE / max(1e-6, time.monotonic() - began)
+    finally:
+        os.close(handle)
+
+
+def available(folder: str) -> int:
+    """Memory that the host can give and the folder can take, bytes."""
+    with open("/proc/meminfo", encoding="ascii") as stream:
+        free = next(int(line.split()[1]) * 1024 for line in stream if line.startswith("MemAvailable:"))
+    return min(free, shutil.disk_usage(folder).free)
+
+
+def prepare(folder: str) -> None:
+    """Make the folder of the images.
+
+    :raises MaintenanceError: code `folder`: it cannot be made, or is not ours alone.
+    """
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        found = os.lstat(folder)
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+            raise MaintenanceError(f"the folder of the images {folder} is not a private folder of uid {os.geteuid()}; no guest was touched", "folder")
+    except OSError as error:
+        raise MaintenanceError(f"the folder of the images {folder} cannot be made ({error.strerror}); no guest was touched", "folder") from error

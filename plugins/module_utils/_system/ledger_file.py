@@ -1,0 +1,168 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A document on the host's disk, fsynced, and the lock around its changes. Each kind of document brings its own reader."""
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import stat
+import time
+import typing as t
+
+from .._core.errors import LedgerError, WindowBusy
+from .._core.places import Places
+
+#: A ledger of 1000 guests has about 500 kB. Anything above this was not written by us. Bytes.
+MAX_SIZE = 16 * 1024 * 1024
+
+_ADVICE = (
+    "no guest was touched by this run. See on the host which guests are paused or saved (virsh list --all --managed-save), then remove that file and run again"
+)
+
+
+T = t.TypeVar("T")
+
+
+class LedgerFile(t.Generic[T]):
+    """A document on the host's disk.
+
+    The file is written to a temporary file, fsynced and renamed, mode 0600,
+    in a folder of mode 0700, so a reader sees either the old or the new document and never a part of one.
+
+    A kind of it says where its file is (`_path`), and how its document is read and written.
+
+    :param where: The folders of the URI.
+    """
+
+    _path: t.Callable[[Places], str]
+    _from_document: t.Callable[[t.Any], T | None]
+    _to_document: t.Callable[[T], dict[str, t.Any]]
+
+    def __init__(self, where: Places) -> None:
+        self.where = where
+        self.path = type(self)._path(where)
+
+    def prepare(self) -> None:
+        """Make the folder.
+
+        :raises LedgerError: It cannot be made or belongs to somebody else.
+        """
+        try:
+            os.makedirs(self.where.state, mode=0o700, exist_ok=True)
+            found = os.lstat(self.where.state)
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+                raise LedgerError(
+                    f"{self.where.state} is not a folder of uid {os.geteuid()}; no guest was touched. Remove it and run again"
+                )
+            os.chmod(self.where.state, 0o700)
+        except OSError as error:
+            raise LedgerError(
+                f"the ledger's folder {self.where.state} cannot be made ({error.strerror}); no guest was touched. "
+                "Run as root (become: true) and look at the file system"
+            ) from error
+
+    def read(self) -> T | None:
+        """The last document, or `None` when there never was one.
+
+        :raises LedgerError: The file is there and cannot be read or trusted.
+        """
+        try:
+            return self._read(self.path)
+        except LedgerError as error:
+            raise LedgerError(error.problem, _ADVICE) from error
+
+    def _read(self, path: str) -> T | None:
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise LedgerError(f"the ledger {path} is a symbolic link, which this collection never makes") from error
+            raise LedgerError(f"the ledger {path} cannot be read ({error.strerror})") from error
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            os.close(handle)
+            raise LedgerError(f"the ledger {path} is not a private file of uid {os.geteuid()}, so it is not trusted")
+        with os.fdopen(handle, "rb") as stream:
+            if found.st_size > MAX_SIZE:
+                raise LedgerError(f"the ledger {path} has {found.st_size} bytes, which this collection never writes")
+            try:
+                text = stream.read()
+            except OSError as error:
+                raise LedgerError(f"the ledger {path} cannot be read ({error.strerror})") from error
+        try:
+            return type(self)._from_document(json.loads(text.decode("utf-8")))
+        except (UnicodeDecodeError, ValueError, RecursionError) as error:
+            raise LedgerError(f"the ledger {path} is not JSON ({error})") from error
+        except LedgerError as error:
+            raise LedgerError(f"the ledger {path} cannot be used: {error}") from error
+
+    def write(self, content: T) -> None:
+        """Replace the document, on disk when this returns.
+
+        :raises LedgerError: It cannot be written; the old document is still there.
+        """
+        path = self.path
+        temporary = f"{path}.{os.getpid():d}.tmp"
+        data = json.dumps(type(self)._to_document(content), indent=1, ensure_ascii=True).encode("ascii")
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+            folder = os.open(self.where.state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise LedgerError(f"the ledger {path} cannot be written ({error.strerror})") from error
+
+    @contextlib.contextmanager
+    def locked(self, timeout: float) -> t.Iterator[None]:
+        """Hold the lock around a change of the ledger. The kernel gives it up when the process dies, however it dies.
+
+        :param timeout: Seconds to wait for another holder.
+        :raises WindowBusy: Somebody else holds it still.
+        :raises LedgerError: The lock file cannot be opened.
+        """
+        try:
+            handle = os.open(self.where.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise LedgerError(f"the lock {self.where.lock} cannot be opened ({error.strerror})") from error
+        try:
+            give_up = time.monotonic() + timeout
+            while True:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= give_up:
+                        holder = _text(os.pread(handle, 200, 0))
+                        raise WindowBusy(
+                            f"another process is changing the pause window of this host ({holder or 'it left no name'}); "
+                            "nothing was changed by this run. Wait for it to end and run again"
+                        ) from None
+                    time.sleep(0.02)
+            since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            with contextlib.suppress(OSError):  # a full disk: the lock holds all the same, only its holder has no name
+                os.ftruncate(handle, 0)
+                os.pwrite(handle, f"process {os.getpid():d} since {since}".encode("ascii"), 0)
+            yield
+        finally:
+            os.close(handle)
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("ascii", "replace").strip()

@@ -1,0 +1,114 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The adapter of apt and dpkg."""
+from __future__ import annotations
+
+import re
+import shutil
+import typing as t
+
+from .._core.errors import MaintenanceError
+from .package_manager import Change, Commands, Plan, not_a_name, run, usr_merged
+
+#: Nothing may ask; needrestart must not restart services of its own accord inside the pause.
+_ENVIRONMENT = ["env", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_SUSPEND=1"]
+#: Keep the operator's configuration files; never remove a package; look no mirror up that was not asked for.
+_APT = ["apt-get", "--assume-yes", "--no-remove", "-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"]
+#: Seconds to wait for another package manager's lock, before the pause. Inside it there is no time to wait.
+_LOCK_WAIT = ["-o", "DPkg::Lock::Timeout=60"]
+_NO_LOCK_WAIT = ["-o", "DPkg::Lock::Timeout=2"]
+#: Debian Policy 5.6.1 and 5.6.12, with an optional architecture. Above all: never an option of apt-get.
+#: Nor a name with a minus at its end, which apt-get takes for a removal.
+_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*(?<!-)(:[a-z0-9-]*[a-z0-9])?(=[A-Za-z0-9.+:~-]+)?")
+_RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.~+/_-]*")
+
+# "Inst name [installed] (candidate origin [arch])"; "Remv name [installed]"; apt-get(8), --simulate
+_INST = re.compile(r"^Inst (?P<name>\S+)(?: \[(?P<installed>[^\]]*)\])? \((?P<candidate>[^\s)]+)")
+# A package that an interrupted update left unpacked: "Conf name (version origin [arch])" without an Inst.
+_CONF = re.compile(r"^Conf (?P<name>\S+) \((?P<candidate>[^\s)]+)")
+_REMV = re.compile(r"^Remv (?P<name>\S+)(?: \[(?P<installed>[^\]]*)\])?")
+
+
+def parse_simulation(text: str) -> list[Change]:
+    """What `apt-get --simulate` says it would do.
+
+    :param text: Its standard output in the C locale.
+    """
+    found: list[Change] = []
+    for line in text.splitlines():
+        match = _INST.match(line)
+        if match:
+            found.append(Change(match["name"], match["installed"], match["candidate"]))
+            continue
+        match = _REMV.match(line)
+        if match:
+            found.append(Change(match["name"], match["installed"], None))
+            continue
+        match = _CONF.match(line)
+        if match and match["name"] not in {change.name for change in found}:
+            found.append(Change(match["name"], match["candidate"], match["candidate"]))
+    return found
+
+
+def parse_search(text: str) -> dict[str, list[str]]:
+    """What `dpkg-query --search` says: packages by path, without their architecture.
+
+    :param text: Its standard output, lines of `package, package:arch: path`; diversions are told of as well, and passed over.
+    """
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        names, separator, path = line.partition(": ")
+        if separator and not names.startswith(("diversion by ", "local diversion")):
+            found.setdefault(path, []).extend(name.partition(":")[0] for name in names.split(", "))
+    return found
+
+
+class Apt:
+    """An update with apt.
+
+    :param packages: Names, or `name=version`; none: everything that can be upgraded without removing a package.
+    :param release: apt's target release, or `None`.
+    :raises MaintenanceError: code `packages`: something that is no package name or release, or there is no apt-get.
+    """
+
+    def __init__(self, packages: t.Sequence[str], release: str | None) -> None:
+        for name in packages:
+            if not _NAME.fullmatch(name):
+                raise not_a_name(name)
+        if release is not None and not _RELEASE.fullmatch(release):
+            raise MaintenanceError(f"release {release!r} is no name of an apt release; no guest was touched", "packages")
+        if shutil.which("apt-get") is None:
+            raise MaintenanceError(
+                "this host is of Debian's family and has no apt-get; no guest was touched. Give the update as commands (host_update_commands) or as "
+                "tasks (host_update_tasks_file)", "packages",
+            )
+        target = [] if release is None else ["--target-release", release]
+        # Of everything: new packages where an upgrade needs them; what it would remove a package for is kept back.
+        action = ["install", *packages] if packages else ["upgrade", "--with-new-pkgs"]
+        change = [*_ENVIRONMENT, *_APT, *target]
+        # Without --no-remove: what would be removed shall be seen and named.
+        self._simulate = [*_ENVIRONMENT, "apt-get", "--simulate", "-o", "Debug::NoLocking=true", *target, *action]
+        self.commands = Commands(
+            refresh=[*_ENVIRONMENT, "apt-get", *_LOCK_WAIT, "-o", "APT::Update::Error-Mode=any", "update"],
+            stage=[*change, *_LOCK_WAIT, "--download-only", *action],
+            apply=[*change, *_NO_LOCK_WAIT, "--no-download", *action],
+        )
+
+    def plan(self) -> Plan:
+        """See `PackageManager`."""
+        changes = parse_simulation(run(self._simulate, 120))
+        return Plan(changes, [change.name for change in changes if change.candidate is None], [])
+
+    def owners(self, paths: t.Sequence[str]) -> dict[str, list[str]]:
+        """See `PackageManager`."""
+        asked = {known: path for path in paths for known in usr_merged(path)}
+        if not asked:
+            return {}
+        # 1: some of the files are of no package
+        said = parse_search(run(["dpkg-query", "--search", *asked], 60, fine=(0, 1)))
+        found: dict[str, list[str]] = {}
+        for path, names in said.items():
+            if path in asked:  # dpkg-query takes a path with a star for a glob, and tells of others, too
+                found.setdefault(asked[path], []).extend(names)
+        return found

@@ -1,0 +1,106 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the adapters of the package managers have in common: their answers, and how a command of theirs is run."""
+from __future__ import annotations
+
+import os
+import subprocess
+import typing as t
+
+from .._core.errors import MaintenanceError
+
+
+class Change(t.NamedTuple):
+    """One package that an update would change.
+
+    :ivar name: The package.
+    :ivar installed: The version now, `None` when it is not installed.
+    :ivar candidate: The version after, `None` when it would be removed.
+    """
+
+    name: str
+    installed: str | None
+    candidate: str | None
+
+
+class Plan(t.NamedTuple):
+    """What an update would do.
+
+    :ivar changes: The packages that would change.
+    :ivar removed: Names of packages that would go, with no other taking their place.
+    :ivar warnings: What makes the answer less than complete, in sentences.
+    """
+
+    changes: list[Change]
+    removed: list[str]
+    warnings: list[str]
+
+
+class Commands(t.NamedTuple):
+    """How an update is carried out; argument lists.
+
+    :ivar refresh: Read the package lists anew.
+    :ivar stage: Everything that can be done with guests running (the download).
+    :ivar apply: The update itself, from what was staged.
+    """
+
+    refresh: list[str]
+    stage: list[str]
+    apply: list[str]
+
+
+class PackageManager(t.Protocol):
+    """An update as one package manager does it."""
+
+    commands: Commands
+
+    def plan(self) -> Plan:
+        """What the update would do. Changes nothing.
+
+        :raises MaintenanceError: code `packages`: the package manager refuses.
+        """
+
+    def owners(self, paths: t.Sequence[str]) -> dict[str, list[str]]:
+        """The names of the packages that own files, by path; a file of no package is left out.
+
+        :param paths: Absolute paths.
+        """
+
+
+def not_a_name(name: str) -> MaintenanceError:
+    """The error for a text that is no package name."""
+    return MaintenanceError(f"{name!r} is no package name (name or name=version); no guest was touched", "packages")
+
+
+def run(argv: t.Sequence[str], timeout: float, *, stdin: str = "", fine: t.Container[int] = (0,)) -> str:
+    """Run a command of a package manager in the C locale and return its standard output.
+
+    :param argv: The program and its arguments.
+    :param timeout: Seconds.
+    :param stdin: What it reads.
+    :param fine: Exit codes that mean success.
+    :raises MaintenanceError: code `packages`: it cannot be started, fails or takes too long.
+    """
+    try:
+        done = subprocess.run(  # pylint: disable=ansible-bad-function
+            list(argv), input=stdin, capture_output=True, text=True, errors="replace", timeout=timeout, check=False,
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise MaintenanceError(f"{' '.join(argv)} did not end within {timeout:g} s; no guest was touched", "packages") from error
+    except OSError as error:
+        raise MaintenanceError(f"{argv[0]} cannot be started ({error.strerror}); no guest was touched. Look at it on the host", "packages") from error
+    if done.returncode not in fine:
+        # apt says why on lines that begin with E:
+        lines = [line[3:] for line in done.stderr.splitlines() if line.startswith("E: ")] or done.stderr.split("\n")[-3:]
+        raise MaintenanceError(
+            f"the package manager refuses: {' '.join(' '.join(lines).split())}; no guest was touched. Run it by hand on the host: {' '.join(argv)}",
+            "packages",
+        )
+    return done.stdout
+
+
+def usr_merged(path: str) -> list[str]:
+    """The paths under which a package manager may know a file: `/usr/lib/x` was packaged as `/lib/x` before /usr was merged."""
+    return [path, path[len("/usr"):]] if path.startswith(("/usr/bin/", "/usr/sbin/", "/usr/lib")) else [path]

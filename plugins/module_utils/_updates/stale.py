@@ -1,0 +1,104 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What runs old code: guests whose QEMU, daemons whose program or libraries, and a host whose kernel was replaced on disk meanwhile."""
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+
+from .._system import running_code
+from .._system.running_code import CodeFile, GuestCode
+
+
+def is_old(running: str | None, installed: str | None) -> bool:
+    """Whether a process whose file was deleted runs other code than what is installed.
+
+    A package that is installed again brings the same code in a new file: the same build id proves that nothing has changed.
+
+    :param running: The build id of what was deleted, `None` when unknown.
+    :param installed: The build id of what is at that path now, `None` when nothing is, or it is unknown.
+    """
+    return running is None or running != installed
+
+
+def newest_kernel(running: str, installed: t.Sequence[str]) -> str | None:
+    """The newest installed kernel, `None` when there is none (a container, a kernel from elsewhere).
+
+    Releases are compared by the numbers they begin with: `6.1.0-28-cloud-amd64` is 6.1.0-28. Of the same numbers the running one
+    counts, for another flavour of it is not newer.
+
+    :param running: The release of the running kernel.
+    :param installed: The releases of the installed ones.
+    """
+    def rank(release: str) -> tuple[list[int], bool]:
+        numbers = re.match(r"[0-9.\-]*", release)
+        return [int(number) for number in re.findall("[0-9]+", numbers.group() if numbers else "")], release == running
+
+    return max(installed, key=rank, default=None)
+
+
+def old_files(pid: int, files: t.Iterable[CodeFile]) -> list[str]:
+    """The paths of the code that a process runs and that is no longer what is installed.
+
+    :param pid: The process.
+    :param files: What it has mapped.
+    """
+    return sorted(
+        file.path for file in files
+        if file.deleted and is_old(running_code.mapped_build_id(pid, file), running_code.build_id_of(file.path))
+    )
+
+
+def stale_guest(guest: GuestCode, files: t.Iterable[CodeFile]) -> dict[str, t.Any] | None:
+    """A guest whose QEMU runs old code, for a module's result; `None` when it does not.
+
+    :param guest: The guest.
+    :param files: What its QEMU has mapped.
+    """
+    old = old_files(guest.pid, files)
+    if not old:
+        return None
+    path = running_code.program(guest.pid)
+    return {
+        "name": guest.name, "uuid": guest.uuid, "pid": guest.pid, "files": old,
+        "build_id": {
+            "running": running_code.program_build_id(guest.pid), "installed": None if path is None else running_code.build_id_of(path),
+        },
+    }
+
+
+def stale_daemons() -> list[dict[str, t.Any]]:
+    """The daemons of libvirt that run old code, for a module's result."""
+    found = []
+    for name, pid in running_code.daemons():
+        old = old_files(pid, running_code.code_files(pid) or [])
+        if old:
+            found.append({"name": name, "pid": pid, "files": old})
+    return found
+
+
+def stale_processes(others: t.Container[int]) -> list[dict[str, t.Any]]:
+    """The other processes of the host that run old code, for a module's result.
+
+    :param others: Processes that are told of elsewhere.
+    """
+    found = []
+    for name, pid in running_code.processes():
+        if pid in others or name in running_code.DAEMONS:
+            continue
+        try:
+            old = old_files(pid, running_code.code_files(pid) or [])
+        except OSError:  # somebody else's, and we are not root
+            continue
+        if old:
+            found.append({"name": name, "pid": pid, "unit": running_code.unit(pid), "files": old})
+    return found
+
+
+def kernel() -> dict[str, t.Any]:
+    """The running and the newest installed kernel, for a module's result."""
+    running = os.uname().release
+    newest = newest_kernel(running, running_code.installed_kernels())
+    return {"running": running, "newest": newest, "differs": newest is not None and newest != running}

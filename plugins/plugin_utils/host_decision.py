@@ -1,0 +1,97 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is to be done on one host: which technique, whether there is anything to apply, what happens to which guest. Pure; knows no Ansible."""
+from __future__ import annotations
+
+import typing as t
+
+from .techniques import AUTO, BY_NAME, strongest
+
+Result = t.Mapping[str, t.Any]
+
+
+def host_decision(
+    technique: str,
+    update: Result | None = None,
+    something_to_do: bool = True,
+    due: bool = False,
+    guests: t.Sequence[Result] = (),
+    names: t.Sequence[str] = (),
+    exclude: t.Sequence[str] = (),
+    chosen: t.Sequence[str] | None = None,
+) -> dict[str, t.Any]:
+    """The decision on one host.
+
+    :param technique: What the operator asks for: `auto`, or a technique by name.
+    :param update: What host_update_info returned; `None` when the update is not given as packages.
+    :param something_to_do: Of commands and tasks, whether there is something to do.
+    :param due: The host is still to be rebooted for an earlier update.
+    :param guests: The active guests, as guest_info returned them.
+    :param names: Names or UUIDs of the guests that the update is about; empty for all.
+    :param exclude: Names or UUIDs of guests that are left alone.
+    :param chosen: UUIDs of the guests for which the operator's condition holds; `None` without a condition.
+    :returns: `technique`; `applies`, there is something to apply; `needed`, there is something to do at all; `pauses`, guests are paused while it is applied;
+        `splits`, what needs no pause is applied before; `refreshes`, guests that run replaced code are moved at the end; `reboots`; `exclude`, what the modules
+        are told to leave alone; `left_out`, names of active guests among them; `left_alone`, UUIDs of the guests that are not moved whatever they run on;
+        `stale`, names of the guests that run replaced code and are not left alone; `moved`, UUIDs of the guests that would be moved.
+    """
+    automatic = technique == AUTO
+    pending = [] if update is None else update["pending"]
+    needs = [change["technique"] for change in pending]
+    applies = bool(pending) if update is not None else something_to_do
+    if automatic:
+        unless_needed = "live" if update is not None else "pause"
+        technique = strongest([*(["reboot"] if due else []), *(needs if update is not None else [unless_needed])]) or unless_needed
+    row = BY_NAME[technique]
+    # Also when what is strongest in it is something else: commands and tasks before a reboot, and packages of which some need it.
+    parts = [technique, *(needs if update is not None else ["pause"])] if automatic else [technique]
+    pauses = applies and any(BY_NAME[part].pauses for part in parts)
+    refreshes = row.moves or (automatic and update is not None and not row.reboots)
+
+    excluded = [*exclude, *([] if chosen is None else [guest["uuid"] for guest in guests if guest["uuid"] not in chosen])]
+    left_out = [guest for guest in guests if _named(guest, excluded)]
+    alone = {guest["uuid"] for guest in guests if _left_alone(guest, names, excluded)}
+    old = [] if update is None else [guest for guest in update["stale"]["guests"] if guest["uuid"] not in alone]
+    return {
+        "technique": technique,
+        "applies": applies,
+        "needed": applies or (row.reboots and due) or (refreshes and bool(old)),
+        "pauses": pauses,
+        "splits": pauses and automatic and update is not None and bool(update["commands"]["before_pause"]),
+        "refreshes": refreshes,
+        "reboots": row.reboots,
+        "exclude": excluded,
+        "left_out": [guest["name"] for guest in left_out],
+        "left_alone": sorted(alone),
+        "stale": [guest["name"] for guest in old],
+        "moved": _moved(guests, alone, update, old) if refreshes else [],
+    }
+
+
+def _named(guest: Result, names: t.Container[str]) -> bool:
+    return guest["name"] in names or guest["uuid"] in names
+
+
+def _left_alone(guest: Result, names: t.Sequence[str], excluded: t.Sequence[str]) -> bool:
+    """Whether a guest is not to be moved: the operator or its owner says so. A guest that the operator names is, whatever its owner says."""
+    if _named(guest, excluded) or (names and not _named(guest, names)):
+        return True
+    return not names and any(blocker["code"] == "opted_out" for blocker in guest["blockers"]["pause"])
+
+
+def _moved(guests: t.Sequence[Result], alone: t.Container[str], update: Result | None, old: t.Sequence[Result]) -> list[str]:
+    """The guests that would be moved: those that run replaced code already, or code that the update is going to replace.
+
+    What commands and tasks replace is not known, so it may be any.
+    """
+    movable = [guest for guest in guests if guest["uuid"] not in alone]
+    if update is None or any(_users(change) is None for change in update["pending"]):
+        return [guest["uuid"] for guest in movable]
+    using = {guest["uuid"] for guest in old} | {name for change in update["pending"] for name in _users(change) or ()}
+    return [guest["uuid"] for guest in movable if _named(guest, using)]
+
+
+def _users(change: Result) -> t.Sequence[str] | None:
+    """The guests whose QEMU runs code of a pending package; `None` where that is not told, and it may be any."""
+    return change.get("guests", None if BY_NAME[change["technique"]].moves else ())

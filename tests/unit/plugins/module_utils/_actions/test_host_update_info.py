@@ -1,0 +1,218 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""_actions/host_update_info: which package manager, and the whole answer, with a program in the package manager's place."""
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions import host_update_info
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.host_update_info import manager_of
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import MaintenanceError
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.running_code import CodeFile, GuestCode
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.apt import Apt
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.dnf import Dnf
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.package_manager import run, usr_merged
+
+#: Of a Debian 12 host, shortened.
+SIMULATION = """Reading package lists...
+Inst libvirt0 [9.0.0-4+deb12u2] (11.3.0-3~bpo12+1 Debian Backports:stable-backports [amd64]) []
+Inst qemu-system-x86 [1:7.2+dfsg-7+deb12u12] (1:10.0.2+ds-1~bpo12+1 Debian Backports:stable-backports [amd64])
+Inst libfdt1:i386 (1.6.1-4+b1 Debian:12.9/stable [i386])
+Conf libvirt0 (11.3.0-3~bpo12+1 Debian Backports:stable-backports [amd64])
+"""
+
+
+# ---- which package manager ----
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ('PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n', Apt),
+    ("ID=ubuntu\nID_LIKE=debian\n", Apt),
+    ("ID=linuxmint\nID_LIKE='ubuntu debian'\n", Apt),
+    ('NAME="Red Hat Enterprise Linux"\nID="rhel"\nID_LIKE="fedora"\n', Dnf),
+    ('ID="rocky"\nID_LIKE="rhel centos fedora"\n', Dnf),
+    ("ID=fedora\nVERSION_ID=40", Dnf),
+])
+def test_manager_of(text, expected):
+    assert manager_of(text) is expected
+
+
+@pytest.mark.parametrize("text", ["", "ID=alpine\n", "ID=opensuse-leap\nID_LIKE='suse opensuse'\n", "no equals sign\nPRETTY_NAME=debian"])
+def test_another_family_is_refused(text):
+    with pytest.raises(MaintenanceError) as caught:
+        manager_of(text)
+    assert caught.value.code == "packages" and "neither of Debian's family nor of RHEL's" in str(caught.value)
+
+
+def test_a_host_that_does_not_say_what_it_is(monkeypatch, tmp_path):
+    monkeypatch.setattr(host_update_info, "OS_RELEASE", str(tmp_path / "none"))
+    with pytest.raises(MaintenanceError) as caught:
+        host_update_info._manager([], None)
+    assert "says nothing" in str(caught.value)
+
+
+# ---- who uses what ----
+
+def test_users():
+    code = {
+        GuestCode("g1", "u1", 1): [CodeFile("/q", False, "0-1"), CodeFile("/c", False, "1-2"), CodeFile("/c", True, "2-3")],
+        GuestCode("g2", "u2", 2): [CodeFile("/c", False, "0-1"), CodeFile("/mine", False, "1-2")],
+    }
+    assert host_update_info.users(code, {"/q": ["qemu"], "/c": ["libc6", "libc6-x"]}) == {"qemu": ["g1"], "libc6": ["g1", "g2"], "libc6-x": ["g1", "g2"]}
+
+
+@pytest.mark.parametrize(("path", "expected"), [
+    ("/usr/lib/x/libc.so.6", ["/usr/lib/x/libc.so.6", "/lib/x/libc.so.6"]), ("/usr/lib64/a", ["/usr/lib64/a", "/lib64/a"]),
+    ("/usr/bin/a", ["/usr/bin/a", "/bin/a"]), ("/usr/share/a", ["/usr/share/a"]), ("/opt/a", ["/opt/a"]),
+])
+def test_usr_merged(path, expected):
+    assert usr_merged(path) == expected
+
+
+# ---- the whole, with a program in apt-get's place ----
+
+@pytest.fixture
+def apt_get(tmp_path, monkeypatch):
+    """Put a shell script in apt-get's place on PATH, on a host of Debian's family without guests."""
+    def make(script):
+        path = tmp_path / "bin" / "apt-get"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/log\n{script}\n')
+        path.chmod(0o755)
+        (tmp_path / "os-release").write_text("ID=debian\n")
+        monkeypatch.setattr(host_update_info, "OS_RELEASE", str(tmp_path / "os-release"))
+        monkeypatch.setenv("PATH", f"{path.parent}{os.pathsep}{os.environ['PATH']}")
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+        # The lab's hosts, where one is up, are containers to the machine that runs this.
+        monkeypatch.setattr(host_update_info, "refuse_container", lambda: None)
+        return tmp_path / "log"
+    return make
+
+
+def info(packages=(), release=None, refresh=False, rules=()):
+    return host_update_info.update_info({
+        "packages": list(packages), "default_release": release, "update_cache": refresh, "rules": list(rules), "uri": "qemu:///session",
+    })
+
+
+def test_update_info(apt_get, tmp_path):
+    (tmp_path / "said").write_text(SIMULATION)
+    log = apt_get(f"cat {tmp_path}/said")
+    found = info(["qemu-system-x86"])
+    assert found["changed"] is False
+    assert [(change["name"], change["technique"]) for change in found["pending"]] == [
+        ("libvirt0", "live"), ("qemu-system-x86", "refresh"), ("libfdt1:i386", "live"),
+    ]
+    assert found["pending"][0] == {
+        "name": "libvirt0", "installed": "9.0.0-4+deb12u2", "candidate": "11.3.0-3~bpo12+1", "technique": "live",
+        "reason": "libvirt's daemons are restarted and find their guests again, which run on meanwhile",
+    }
+    assert found["technique"] == "refresh"
+    commands = Apt(["qemu-system-x86"], None).commands
+    assert found["commands"] == {"stage": commands.stage, "before_pause": [], "apply": commands.apply}
+    assert found["stale"]["guests"] == [] and found["stale"]["kernel"]["running"] == os.uname().release
+    assert found["warnings"] == []
+    assert len(log.read_text().splitlines()) == 1
+
+
+SWITCH = "Inst openvswitch-switch [1] (2 repo [amd64])\n"
+
+
+@pytest.mark.parametrize(("asked", "rest", "split"), [
+    (["openvswitch-switch", "qemu-system-x86"], SIMULATION, True),
+    (["openvswitch-switch=2", "qemu-system-x86:amd64"], SIMULATION, True),
+    (["openvswitch-switch", "qemu-system-x86"], SIMULATION + SWITCH, False),  # the other one brings it along
+    (["openvswitch-switch", "qemu-system-x86"], SIMULATION + "Remv qemu-old [1:5.2]\n", False),
+    (["openvswitch-switch", "qemu-system-x86"], "", False),  # nothing of the other one is pending
+    (["openvswitch-switch"], SIMULATION, False),
+    ([], SIMULATION, False),
+])
+def test_what_needs_no_pause_is_applied_before_it(apt_get, tmp_path, asked, rest, split):
+    (tmp_path / "all").write_text(SWITCH + SIMULATION)
+    (tmp_path / "rest").write_text(rest)
+    apt_get(f'case "$*" in *openvswitch*|*upgrade*) cat {tmp_path}/all;; *) cat {tmp_path}/rest;; esac')
+    found = info(asked)
+    assert found["commands"]["before_pause"] == (Apt(asked[1:], None).commands.apply if split else [])
+
+
+def test_without_a_pause_everything_is_applied_at_once(apt_get, tmp_path):
+    (tmp_path / "said").write_text(SWITCH + SIMULATION)
+    apt_get(f"cat {tmp_path}/said")
+    rules = [{"packages": ["openvswitch*"], "technique": "live", "reason": "these hosts stand it"}]
+    assert info(["openvswitch-switch", "qemu-system-x86"], rules=rules)["commands"]["before_pause"] == []
+
+
+def test_the_operators_rules_are_heard(apt_get, tmp_path):
+    (tmp_path / "said").write_text(SIMULATION)
+    apt_get(f"cat {tmp_path}/said")
+    found = info(rules=[{"packages": ["libvirt*"], "technique": "refuse", "reason": "not this month"}])
+    assert found["technique"] == "refuse" and found["pending"][0]["reason"] == "not this month"
+
+
+def test_a_guest_that_cannot_be_looked_at_is_told_of(apt_get, tmp_path):
+    apt_get("true")
+    folder = tmp_path / "libvirt" / "qemu" / "run"
+    folder.mkdir(parents=True)
+    (folder / "g1.xml").write_text("")
+    [warning] = info()["warnings"]
+    assert "status file g1.xml cannot be read or names no guest" in warning
+
+
+def test_nothing_pending_needs_no_technique(apt_get):
+    apt_get("true")
+    found = info()
+    assert found["pending"] == [] and found["technique"] is None
+
+
+def test_the_lists_are_read_first_when_asked_for(apt_get):
+    log = apt_get("true")
+    assert info(["a"], refresh=True)["pending"] == []
+    first, second = log.read_text().splitlines()
+    assert first.endswith(" update") and "--simulate" in second
+
+
+def test_an_update_that_removes_is_refused(apt_get, tmp_path):
+    (tmp_path / "said").write_text(SIMULATION + "Remv qemu-old [1:5.2]\n")
+    apt_get(f"cat {tmp_path}/said")
+    with pytest.raises(MaintenanceError) as caught:
+        info(["qemu-system-x86"])
+    assert caught.value.code == "packages" and "would remove qemu-old," in str(caught.value)
+
+
+def test_what_is_wrong_with_the_call_is_told_before_anybody_is_asked(apt_get):
+    log = apt_get("true")
+    with pytest.raises(MaintenanceError) as caught:
+        info(refresh=True, rules=[{"packages": [], "technique": "live", "reason": "x"}])
+    assert caught.value.code == "rules"
+    with pytest.raises(MaintenanceError) as caught:
+        info(["-o"], refresh=True)
+    assert caught.value.code == "packages"
+    assert not log.exists()
+
+
+# ---- running a package manager ----
+
+def test_the_package_managers_own_words_are_passed_on(apt_get):
+    apt_get("echo 'W: x' >&2; echo 'E: Unable to locate package a' >&2; exit 100")
+    with pytest.raises(MaintenanceError) as caught:
+        info(["a"])
+    assert "refuses: Unable to locate package a; no guest was touched" in str(caught.value)
+
+
+def test_a_package_manager_that_hangs(apt_get):
+    apt_get("exec sleep 1000")
+    with pytest.raises(MaintenanceError) as caught:
+        run(["apt-get"], 0.3)
+    assert "did not end within 0.3 s" in str(caught.value)
+
+
+def test_a_package_manager_that_cannot_be_started(tmp_path):
+    with pytest.raises(MaintenanceError) as caught:
+        run([str(tmp_path / "none")], 5)
+    assert caught.value.code == "packages" and "cannot be started (No such file or directory)" in str(caught.value)
+
+
+def test_exit_codes_that_mean_success_and_what_is_read():
+    assert run(["sh", "-c", "cat; exit 1"], 5, stdin="x", fine=(0, 1)) == "x"

@@ -1,0 +1,118 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""_saved/plan: what is known of a guest before it is saved."""
+from __future__ import annotations
+
+import os
+import types
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import MaintenanceError
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.states import GuestFacts, State
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved import plan as saved_plan
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.rules import MIB
+
+RUNNING = State("running", "booted")
+FILE = {"qom-type": "memory-backend-file", "id": "pc.ram", "mem-path": "/dev/shm/libvirt/qemu/1-g/pc.ram", "share": True}
+
+
+def domain(inner=""):
+    return ET.fromstring(f"<domain type='kvm'>{inner}</domain>")
+
+
+def candidate(state=RUNNING, job=None, process=True, **facts):
+    return types.SimpleNamespace(
+        facts=GuestFacts(state, **facts), guest=types.SimpleNamespace(job=lambda: job), process=types.SimpleNamespace() if process else None,
+    )
+
+
+def codes(one, xml=None, backends=()):
+    return [blocker.code for blocker in saved_plan.move_blockers(one, domain() if xml is None else xml, backends)]
+
+
+@pytest.mark.parametrize(("text", "version"), [
+    ("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)\nCopyright (c)", (7, 2, 22)), ("QEMU emulator version 10.0.2", (10, 0, 2)),
+    ("QEMU emulator version 9.1.0-rc1", (9, 1, 0)), ("", None), ("version", None), ("License GPLv3+: GNU GPL version 3 or later", None),
+    ("QEMU emulator version x", None),
+])
+def test_qemus_version(text, version):
+    assert saved_plan.parse_version(text) == version
+
+
+def test_a_program_that_is_no_qemu_has_no_version(tmp_path):
+    assert saved_plan._version(str(tmp_path / "none")) is None
+    assert saved_plan._version("/bin/true") is None
+
+
+@pytest.mark.parametrize(("one", "expected"), [
+    (candidate(), []),
+    (candidate(opted_out=True), []),  # who asks for a reboot says so himself; a refresh leaves it alone
+    (candidate(block_jobs=("vda",)), ["block_job"]),
+    (candidate(job="backup"), []),  # preflight has told of a running guest's job in its facts
+    (candidate(State("paused", "user")), []),
+    (candidate(State("paused", "user"), job="save"), ["job"]),
+    (candidate(State("paused", "ioerror")), ["not_running"]),
+    (candidate(process=False), ["status_unknown"]),
+    (candidate(process=False, status_known=False), ["status_unknown"]),  # once
+])
+def test_what_keeps_a_guest_from_being_saved(one, expected):
+    assert codes(one) == expected
+
+
+def test_a_device_of_the_host_keeps_it_from_being_saved():
+    assert codes(candidate(), domain("<devices><hostdev/></devices>")) == ["passthrough"]
+
+
+@pytest.mark.parametrize(("configured", "expected"), [("/dev/shm", []), ("/dev/shm/", []), ("/var/lib/libvirt/qemu/ram", ["memory_backing_dir"])])
+def test_memory_files_in_a_folder_that_is_not_configured_any_more(monkeypatch, configured, expected):
+    monkeypatch.setattr(saved_plan, "memory_backing_dir", lambda: configured)
+    assert codes(candidate(), backends=[FILE]) == expected
+
+
+@pytest.mark.parametrize(("label", "confined"), [
+    ("", False), ("<seclabel type='none' model='apparmor'/>", False), ("<seclabel type='dynamic' model='dac'/>", False),
+    ("<seclabel type='dynamic' model='apparmor'/>", True), ("<seclabel type='dynamic' model='dac'/><seclabel type='static' model='selinux'/>", True),
+])
+def test_a_confined_qemu_is_copied(label, confined):
+    reason = saved_plan.why_copy(domain(label), [FILE])
+    assert (reason is not None and "confined" in reason) is confined
+
+
+def test_memory_in_ram_counts_huge_pages(monkeypatch, tmp_path):
+    status = tmp_path / "status"
+    status.write_text("Name:\tqemu\nVmHWM:\t 900000 kB\nVmRSS:\t  1024 kB\nHugetlbPages:\t 2048 kB\n", encoding="ascii")
+    monkeypatch.setattr("builtins.open", lambda *_args, _open=open, **more: _open(status, **more))
+    assert saved_plan._in_ram(1) == (3 * MIB, MIB)
+
+
+def test_the_speed_of_a_folder_is_measured_and_leaves_nothing(tmp_path):
+    assert saved_plan.copy_speed(str(tmp_path)) > 0
+    assert saved_plan.copy_speed(str(tmp_path), durable=True) > 0
+    assert os.listdir(tmp_path) == []
+
+
+def test_how_fast_memory_is_let_go_of_is_measured():
+    # No host takes a millisecond for a page, and none a nanosecond.
+    assert 4096 / 1e-3 < saved_plan.unmap_speed() < 4096 / 1e-9
+
+
+def test_what_is_available_is_what_host_and_folder_both_have(tmp_path):
+    free = os.statvfs(tmp_path)
+    assert 0 < saved_plan.available(str(tmp_path)) <= max(free.f_bavail, free.f_bfree) * free.f_frsize
+
+
+def test_the_folder_of_the_images_is_ours_alone(tmp_path):
+    folder = tmp_path / "images"
+    saved_plan.prepare(str(folder))
+    saved_plan.prepare(str(folder))
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o755)
+    with pytest.raises(MaintenanceError, match="is not a private folder .* no guest was touched"):
+        saved_plan.prepare(str(folder))
+    (tmp_path / "file").write_text("")
+    for path in ("file", "file/images"):
+        with pytest.raises(MaintenanceError, match="no guest was touched"):
+            saved_plan.prepare(str(tmp_path / path))

@@ -1,0 +1,206 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""_saved/transfer: bringing back guests that were left half way, on a libvirt of our own."""
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core import identity
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import GuestGone, LedgerError
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.states import State
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved import transfer
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.ledger import SavingLedger
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.record import SavedGuest, Saving
+
+UUID = "11111111-1111-4111-8111-111111111111"
+OURS = "33333333-3333-4333-8333-333333333333"
+
+
+class Libvirt:
+    """A libvirt with one guest, and the guest: what is asked of them is kept in `did`."""
+
+    def __init__(self, state, mark=None, managed=False, whole=True, runs_as=7):
+        self.at, self.mark, self.managed, self.whole, self.id = state, mark, managed, whole, runs_as
+        self.did, self.fails = [], None
+
+    def guest(self, _uuid):
+        if self.at is None:
+            raise GuestGone("libvirt does not know it")
+        return self
+
+    def image_is_whole(self, _path):
+        return self.whole
+
+    def managed_save_is_whole(self):
+        return self.whole
+
+    def has_managed_save(self):
+        return self.managed
+
+    def state(self):
+        return self.at
+
+    def token(self):
+        return self.mark
+
+    def job(self):
+        return None
+
+    def image_xml(self, _path):
+        return "<domain/>"
+
+    def remove_managed_save(self):
+        self.did.append("image removed")
+        self.managed = False
+
+    def clear_token(self):
+        self.did.append("mark removed")
+        self.mark = None
+
+    def restore(self, path, _xml):
+        self.did.append(f"restored {os.path.basename(path)}")
+        self.at, self.id, self.mark = State("paused", "migration"), 8, OURS
+
+    def start_from_managed_save(self):
+        self.did.append("started")
+        self.at, self.id, self.mark, self.managed = State("running", "restored"), 8, OURS, False
+
+    def resume(self):
+        self.did.append("let run")
+        if self.fails is not None:
+            raise self.fails
+        self.at = State("running", "unpaused")
+
+    def set_autostart(self, value):
+        self.did.append(f"autostart {value}")
+
+
+@pytest.fixture
+def saving(where, monkeypatch):
+    monkeypatch.setattr(transfer.boot_unit, "remove", lambda: None)
+    monkeypatch.setattr(transfer.host_power, "goes_down", lambda: False)
+    monkeypatch.setattr(transfer, "daemon_said", lambda error: not isinstance(error, ConnectionError))
+    monkeypatch.setattr(transfer, "describe", str)
+
+    def make(memory="managed", phase="moving", paused=False, boot_id=None, **over):
+        image = "" if memory == "managed" else os.path.join(where.state, "1.save")
+        one = SavedGuest("g1", UUID, 7, os.getpid(), identity.own_identity().start_time, paused, memory, image, [], "", False, phase, 100.0)
+        for key, value in over.items():
+            setattr(one, key, value)
+        return Saving(OURS, "qemu:///system", "reboot", boot_id or identity.boot_id(), "root", 4000, 98, "2026-11-23T08:00:00Z", 900.0, [one])
+    return make
+
+
+def bring_back(where, libvirt, saving, monkeypatch):
+    monkeypatch.setattr(transfer, "Connection", lambda _uri: libvirt)
+    said = []
+    runs = []
+    over = transfer.bring_back_all("qemu:///system", SavingLedger(where), saving, "guard", said.append, lambda one, _at: runs.append(one.name))
+    return over, saving.guests[0]
+
+
+def image(saving, suffix=""):
+    path = saving.guests[0].image + suffix
+    with open(path, "w", encoding="ascii"):
+        pass
+    return path
+
+
+def test_a_mark_goes_when_the_ledger_says_that_its_guest_is_back(where, saving, monkeypatch):
+    """Found on the lab: with a full disk the ledger could not say so, and the guest was taken for one that somebody else had started."""
+    libvirt, this = Libvirt(State("shutoff", "saved"), managed=True, runs_as=-1), saving()
+
+    def full(_self, _content):
+        raise LedgerError("the ledger cannot be written (No space left on device)")
+    with monkeypatch.context() as patch:
+        patch.setattr(SavingLedger, "write", full)
+        assert bring_back(where, libvirt, this, patch)[0] is False
+    assert libvirt.did == ["started"] and libvirt.mark == OURS and this.is_open
+    # Another program, which knows only what the ledger said.
+    this = saving()
+    over, one = bring_back(where, libvirt, this, monkeypatch)
+    assert over and (one.outcome, one.message) == ("restored", "it is back")
+    assert libvirt.did == ["started", "mark removed"] and SavingLedger(where).read().closed_by == "guard"
+
+
+def test_a_guest_that_was_not_begun_with_loses_its_mark(where, saving, monkeypatch):
+    libvirt = Libvirt(State("running", "booted"), mark=OURS)
+    over, one = bring_back(where, libvirt, saving(phase="planned"), monkeypatch)
+    assert over and one.outcome == "untouched" and libvirt.did == ["mark removed"]
+
+
+def test_a_mark_of_somebody_else_stays(where, saving, monkeypatch):
+    libvirt = Libvirt(State("running", "booted"), mark="another")
+    assert bring_back(where, libvirt, saving(phase="planned"), monkeypatch)[0]
+    assert libvirt.did == []
+
+
+def test_a_guest_that_runs_on_has_no_image_beside_it(where, saving, monkeypatch):
+    """libvirt died between the end of the image and the end of the guest: its next start would go back to that."""
+    libvirt = Libvirt(State("running", "booted"), mark=OURS, managed=True)
+    over, one = bring_back(where, libvirt, saving(), monkeypatch)
+    assert over and one.outcome == "untouched" and libvirt.did == ["image removed", "mark removed"]
+
+
+@pytest.mark.parametrize(("state", "outcome", "words"), [
+    (State("shutoff", "unknown"), "gone", "the host went down before it was saved, and its memory is lost"),
+    (State("running", "booted"), "not_ours", "the host went down before it was saved, and its memory is lost; it was started anew since"),
+])
+def test_an_image_that_was_never_finished_is_nothing_to_start_from(where, saving, monkeypatch, state, outcome, words):
+    libvirt = Libvirt(state, managed=True, whole=False, runs_as=-1 if outcome == "gone" else 1)
+    over, one = bring_back(where, libvirt, saving(boot_id="another"), monkeypatch)
+    assert over and (one.outcome, one.message) == (outcome, words)
+    assert libvirt.did == ["image removed"]
+
+
+def test_neither_is_one_of_ours(where, saving, monkeypatch):
+    libvirt, this = Libvirt(None, whole=False), saving("copy", boot_id="another")
+    path = image(this)
+    over, one = bring_back(where, libvirt, this, monkeypatch)
+    assert over and one.outcome == "gone" and not os.path.exists(path) and libvirt.did == []
+
+
+def test_an_image_that_was_finished_is_tried_again_whatever_libvirt_says(where, saving, monkeypatch):
+    libvirt, this = Libvirt(None, whole=False), saving("copy", "saved", boot_id="another")
+    path = image(this)
+
+    def fail(*_args):
+        libvirt.did.append("tried")
+        raise OSError("no")
+    monkeypatch.setattr(libvirt, "restore", fail)
+    over, one = bring_back(where, libvirt, this, monkeypatch)
+    assert not over and not one.settled and os.path.exists(path) and libvirt.did == ["tried"]
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_the_image_is_good_until_its_guest_is_let_run(where, saving, monkeypatch, paused):
+    libvirt, this = Libvirt(None), saving("copy", "saved", paused)
+    path = image(this)
+    over, one = bring_back(where, libvirt, this, monkeypatch)
+    assert over and one.outcome == "restored"
+    assert libvirt.did == ["restored 1.save", *([] if paused else ["let run"]), "mark removed"]
+    assert not os.path.exists(path) and not os.path.exists(path + transfer.RESTORING)
+
+
+@pytest.mark.parametrize(("error", "left"), [(OSError("it failed"), ""), (ConnectionError("libvirt is gone"), transfer.RESTORING)])
+def test_only_libvirt_itself_can_say_that_it_did_not_run(where, saving, monkeypatch, error, left):
+    libvirt, this = Libvirt(None), saving("copy", "saved")
+    path = image(this)
+    libvirt.fails = error
+    over, one = bring_back(where, libvirt, this, monkeypatch)
+    assert not over and not one.settled
+    assert [suffix for suffix in ("", transfer.RESTORING) if os.path.exists(path + suffix)] == [left]
+    # It is there, paused: it only has to be let run.
+    libvirt.fails = None
+    assert bring_back(where, libvirt, this, monkeypatch)[0]
+    assert libvirt.did == ["restored 1.save", "let run", "let run", "mark removed"] and os.listdir(os.path.dirname(path)) == ["saving.json"]
+
+
+def test_a_guest_that_libvirt_restored_and_did_not_let_run(where, saving, monkeypatch):
+    """libvirtd died just then; it removes its own image last."""
+    libvirt = Libvirt(State("paused", "migration"), mark=OURS, managed=True, runs_as=8)
+    over, one = bring_back(where, libvirt, saving(phase="saved"), monkeypatch)
+    assert over and one.outcome == "restored" and libvirt.did == ["let run", "image removed", "mark removed"]

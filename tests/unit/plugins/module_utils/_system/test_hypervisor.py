@@ -1,0 +1,68 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""_system/hypervisor: what can be said without libvirt."""
+from __future__ import annotations
+
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import LibvirtUnreachable
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system import hypervisor
+
+POLICY = '<policy xmlns="urn:vm_preserving:maintenance:policy" pause="never"/>'
+
+
+@pytest.mark.parametrize(("metadata", "expected"), [
+    ("", False),
+    (POLICY, True),
+    ('<vmp:policy xmlns:vmp="urn:vm_preserving:maintenance:policy" pause="never">text</vmp:policy>', True),
+    ('<other xmlns="urn:x"/>' + POLICY, True),
+    (POLICY.replace("never", "always"), False),
+    (POLICY.replace("never", "NEVER"), False),
+    (POLICY.replace(' pause="never"', ""), False),
+    ('<policy pause="never"/>', False),
+    ('<policy xmlns="urn:vm_preserving:maintenance:window" pause="never"/>', False),
+    (f'<other xmlns="urn:x">{POLICY}</other>', False),
+])
+def test_opted_out(metadata, expected):
+    assert hypervisor.opted_out(ET.fromstring(f"<domain><name>g</name><metadata>{metadata}</metadata></domain>")) is expected
+
+
+_KEPT = """
+import gc, types
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system import hypervisor
+
+class Raw:
+    _o = object()
+
+hypervisor.libvirt = types.SimpleNamespace(libvirtmod=types.SimpleNamespace(virConnectClose=lambda handle: None))
+gc.disable()
+kept = hypervisor._quiet(Raw())
+kept.itself = kept
+"""
+
+
+def test_a_connection_that_an_error_has_kept_does_not_keep_the_program():
+    """Found on the lab: guest_save had failed, and never answered."""
+    done = subprocess.run([sys.executable, "-c", _KEPT], timeout=60, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_guest_without_metadata_has_not_opted_out():
+    assert hypervisor.opted_out(ET.fromstring(f"<domain><devices>{POLICY}</devices></domain>")) is False
+
+
+@pytest.mark.usefixtures("no_libvirt")
+def test_without_the_bindings_libvirt_is_unreachable_and_the_operator_knows_why():
+    for connect in (lambda: hypervisor.Connection("qemu:///system"), lambda: hypervisor.Lanes("qemu:///system", [])):
+        with pytest.raises(LibvirtUnreachable) as caught:
+            connect()
+        assert "python3-libvirt" in str(caught.value)
+
+
+def test_an_error_is_told_on_one_line():
+    assert hypervisor.describe(RuntimeError("two\nlines  and\tmore")) == "two lines and more"

@@ -1,0 +1,75 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether an update has done what was planned; what the mirror publishes meanwhile is no failure."""
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.vm_preserving.maintenance.plugins.plugin_utils.host_proof import not_done, proof, published
+
+
+def change(installed, candidate, name="p"):
+    return {"name": name, "installed": installed, "candidate": candidate}
+
+
+@pytest.mark.parametrize(("planned", "now", "waits"), [
+    (change("1", "2"), None, False),
+    (change("1", "2"), change("1", "2"), True),
+    (change("1", "2"), change("1", "3"), True),  # it was not applied, and the mirror has gone on
+    (change("1", "2"), change("2", "3"), False),  # it was applied, and the mirror has gone on
+    (change("1", "2"), change("2.5", "3"), False),  # newer than planned
+    (change(None, "2"), change(None, "2"), True),
+    (change(None, "2"), change("2", "3"), False),
+    (change(None, "6.1-30"), change(None, "6.1-31"), False),  # a kernel stays beside the others, and no installed version is told
+    (change("1", None), change("1", None), True),  # another package was to take its place
+    (change("1", "1"), change("1", "1"), True),  # unpacked by an interrupted update, and still not configured
+    (change("1", "1"), change("1", "2"), False),
+])
+def test_a_planned_package(planned, now, waits):
+    assert not_done([planned], [] if now is None else [now]) == (["p"] if waits else [])
+
+
+def test_what_is_pending_for_another_package_says_nothing_of_a_planned_one():
+    planned, now = [change("1", "2"), change("1", "2", "q")], [change("1", "2", "q"), change("5", "6", "r"), change("7", None, "s")]
+    assert not_done(planned, now) == ["q"]
+    assert published(planned, now) == ["r 6", "s"]
+
+
+KERNEL = {"running": "6.1.0-28", "newest": "6.1.0-30", "differs": True}
+
+
+def decision(**over):
+    return {"technique": "live", "refreshes": False, "reboots": False, "left_alone": [], **over}
+
+
+def update(*pending, stale=(), differs=False):
+    return {"pending": list(pending), "stale": {"guests": [{"name": name, "uuid": f"u-{name}"} for name in stale], "kernel": {**KERNEL, "differs": differs}}}
+
+
+PLANNED = [change("1", "2")]
+
+
+@pytest.mark.parametrize(("decided", "now", "problems", "told"), [
+    (decision(), update(), [], []),
+    (decision(), update(change("1", "2")), ["p still waits to be updated"], []),
+    (decision(), update(change("2", "3")), [], ["published meanwhile, and for the next run: p 3"]),
+    (decision(refreshes=True), update(stale=["web", "db"]), ["these guests still run what was replaced: web, db"], []),
+    (decision(reboots=True), update(stale=["web"]), ["these guests still run what was replaced: web"], []),
+    (decision(technique="pause"), update(stale=["web"]), [], ["still on what was replaced, as the technique pause leaves them: guest web"]),
+    (decision(refreshes=True, left_alone=["u-web"]), update(stale=["web"]), [], ["because they are left alone: guest web"]),
+    (decision(refreshes=True, left_alone=["u-web"]), update(stale=["web", "db"]), ["these guests still run what was replaced: db"], ["guest web"]),
+    (decision(reboots=True), update(differs=True), ["it runs the kernel 6.1.0-28 although 6.1.0-30 is installed"], []),
+    (decision(), update(differs=True), [], []),
+])
+def test_what_is_not_done(decided, now, problems, told):
+    found = proof(decided, PLANNED, now)
+    for got, expected in zip(found, (problems, told)):
+        assert len(got) == len(expected)
+        assert all(words in sentence for sentence, words in zip(got, expected))
+
+
+def test_commands_are_done_when_the_operators_own_command_says_so():
+    assert proof(decision(), []) == ([], [])
+    problems, told = proof(decision(), [], still_something_to_do=True)
+    assert len(problems) == 1 and "host_update_pending_command says that there still is something to do" in problems[0] and told == []
