@@ -92,7 +92,7 @@ def _all_told(run: Run) -> str:
     return " | ".join(_told(run, name) for name in VICTIMS.values())
 
 
-@fault("owner-acts-on-excluded", "excluded guests shut down, reset and migrated to another host by their owners during the update", limit=30)
+@fault("owner-acts-on-excluded", "excluded guests shut down, reset and migrated to another host by their owners during the update", limit=90)
 def owner_acts_on_excluded(stage: Stage) -> str:
     """Never ours: no failure, whatever their owners do."""
     with second_host(stage) as other:

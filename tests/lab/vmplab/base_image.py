@@ -111,8 +111,9 @@ def _build(folder: Path, release: Release) -> None:
     own.mkdir()
     own_packages.build(own, "1.0")
     run_contained(f'{_CHROOT} "$1" sh -euc "$2"', arguments=(str(folder), _CONFIGURE), what="Configuring the hosts' base")
-    query = ("dpkg-query", f"--admindir={folder}/var/lib/dpkg", "--show", "--showformat=${source:Package} ${Version}\n", "libvirt-daemon-system", "qemu-system-x86")
-    require_versions(run(query, what="Asking for the versions of the hosts' base"), {"libvirt": release.libvirt, "qemu": release.qemu}, "hosts' base")
+    query = ("dpkg-query", f"--admindir={folder}/var/lib/dpkg", "--show", "--showformat=${source:Package} ${Version}\n")
+    listed = run((*query, "libvirt-daemon-system", "qemu-system-x86"), what="Asking for the versions of the hosts' base")
+    require_versions(listed, {"libvirt": release.libvirt, "qemu": release.qemu}, "hosts' base")
 
 
 def require_versions(listed: str, wanted: dict[str, str], where: str) -> None:
