@@ -21,8 +21,7 @@ options:
     required: true
   earlier:
     description:
-      - The same, before the caller touched anything. What a module had closed by then was looked after by the run that it was part of.
-      - Without it every guest of the last pause window and of the last save counts, of which the ledger does not say that its clock was proved to be right.
+      - The same, before the caller touched anything. A clock that could not be verified by then is not looked at again.
     type: dict
 """
 

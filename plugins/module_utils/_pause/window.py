@@ -330,7 +330,8 @@ def summary(window: Window) -> dict[str, t.Any]:
         "guests": [
             {
                 "name": entry.name, "uuid": entry.uuid, "phase": entry.phase, "outcome": entry.outcome, "message": entry.message,
-                "paused_for": _rounded(entry.paused_for), "resumed_by": entry.resumed_by, "problem": entry.problem, "clock": entry.clock,
+                "paused_for": _rounded(entry.paused_for), "resumed_by": entry.resumed_by,
+                "was_paused": entry.paused_at is not None, "problem": entry.problem, "clock": entry.clock,
             }
             for entry in window.guests
         ],
