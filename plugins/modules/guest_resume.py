@@ -42,10 +42,9 @@ options:
         (RV(vm_preserving.maintenance.guest_info#module:window)).
       - A guest that its owner has migrated while it was paused arrives paused. Those of them that are found here, paused and with the mark of that window,
         are resumed. A guest with a mark that neither this host nor this list knows is left as it is, and makes the module fail.
-      - Not used with O(window).
+      - Left out, nobody looks for such guests. Not used with O(window).
     type: list
     elements: dict
-    default: []
 seealso:
   - module: vm_preserving.maintenance.guest_pause
 """
@@ -136,7 +135,7 @@ def main() -> None:
     options = {
         "window": {"type": "str"},
         "patience": {"type": "float", "default": 20},
-        "arrived": {"type": "list", "elements": "dict", "default": []},
+        "arrived": {"type": "list", "elements": "dict"},
     }
     _module.run({**_module.URI, **_module.SECOND_LOOK, **options}, _body, empty={"guests": [], "window": None})
 

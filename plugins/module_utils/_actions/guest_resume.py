@@ -136,7 +136,7 @@ def resume_left(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.
     :raises MaintenanceError: Guests are still paused or saved; the guard goes on.
     """
     result = resume_guests(params["uri"], params["window"], params["patience"], params["second_look"], check_mode)
-    if params["window"] is None:
+    if params["window"] is None and params["arrived"] is not None:
         found = resume_arrived(params["uri"], places(params["uri"]), params["arrived"], check_mode)
         result["guests"] = result["guests"] + found["guests"]
         result["changed"] = result["changed"] or found["changed"]
