@@ -27,6 +27,8 @@ from .results import guest_record
 LOCK = 5.0
 #: Seconds that the second look waits for a libvirtd that is being restarted.
 SECOND_LOOK_PATIENCE = 20.0
+
+
 def resumed_guests(window: Window, changed: bool) -> list[dict[str, t.Any]]:
     """The guests of a window for a module's result.
 
