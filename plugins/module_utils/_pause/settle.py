@@ -177,9 +177,11 @@ class Settler:
             if not through_libvirt:
                 raise LibvirtUnreachable("libvirt was seen to be away")
             self._through_libvirt(window, late)
-        except LibvirtUnreachable:
+        except LibvirtUnreachable as error:
             # Also one that refuses connections may hold the monitors: it is starting, or stopping, which takes seconds with many guests.
-            self.libvirt_hangs = self._through_monitors(window, window.unsettled(), late)
+            silent = self._through_monitors(window, window.unsettled(), late)
+            # Where only libvirt may resume a guest, its successor has to.
+            self.libvirt_hangs = silent or (isinstance(error, LibvirtHangs) and any(entry.only_libvirt for entry in window.unsettled()))
 
     def _through_libvirt(self, window: Window, late: bool) -> None:
         """One pass through libvirt.
