@@ -75,7 +75,7 @@ def _cast(role: str) -> list[Guest]:
 def _in_the_window(stage: Stage) -> Run:
     run = stage.start_update(HOLD)
     wait_for("the update in the window", lambda: run.ended() or stage.host.shell(f"ls {_IN_THE_WINDOW}", check=False), PATIENCE)
-    expect(not run.ended(), f"the update should be in the window: {run.text()[-800:]}")
+    expect(not run.ended(), f"the update should be in the window: {run.complaint()}")
     return run
 
 
@@ -102,7 +102,7 @@ def owner_acts_on_excluded(stage: Stage) -> str:
             stage.never_ours(_act(stage, act, other))
         _go_on(stage)
         code = run.wait(180)
-        expect(code == 0, f"the update should have succeeded: {run.text()[-800:]}")
+        expect(code == 0, f"the update should have succeeded: {run.complaint()}")
         stage.see_all_well()
         return _all_told(run)
 
@@ -139,7 +139,7 @@ def owner_acts_afterwards(stage: Stage) -> str:
         for act in ACTS:
             stage.hands_off(_act(stage, act, other))
         code = run.wait(180)
-        expect(code == 0, f"the update should have succeeded: {run.text()[-800:]}")
+        expect(code == 0, f"the update should have succeeded: {run.complaint()}")
         stage.see_all_well()
         return _all_told(run)
 
