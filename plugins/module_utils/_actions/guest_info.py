@@ -204,4 +204,7 @@ def guest_info(params: dict[str, t.Any]) -> dict[str, t.Any]:
     if params["boot_id"]:
         _ask_agents(candidates, found, params["agent_timeout"])
     window = Ledger(where).read()
-    return {"changed": False, "guests": found, "inactive": _inactive(connection), "window": None if window is None else summary(window), "saved": saved_summary(where)}
+    return {
+        "changed": False, "guests": found, "inactive": _inactive(connection), "window": None if window is None else summary(window),
+        "saved": saved_summary(where),
+    }

@@ -79,8 +79,8 @@ def resume(uri: str, arrivals: t.Sequence[Arrival], left: t.Collection[Left], ch
     for one in arrivals:
         if Left(one.window, one.guest.uuid) not in left:
             one.message = (
-                f"it is paused and carries the mark of pause window {one.window}, which no ledger that was asked knows; it was left as it is. If it was migrated "
-                "here in a pause of ours, run recover.yml over the host that it came from, too, or resume it by hand (virsh resume)"
+                f"it is paused and carries the mark of pause window {one.window}, which no ledger that was asked knows; it was left as it is. If it was "
+                "migrated here in a pause of ours, run recover.yml over the host that it came from, too, or resume it by hand (virsh resume)"
             )
             continue
         one.resumed = True
