@@ -90,4 +90,3 @@ def _moved(guests: t.Sequence[Result], alone: t.Container[str], update: Result |
         return [guest["uuid"] for guest in movable]
     using = {guest["uuid"] for guest in old} | {name for change in update["pending"] for name in change["guests"]}
     return [guest["uuid"] for guest in movable if _named(guest, using)]
-

@@ -18,7 +18,6 @@ MAX_NUMBER = 1 << 62
 _ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 
-
 def _too_large(value: t.Any) -> bool:
     return isinstance(value, (int, float)) and not (math.isfinite(value) if isinstance(value, float) else abs(value) < MAX_NUMBER)
 
