@@ -79,7 +79,7 @@ guests:
       type: str
     managed_by:
       description:
-        - Who else manages the guest and watches its state, such as a cloud or a cluster; empty for nobody. For each C(manager), C(resource) (what
+        - Who else manages the guest and watches its state, such as a cloud or a cluster; empty when nothing does. For each C(manager), C(resource) (what
           Pacemaker calls the guest) and C(maintenance), the kinds of maintenance mode that it is seen to be in.
       type: list
       elements: dict
@@ -93,16 +93,16 @@ guests:
       description: C(pid) and C(start_time) (clock ticks since boot) of its QEMU, V(null) when unknown.
       type: dict
     os:
-      description: What its agent calls its operating system, V(null) when O(boot_id) is false or it is not to be had. Not to be trusted.
+      description: What its agent calls its operating system, V(null) when O(boot_id) is false or it is not available. Not to be trusted.
       type: str
       sample: mswindows
     boot_id:
-      description: Its boot id, V(null) when not asked for or not to be had.
+      description: Its boot id, V(null) when not asked for or not available.
       type: str
     memory_in_place:
       description:
         - C(qualifies), whether M(vm_preserving.maintenance.guest_refresh) can leave its memory in place; C(reason), why not, V(null) when it can.
-        - M(vm_preserving.maintenance.guest_memory) tells the same of its next start.
+        - M(vm_preserving.maintenance.guest_memory) says the same of its next start.
       type: dict
       sample: {"qualifies": true, "reason": null}
     blockers:

@@ -9,7 +9,7 @@ module: host_update_info
 short_description: What is pending on a host, which technique it needs, and what runs old code
 version_added: 0.1.0
 description:
-  - Asks the host's package manager what an update would change, and tells for each package by which technique it can be applied under
+  - Asks the host's package manager what an update would change, and says for each package by which technique it can be applied under
     running guests, and why.
   - Returns the commands that stage the update while guests run, and that apply it.
   - Tells what runs on code that was replaced on disk already - guests, libvirt's daemons, the kernel.
@@ -45,7 +45,7 @@ options:
     description:
       - Which technique updates of some packages need. These rules come before the collection's own table, the first that matches wins,
         and what it says is final, also for code that a guest's QEMU runs.
-      - The table is told in C(docs/techniques.md).
+      - The table is in C(docs/techniques.md).
     type: list
     elements: dict
     default: []
@@ -211,7 +211,7 @@ stale:
     processes:
       description:
         - The other processes of the host that do, each with C(name) (of the program), C(pid), C(unit) (of systemd, V(null) when it has none) and C(files).
-          They take up what is installed when they are started anew. Those of containers are not told of.
+          They run what is installed when they are started anew. Those of containers are not listed.
       type: list
       elements: dict
       sample:

@@ -81,7 +81,7 @@ def _boot_id(guest: Guest, timeout: int) -> str | None:
     """The boot id of a Linux guest, read by its agent; `None` when the agent cannot, or may not, read files."""
     try:
         handle = json.loads(_ask(guest, timeout, "guest-file-open", path=_BOOT_ID_FILE, mode="r"))["return"]
-    except Exception:  # no agent, no Linux, or guest-file-* forbidden by the guest: all mean "not to be had"
+    except Exception:  # no agent, no Linux, or guest-file-* forbidden by the guest: all mean "not available"
         return None
     answer = ""
     for command, arguments in (("guest-file-read", {"handle": handle, "count": 64}), ("guest-file-close", {"handle": handle})):
@@ -100,11 +100,11 @@ def agent_facts(guest: Guest, timeout: int) -> dict[str, t.Any]:
     other, which a reboot does not change.
 
     :param timeout: Seconds for each answer. An agent that gives none is not asked again.
-    :returns: `os` and `boot_id`, each `None` when it is not to be had; `silent`: it gave no answer at all.
+    :returns: `os` and `boot_id`, each `None` when it is not available; `silent`: it gave no answer at all.
     """
     try:
         system = parse_system(_ask(guest, timeout, "guest-get-osinfo"))
-    except Exception as error:  # an agent before QEMU 2.10, or one that may not tell, can still have a boot id
+    except Exception as error:  # an agent before QEMU 2.10, or one that may not say, can still have a boot id
         if agent_silent(error):
             return {"os": None, "boot_id": None, "silent": True}
         system = None
@@ -191,7 +191,7 @@ def guest_info(params: dict[str, t.Any]) -> dict[str, t.Any]:
     for candidate, call in zip(candidates, calls):
         try:
             found.append(call.result())
-        except Exception as error:  # a guest that hangs is told of; the others are still of use
+        except Exception as error:  # a guest that hangs is reported; the others are still of use
             found.append({
                 "name": candidate.guest.name, "uuid": candidate.guest.uuid, "id": candidate.guest.id, **candidate.facts.state.as_dict(),
                 "memory_in_place": {"qualifies": False, "reason": "it could not be looked at"},

@@ -122,7 +122,7 @@ def update_info(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
             "name other packages", "packages",
         )
     code, warnings = _code_of_guests(where)
-    # Nothing pending: nobody has to be asked whose the files are.
+    # Nothing pending: it does not matter whose the files are.
     owners = manager.owners(sorted({file.path for files in code.values() for file in files})) if plan.changes else {}
     used = users(code, owners)
     pending = [
