@@ -24,6 +24,8 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.pl
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause.ledger import Ledger
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause.record import Entry, Window
 
+from .agent_on_socket import Agent
+
 #: Only catches a hang; nothing is expected to take that long. Seconds.
 HANG = 30.0
 
@@ -196,6 +198,20 @@ def qemu(tmp_path):
 
     def make(path=None, **options):
         made.append(Qemu(path or tmp_path / f"m{len(made)}.sock", **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def agent(tmp_path):
+    """Make guest agents on sockets; they are closed when the test is over."""
+    made = []
+
+    def make(path=None, **options):
+        made.append(Agent(path or tmp_path / f"a{len(made)}.sock", **options))
         return made[-1]
 
     yield make
