@@ -25,6 +25,7 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause.l
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause.record import Entry, Window
 
 from .agent_on_socket import Agent
+from .stuck_libvirt import Libvirt
 
 #: Only catches a hang; nothing is expected to take that long. Seconds.
 HANG = 30.0
@@ -217,6 +218,19 @@ def agent(tmp_path):
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def libvirt(monkeypatch):
+    """Put a libvirt of the test, with these guests, in the place of the bindings."""
+    from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system import hypervisor
+
+    def make(*guests):
+        library = Libvirt(*guests)
+        monkeypatch.setattr(hypervisor, "libvirt", library)
+        monkeypatch.setattr(hypervisor, "_opening", {})
+        return library
+    return make
 
 
 @pytest.fixture

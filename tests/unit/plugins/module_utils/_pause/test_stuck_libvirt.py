@@ -20,19 +20,9 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause.s
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system import hypervisor
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.status_file import GuestProcess
 
-from ..stuck_libvirt import Libvirt, libvirtError
+from ..stuck_libvirt import libvirtError
 
 PAUSED, RUNNING = 3, 1
-
-
-@pytest.fixture
-def libvirt(monkeypatch):
-    def make(*guests):
-        library = Libvirt(*guests)
-        monkeypatch.setattr(hypervisor, "libvirt", library)
-        monkeypatch.setattr(hypervisor, "_opening", {})
-        return library
-    return make
 
 
 @pytest.fixture
