@@ -338,6 +338,7 @@ def summary(window: Window) -> dict[str, t.Any]:
                 "name": entry.name, "uuid": entry.uuid, "phase": entry.phase, "outcome": entry.outcome, "message": entry.message,
                 "paused_for": _rounded(entry.paused_for), "resumed_by": entry.resumed_by,
                 "was_paused": entry.paused_at is not None, "problem": entry.problem, "clock": entry.clock,
+                "clock_target": entry.clock_target if window.correct_clocks else None,
             }
             for entry in window.guests
         ],
