@@ -9,6 +9,7 @@ import typing as t
 
 from .._clock.due import PATIENCE as CLOCKS
 from .._clock.due import DueClocks
+from .._clock.wish import checked_targets
 from .._core.errors import GuestGone, LedgerError, LibvirtUnreachable, MaintenanceError, WindowBusy
 from .._core.places import Places, places
 from .._core.states import OWNERS_ACTS, State
@@ -107,9 +108,11 @@ def _arrived(params: t.Sequence[t.Any]) -> list[Left]:
     """The option `arrived`, checked."""
     found = []
     for number, one in enumerate(params, 1):
-        if not isinstance(one, dict) or set(one) != {"window", "uuid"} or not all(isinstance(value, str) for value in one.values()):
+        ids = {key: value for key, value in one.items() if key != "clock_target"} if isinstance(one, dict) else {}
+        if set(ids) != {"window", "uuid"} or not all(isinstance(value, str) for value in ids.values()):
             raise MaintenanceError(f"entry {number} of arrived is {one!r}, it must have window and uuid; no guest was touched", "arrived")
-        found.append(Left(one["window"], one["uuid"]))
+        target = checked_targets({ids["uuid"]: one["clock_target"]})[ids["uuid"]] if "clock_target" in one else None
+        found.append(Left(ids["window"], ids["uuid"], target))
     return found
 
 

@@ -24,6 +24,9 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.pl
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause.ledger import Ledger
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause.record import Entry, Window
 
+from .agent_on_socket import Agent
+from .stuck_libvirt import Libvirt
+
 #: Only catches a hang; nothing is expected to take that long. Seconds.
 HANG = 30.0
 
@@ -201,6 +204,33 @@ def qemu(tmp_path):
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def agent(tmp_path):
+    """Make guest agents on sockets; they are closed when the test is over."""
+    made = []
+
+    def make(path=None, **options):
+        made.append(Agent(path or tmp_path / f"a{len(made)}.sock", **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def libvirt(monkeypatch):
+    """Put a libvirt of the test, with these guests, in the place of the bindings."""
+    from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system import hypervisor
+
+    def make(*guests):
+        library = Libvirt(*guests)
+        monkeypatch.setattr(hypervisor, "libvirt", library)
+        monkeypatch.setattr(hypervisor, "_opening", {})
+        return library
+    return make
 
 
 @pytest.fixture
