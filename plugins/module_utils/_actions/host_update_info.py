@@ -14,6 +14,7 @@ from .._system.running_code import CodeFile, GuestCode
 from .._updates import stale, techniques
 from .._updates.apt import Apt
 from .._updates.dnf import Dnf
+from .._updates.facts import facts
 from .._updates.package_manager import PackageManager, run
 
 #: What the host is; os-release(5).
@@ -125,8 +126,9 @@ def update_info(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     # Nothing pending: nobody has to be asked whose the files are.
     owners = manager.owners(sorted({file.path for files in code.values() for file in files})) if plan.changes else {}
     used = users(code, owners)
+    holding = facts() if plan.changes else frozenset()
     pending = [
-        {**change._asdict(), **techniques.judge(change.name, rules, used)._asdict(), "guests": used.get(techniques.bare(change.name), [])}
+        {**change._asdict(), **techniques.judge(change.name, rules, used, holding)._asdict(), "guests": used.get(techniques.bare(change.name), [])}
         for change in plan.changes
     ]
     needs = {change["name"]: change["technique"] for change in pending}
