@@ -228,10 +228,15 @@ stale:
           type: str
           sample: 6.1.0-28-amd64
         newest:
-          description: The newest release that is installed, by the numbers it begins with; V(null) when there is none, as in a container.
+          description: The newest release of the flavour that runs (C(amd64), C(azure)) which is installed; V(null) when there is none, as in a container.
           type: str
         differs:
           description: Whether the newest is another than the one that runs. V(false) when there is none.
+          type: bool
+        pinned:
+          description:
+            - Whether the newest was installed already when the host was booted, so that its boot loader prefers the older one that runs. After a reboot for an
+              update look at what this was before.
           type: bool
 error:
   description: What went wrong, as C(code) and C(message).

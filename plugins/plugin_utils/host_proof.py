@@ -72,7 +72,9 @@ def proof(
     if alone:
         told.append(f"still on what was replaced, because they are left alone: guest {', '.join(alone)}")
     kernel = update["stale"]["kernel"]
-    if decision["reboots"] and kernel["differs"]:
+    if decision["reboots"] and kernel["differs"] and decision["kernel_pinned"]:
+        told.append(f"the host runs the kernel {kernel['running']} although {kernel['newest']} is installed, as it did before: its boot loader says so")
+    elif decision["reboots"] and kernel["differs"]:
         problems.append(
             f"the update was applied and the host was rebooted, and it runs the kernel {kernel['running']} although {kernel['newest']} is installed. The "
             "guests are back. Look at the host's boot loader"

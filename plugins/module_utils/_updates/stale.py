@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 import os
-import re
 import typing as t
 
 from .._system import running_code
 from .._system.running_code import CodeFile, GuestCode
+from .kernels import is_pinned, newest_kernel
 
 
 def is_old(running: str | None, installed: str | None) -> bool:
@@ -21,22 +21,6 @@ def is_old(running: str | None, installed: str | None) -> bool:
     :param installed: The build id of what is at that path now, `None` when nothing is, or it is unknown.
     """
     return running is None or running != installed
-
-
-def newest_kernel(running: str, installed: t.Sequence[str]) -> str | None:
-    """The newest installed kernel, `None` when there is none (a container, a kernel from elsewhere).
-
-    Releases are compared by the numbers they begin with: `6.1.0-28-cloud-amd64` is 6.1.0-28. Of the same numbers the running one
-    counts, for another flavour of it is not newer.
-
-    :param running: The release of the running kernel.
-    :param installed: The releases of the installed ones.
-    """
-    def rank(release: str) -> tuple[list[int], bool]:
-        numbers = re.match(r"[0-9.\-]*", release)
-        return [int(number) for number in re.findall("[0-9]+", numbers.group() if numbers else "")], release == running
-
-    return max(installed, key=rank, default=None)
 
 
 def old_files(pid: int, files: t.Iterable[CodeFile]) -> list[str]:
@@ -98,7 +82,11 @@ def stale_processes(others: t.Container[int]) -> list[dict[str, t.Any]]:
 
 
 def kernel() -> dict[str, t.Any]:
-    """The running and the newest installed kernel, for a module's result."""
+    """The running and the newest installed kernel of its flavour, for a module's result."""
     running = os.uname().release
     newest = newest_kernel(running, running_code.installed_kernels())
-    return {"running": running, "newest": newest, "differs": newest is not None and newest != running}
+    since = None if newest is None else running_code.kernel_since(newest)
+    return {
+        "running": running, "newest": newest, "differs": newest is not None and newest != running,
+        "pinned": is_pinned(running, newest, since, running_code.booted()),
+    }

@@ -40,7 +40,7 @@ KERNEL = {"running": "6.1.0-28", "newest": "6.1.0-30", "differs": True}
 
 
 def decision(**over):
-    return {"technique": "live", "refreshes": False, "reboots": False, "left_alone": [], **over}
+    return {"technique": "live", "refreshes": False, "reboots": False, "kernel_pinned": False, "left_alone": [], **over}
 
 
 def update(*pending, stale=(), differs=False):
@@ -60,6 +60,7 @@ PLANNED = [change("1", "2")]
     (decision(refreshes=True, left_alone=["u-web"]), update(stale=["web"]), [], ["because they are left alone: guest web"]),
     (decision(refreshes=True, left_alone=["u-web"]), update(stale=["web", "db"]), ["these guests still run what was replaced: db"], ["guest web"]),
     (decision(reboots=True), update(differs=True), ["it runs the kernel 6.1.0-28 although 6.1.0-30 is installed"], []),
+    (decision(reboots=True, kernel_pinned=True), update(differs=True), [], ["runs the kernel 6.1.0-28 although 6.1.0-30 is installed, as it did before"]),
     (decision(), update(differs=True), [], []),
 ])
 def test_what_is_not_done(decided, now, problems, told):

@@ -191,3 +191,12 @@ def test_installed_kernels(tmp_path):
 
 def test_no_kernels(tmp_path):
     assert running_code.installed_kernels(str(tmp_path)) == []
+
+
+def test_when_a_kernel_was_installed_and_the_host_booted(tmp_path):
+    (tmp_path / "boot").mkdir()
+    image = tmp_path / "boot" / "vmlinuz-6.1.0-30-amd64"
+    image.touch()
+    os.utime(image, (0, 0))  # the time that the package gives it does not count
+    assert running_code.kernel_since("6.1.0-30-amd64", str(tmp_path)) == image.stat().st_ctime > running_code.booted()
+    assert running_code.kernel_since("6.1.0-31-amd64", str(tmp_path)) is None
