@@ -13,7 +13,9 @@ description:
     running guests, and why.
   - Returns the commands that stage the update while guests run, and that apply it.
   - Tells what runs on code that was replaced on disk already - guests, libvirt's daemons, the kernel.
-  - An update that would remove a package is refused. A package that another one replaces (C(Obsoletes) of an rpm), and old kernels that
+  - An update that would remove a package, change one that is held, or make one older is refused, and so is what comes from a source that apt cannot
+    authenticate. So a host is refused before the update is begun, in check mode and without it alike.
+  - A package that another one replaces (C(Obsoletes) of an rpm), and old kernels that
     make room for a new one, do not count as removed.
   - Knows apt, and dnf 4 with the Python bindings that come with it. Which of them is decided by C(/etc/os-release).
   - Asks libvirt nothing, and answers also when libvirt does not.
@@ -26,12 +28,18 @@ attributes:
 options:
   packages:
     description:
-      - Package names, or C(name=version), to be brought to their newest (or the named) version, or installed.
-      - Left empty, everything that is pending on the host. Packages that an upgrade needs are installed, and what could be upgraded only
+      - Package names, or C(name=version), to be brought to their newest (or the named) version.
+      - V(*) alone, or left empty, everything that is pending on the host. Packages that an upgrade needs are installed, and what could be upgraded only
         by removing a package is left as it is.
     type: list
     elements: str
     default: []
+  only_upgrade:
+    description:
+      - Leave out which of O(packages) are not installed on the host, as a kernel's flavour on a fleet that has several. They are told in RV(not_installed).
+      - V(false) installs them.
+    type: bool
+    default: true
   default_release:
     description: apt's target release, for example a backports suite. Not for dnf.
     type: str
@@ -93,6 +101,10 @@ EXAMPLES = r"""
   loop_control:
     label: "{{ item.name }}"
 
+- name: See what a kernel update means, of whichever flavour the host has
+  vm_preserving.maintenance.host_update_info:
+    packages: [linux-image-amd64, linux-image-cloud-amd64]
+
 - name: Download it
   ansible.builtin.command:
     argv: "{{ update.commands.stage }}"
@@ -145,6 +157,11 @@ pending:
       description: The names of the guests whose QEMU runs code from it now.
       type: list
       elements: str
+not_installed:
+  description: Which of O(packages) are left out, because they are not installed and O(only_upgrade) is V(true).
+  returned: success
+  type: list
+  elements: str
 technique:
   description: The strongest technique of RV(pending), in the order V(live), V(pause), V(refresh), V(reboot), V(refuse). V(null) when nothing is pending.
   returned: success
@@ -258,6 +275,7 @@ def main() -> None:
     }
     options = {
         "packages": {"type": "list", "elements": "str", "default": []},
+        "only_upgrade": {"type": "bool", "default": True},
         "default_release": {"type": "str"},
         "update_cache": {"type": "bool", "default": False},
         "rules": {"type": "list", "elements": "dict", "options": rule, "default": []},

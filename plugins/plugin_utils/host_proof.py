@@ -62,6 +62,8 @@ def proof(
     since = published(planned, update["pending"])
     if since:
         told.append(f"published meanwhile, and for the next run: {', '.join(since)}")
+    if update["not_installed"]:
+        told.append(f"not installed on this host, and left out: {', '.join(update['not_installed'])}")
     old = [guest for guest in update["stale"]["guests"] if guest["uuid"] not in decision["left_alone"]]
     names = ", ".join(guest["name"] for guest in old)
     if old and (decision["refreshes"] or decision["reboots"]):

@@ -15,16 +15,18 @@ from .._updates import stale, techniques
 from .._updates.apt import Apt
 from .._updates.dnf import Dnf
 from .._updates.facts import facts
-from .._updates.package_manager import PackageManager, run
+from .._updates.package_manager import PackageManager, asked_for, run
 
 #: What the host is; os-release(5).
 OS_RELEASE = "/etc/os-release"
-_MANAGERS: dict[str, t.Callable[[t.Sequence[str], str | None], PackageManager]] = {
+#: From the names, the target release, and whether only what is installed counts.
+_Maker = t.Callable[[t.Sequence[str], t.Optional[str], bool], PackageManager]
+_MANAGERS: dict[str, _Maker] = {
     "debian": Apt, "ubuntu": Apt, "fedora": Dnf, "rhel": Dnf, "centos": Dnf,
 }
 
 
-def manager_of(os_release: str) -> t.Callable[[t.Sequence[str], str | None], PackageManager]:
+def manager_of(os_release: str) -> _Maker:
     """The package manager that a distribution is made with, whatever other ones are installed too.
 
     :param os_release: The content of os-release(5).
@@ -41,13 +43,13 @@ def manager_of(os_release: str) -> t.Callable[[t.Sequence[str], str | None], Pac
     )
 
 
-def _manager(packages: t.Sequence[str], release: str | None) -> PackageManager:
+def _manager(packages: t.Sequence[str], release: str | None, only_upgrade: bool) -> PackageManager:
     try:
         with open(OS_RELEASE, encoding="utf-8", errors="replace") as stream:
             text = stream.read()
     except OSError:
         text = ""
-    return manager_of(text)(packages, release)
+    return manager_of(text)(packages, release, only_upgrade)
 
 
 def users(code: t.Mapping[GuestCode, t.Sequence[CodeFile]], owners: t.Mapping[str, t.Sequence[str]]) -> dict[str, list[str]]:
@@ -82,7 +84,7 @@ def _code_of_guests(where: Places) -> tuple[dict[GuestCode, list[CodeFile]], lis
     return code, warnings
 
 
-def _before_pause(packages: t.Sequence[str], release: str | None, needs: t.Mapping[str, str]) -> list[str]:
+def _before_pause(packages: t.Sequence[str], release: str | None, only_upgrade: bool, needs: t.Mapping[str, str]) -> list[str]:
     """The command that applies, with guests running, what needs no pause, so that the pause holds only what must be inside; empty when there is none.
 
     Only of packages that were asked for by name, so that no package becomes one that was installed by hand; and only if none of
@@ -90,30 +92,33 @@ def _before_pause(packages: t.Sequence[str], release: str | None, needs: t.Mappi
 
     :param packages: What was asked for.
     :param release: The target release, or `None`.
+    :param only_upgrade: Whether only what is installed counts.
     :param needs: The technique of each pending package.
     """
     paused = {techniques.bare(name) for name, technique in needs.items() if technique == "pause"}
     gentle = [name for name in packages if techniques.bare(name.partition("=")[0]) not in paused]
     if not paused or not gentle or len(gentle) == len(packages):
         return []
-    manager = _manager(gentle, release)
+    manager = _manager(gentle, release, only_upgrade)
     plan = manager.plan()
     brings = {techniques.bare(change.name) for change in plan.changes}
-    return manager.commands.apply if brings and not plan.removed and not brings & paused else []
+    return manager.commands.apply if brings and not plan.removed and not plan.refused and not brings & paused else []
 
 
 def update_info(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """The body of host_update_info.
 
     :param params: The module's parameters.
-    :returns: `pending`, `technique`, `commands`, `stale` and `warnings`.
-    :raises MaintenanceError: No supported package manager, an unknown package, packages that would have to be removed, a rule that is none, a URI
-        that is not the host's own.
+    :returns: `pending`, `not_installed`, `technique`, `commands`, `stale` and `warnings`.
+    :raises MaintenanceError: No supported package manager, an unknown package, packages that would have to be removed or are held, a rule that is none,
+        a URI that is not the host's own.
     """
     where = places(params["uri"])
     rules = techniques.operator_rules(params["rules"])
     refuse_container()
-    manager = _manager(params["packages"], params["default_release"])
+    packages = asked_for(params["packages"])
+    release, only_upgrade = params["default_release"], params["only_upgrade"]
+    manager = _manager(packages, release, only_upgrade)
     if params["update_cache"]:
         run(manager.commands.refresh, 300)
     plan = manager.plan()
@@ -122,6 +127,8 @@ def update_info(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
             f"the update would remove {', '.join(plan.removed)}, which this collection never does; no guest was touched. Do that by hand first, or "
             "name other packages", "packages",
         )
+    if plan.refused:
+        raise MaintenanceError(f"the package manager would refuse: {'; '.join(plan.refused)}; no guest was touched", "packages")
     code, warnings = _code_of_guests(where)
     # Nothing pending: nobody has to be asked whose the files are.
     owners = manager.owners(sorted({file.path for files in code.values() for file in files})) if plan.changes else {}
@@ -136,10 +143,11 @@ def update_info(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     return {
         "changed": False,
         "pending": pending,
+        "not_installed": plan.not_installed,
         "technique": techniques.strongest(change["technique"] for change in pending),
         "commands": {
             "stage": manager.commands.stage,
-            "before_pause": _before_pause(params["packages"], params["default_release"], needs),
+            "before_pause": _before_pause(packages, release, only_upgrade, needs),
             "apply": manager.commands.apply,
         },
         "stale": {

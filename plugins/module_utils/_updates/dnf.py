@@ -49,6 +49,29 @@ def read_rows(rows: t.Iterable[t.Sequence[str]]) -> tuple[list[Change], list[str
     return sorted(dict.fromkeys(changes), key=lambda change: change.name), removed
 
 
+def older(rows: t.Iterable[t.Sequence[str]]) -> list[str]:
+    """Why a transaction is not carried out: what it would put down to an older version, in a sentence; empty when there is none.
+
+    :param rows: See `read_rows`.
+    """
+    names = sorted({name for action, name, _arch, _version in rows if action == "DOWNGRADE"})
+    return [f"{', '.join(names)} would become older than it is. Do that by hand first, or name other versions"] if names else []
+
+
+def specifications(packages: t.Sequence[str]) -> list[str]:
+    """Package specifications in dnf's words, `name-version` for `name=version`.
+
+    :raises MaintenanceError: code `packages`: something that is no package name.
+    """
+    found = []
+    for name in packages:
+        match = _NAME.fullmatch(name)
+        if match is None:
+            raise not_a_name(name)
+        found.append("-".join(part for part in (match["name"], match["version"]) if part))
+    return found
+
+
 def interpreter(first_line: str) -> list[str]:
     """The Python that dnf's command runs under, as an argument list; empty when it is none.
 
@@ -63,22 +86,19 @@ class Dnf:
 
     :param packages: Names, or `name=version`; none: everything that can be upgraded.
     :param release: Must be `None`: apt has target releases, dnf has none.
+    :param only_upgrade: Whether a named package that is not installed is left out.
     :raises MaintenanceError: code `packages`: something that is no package name, a release, or there is no dnf 4.
     """
 
-    def __init__(self, packages: t.Sequence[str], release: str | None) -> None:
+    def __init__(self, packages: t.Sequence[str], release: str | None, only_upgrade: bool = True) -> None:
         if release is not None:
             raise MaintenanceError(f"default_release {release!r} is a setting of apt, and this host has dnf; no guest was touched. Leave it out", "packages")
-        self._specs = []
-        for name in packages:
-            match = _NAME.fullmatch(name)
-            if match is None:
-                raise not_a_name(name)
-            self._specs.append("-".join(part for part in (match["name"], match["version"]) if part))
+        self._specs = specifications(packages)
+        self._only_upgrade = only_upgrade
         self._python = self._find()
         dnf = [*_ENVIRONMENT, "dnf", "--assumeyes", "--quiet"]
         # As _dnf_program has it. The lists must not be read anew in between: what is applied is what was looked at.
-        action = ["--setopt=best=True", "install", *self._specs] if packages else ["--setopt=best=False", "upgrade"]
+        action = ["--setopt=best=True", "upgrade" if only_upgrade else "install", *self._specs] if packages else ["--setopt=best=False", "upgrade"]
         self.commands = Commands(
             refresh=[*_ENVIRONMENT, "dnf", "--assumeno", "--quiet", "--refresh", "makecache"],
             stage=[*dnf, "--setopt=metadata_expire=-1", "--downloadonly", *action],
@@ -104,7 +124,7 @@ class Dnf:
         """See `PackageManager`."""
         # The loader's source works from a plain tree and from inside Ansible's own zip alike.
         program = dnf_program.__loader__.get_source(dnf_program.__name__)
-        said = run([*self._python, "-", json.dumps({"packages": self._specs})], 120, stdin=program)
+        said = run([*self._python, "-", json.dumps({"packages": self._specs, "only_upgrade": self._only_upgrade})], 120, stdin=program)
         try:
             found = json.loads(said.splitlines()[-1])
         except (IndexError, ValueError) as error:
@@ -124,7 +144,7 @@ class Dnf:
             f"dnf has no list of the repository {name} in its cache, and its configuration allows that: updates from there are not seen. Use update_cache"
             for name in found["ignored"]
         ]
-        return Plan(changes, removed, warnings)
+        return Plan(changes, removed, warnings, found["not_installed"], older(found["rows"]))
 
     def owners(self, paths: t.Sequence[str]) -> dict[str, list[str]]:
         """See `PackageManager`."""

@@ -30,11 +30,15 @@ class Plan(t.NamedTuple):
     :ivar changes: The packages that would change.
     :ivar removed: Names of packages that would go, with no other taking their place.
     :ivar warnings: What makes the answer less than complete, in sentences.
+    :ivar not_installed: Names that were asked for and are left out, because they are not installed and only upgrades are wanted.
+    :ivar refused: Why the package manager will not carry this out, in sentences; what it finds only while it downloads is not among them.
     """
 
     changes: list[Change]
     removed: list[str]
     warnings: list[str]
+    not_installed: list[str] = []
+    refused: list[str] = []
 
 
 class Commands(t.NamedTuple):
@@ -66,6 +70,22 @@ class PackageManager(t.Protocol):
 
         :param paths: Absolute paths.
         """
+
+
+def asked_for(packages: t.Sequence[str]) -> list[str]:
+    """The names of an update, none for everything that is pending.
+
+    :param packages: As operators give them: names, none, or the one word `*`, which is everything as well.
+    :raises MaintenanceError: code `packages`: everything and names.
+    """
+    if "*" not in packages:
+        return list(packages)
+    if len(packages) > 1:
+        raise MaintenanceError(
+            f"'*' means everything that is pending, and {', '.join(name for name in packages if name != '*') or 'another'} stands beside it; no guest was "
+            "touched. Give '*' alone, or the names", "packages",
+        )
+    return []
 
 
 def not_a_name(name: str) -> MaintenanceError:

@@ -8,6 +8,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,6 +24,8 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core im
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.places import Places
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause.ledger import Ledger
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause.record import Entry, Window
+
+from .apt_system import AptSystem
 
 #: Only catches a hang; nothing is expected to take that long. Seconds.
 HANG = 30.0
@@ -210,3 +213,13 @@ def no_libvirt():
 
     if hypervisor.libvirt is not None:
         pytest.skip("libvirt is installed here")
+
+
+@pytest.fixture
+def apt_system(tmp_path, monkeypatch):
+    """The system, which apt-get and dpkg-query take for this machine's."""
+    if not all(map(shutil.which, ("apt-get", "dpkg-deb", "dpkg-query"))):
+        pytest.skip("no apt-get here")
+    monkeypatch.setenv("APT_CONFIG", str(tmp_path / "apt.conf"))
+    monkeypatch.setenv("DPKG_ADMINDIR", str(tmp_path / "var/lib/dpkg"))
+    return AptSystem(tmp_path)

@@ -43,8 +43,11 @@ def decision(**over):
     return {"technique": "live", "refreshes": False, "reboots": False, "kernel_pinned": False, "left_alone": [], **over}
 
 
-def update(*pending, stale=(), differs=False):
-    return {"pending": list(pending), "stale": {"guests": [{"name": name, "uuid": f"u-{name}"} for name in stale], "kernel": {**KERNEL, "differs": differs}}}
+def update(*pending, stale=(), differs=False, not_installed=()):
+    return {
+        "pending": list(pending), "not_installed": list(not_installed),
+        "stale": {"guests": [{"name": name, "uuid": f"u-{name}"} for name in stale], "kernel": {**KERNEL, "differs": differs}},
+    }
 
 
 PLANNED = [change("1", "2")]
@@ -54,6 +57,7 @@ PLANNED = [change("1", "2")]
     (decision(), update(), [], []),
     (decision(), update(change("1", "2")), ["p still waits to be updated"], []),
     (decision(), update(change("2", "3")), [], ["published meanwhile, and for the next run: p 3"]),
+    (decision(), update(not_installed=["linux-image-cloud-amd64"]), [], ["not installed on this host, and left out: linux-image-cloud-amd64"]),
     (decision(refreshes=True), update(stale=["web", "db"]), ["these guests still run what was replaced: web, db"], []),
     (decision(reboots=True), update(stale=["web"]), ["these guests still run what was replaced: web"], []),
     (decision(technique="pause"), update(stale=["web"]), [], ["still on what was replaced, as the technique pause leaves them: guest web"]),

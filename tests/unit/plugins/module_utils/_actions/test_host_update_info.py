@@ -49,7 +49,7 @@ def test_another_family_is_refused(text):
 def test_a_host_that_does_not_say_what_it_is(monkeypatch, tmp_path):
     monkeypatch.setattr(host_update_info, "OS_RELEASE", str(tmp_path / "none"))
     with pytest.raises(MaintenanceError) as caught:
-        host_update_info._manager([], None)
+        host_update_info._manager([], None, True)
     assert "says nothing" in str(caught.value)
 
 
@@ -79,7 +79,8 @@ def apt_get(tmp_path, monkeypatch):
     def make(script):
         path = tmp_path / "bin" / "apt-get"
         path.parent.mkdir(exist_ok=True)
-        path.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/log\n{script}\n')
+        # All its sources can be authenticated.
+        path.write_text(f'#!/bin/sh\n[ "$1" != indextargets ] || exit 0\necho "$@" >> {tmp_path}/log\n{script}\n')
         path.chmod(0o755)
         (tmp_path / "os-release").write_text("ID=debian\n")
         monkeypatch.setattr(host_update_info, "OS_RELEASE", str(tmp_path / "os-release"))
@@ -91,9 +92,10 @@ def apt_get(tmp_path, monkeypatch):
     return make
 
 
-def info(packages=(), release=None, refresh=False, rules=()):
+def info(packages=(), release=None, refresh=False, rules=(), only_upgrade=True):
     return host_update_info.update_info({
-        "packages": list(packages), "default_release": release, "update_cache": refresh, "rules": list(rules), "uri": "qemu:///session",
+        "packages": list(packages), "only_upgrade": only_upgrade, "default_release": release, "update_cache": refresh,
+        "rules": list(rules), "uri": "qemu:///session",
     })
 
 
@@ -132,7 +134,7 @@ SWITCH = "Inst openvswitch-switch [1] (2 repo [amd64])\n"
 def test_what_needs_no_pause_is_applied_before_it(apt_get, tmp_path, asked, rest, split):
     (tmp_path / "all").write_text(SWITCH + SIMULATION)
     (tmp_path / "rest").write_text(rest)
-    apt_get(f'case "$*" in *openvswitch*|*upgrade*) cat {tmp_path}/all;; *) cat {tmp_path}/rest;; esac')
+    apt_get(f'case "$*" in *openvswitch*|*--with-new-pkgs*) cat {tmp_path}/all;; *) cat {tmp_path}/rest;; esac')
     found = info(asked)
     assert found["commands"]["before_pause"] == (Apt(asked[1:], None).commands.apply if split else [])
 
@@ -179,6 +181,50 @@ def test_an_update_that_removes_is_refused(apt_get, tmp_path):
     with pytest.raises(MaintenanceError) as caught:
         info(["qemu-system-x86"])
     assert caught.value.code == "packages" and "would remove qemu-old," in str(caught.value)
+
+
+@pytest.fixture
+def debian(apt_system, tmp_path, monkeypatch):
+    """A host of Debian's family with the real apt-get, whose packages are the test's own, and without guests."""
+    (tmp_path / "os-release").write_text("ID=debian\n")
+    monkeypatch.setattr(host_update_info, "OS_RELEASE", str(tmp_path / "os-release"))
+    monkeypatch.setattr(host_update_info, "refuse_container", lambda: None)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    apt_system.source("[trusted=yes] ")
+
+
+@pytest.mark.parametrize("packages", [["*"], []])
+def test_everything_that_is_pending(debian, packages):
+    found = info(packages)
+    assert sorted(change["name"] for change in found["pending"]) == ["a", "needs", "new"]
+    assert found["commands"]["apply"][-1] == "--with-new-pkgs" and found["commands"]["before_pause"] == [] and found["not_installed"] == []
+    run(found["commands"]["stage"], 60)
+
+
+@pytest.mark.parametrize("packages", [["*", "a"], ["a", "*"], ["*", "*"]])
+def test_everything_and_a_name(debian, packages):
+    with pytest.raises(MaintenanceError) as caught:
+        info(packages)
+    assert caught.value.code == "packages" and "'*' means everything that is pending" in str(caught.value)
+
+
+def test_a_package_that_this_host_lacks(debian):
+    found = info(["a", "absent"])
+    assert [change["name"] for change in found["pending"]] == ["a"] and found["not_installed"] == ["absent"]
+    found = info(["absent"])
+    assert found["pending"] == [] and found["technique"] is None
+    found = info(["a", "absent"], only_upgrade=False)
+    assert [change["name"] for change in found["pending"]] == ["a", "absent"] and found["not_installed"] == []
+
+
+@pytest.mark.parametrize(("packages", "words"), [
+    (["a", "held"], "held is held (apt-mark hold)"), (["down=1.0"], "down would become older than it is"), (["taker"], "would remove loser,"),
+    (["nosuch"], "Unable to locate package nosuch"),
+])
+def test_what_the_run_would_refuse_is_refused_before(debian, packages, words):
+    with pytest.raises(MaintenanceError) as caught:
+        info(packages, only_upgrade=False)
+    assert caught.value.code == "packages" and words in str(caught.value) and "no guest was touched" in str(caught.value)
 
 
 def test_what_is_wrong_with_the_call_is_told_before_anybody_is_asked(apt_get):

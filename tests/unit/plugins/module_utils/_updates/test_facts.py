@@ -22,7 +22,10 @@ def test_any_active(states, units, expected):
 
 #: Of a host whose network is ifupdown's, of one whose bridge is networkd's, and of one where networkd is stopped.
 UNMANAGED = "  1 lo     loopback carrier  unmanaged\n  2 eth0   ether    routable unmanaged\n"
-MANAGED = "  1 lo     loopback carrier  unmanaged\n  2 eth0   ether    enslaved configured \n  3 br0    bridge   routable configured\n 4 vnet0 ether enslaved unmanaged\n"
+MANAGED = (
+    "  1 lo     loopback carrier  unmanaged\n  2 eth0   ether    enslaved configured \n  3 br0    bridge   routable configured\n"
+    "  4 vnet0  ether    enslaved unmanaged\n"
+)
 
 
 @pytest.mark.parametrize(("links", "expected"), [
