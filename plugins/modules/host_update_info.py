@@ -208,7 +208,8 @@ stale:
           type: int
         files:
           description:
-            - The programs and libraries that its QEMU runs and that are no longer what is installed there.
+            - The programs and libraries that its QEMU, or a helper process that is renewed with it (C(swtpm), C(qemu-pr-helper), C(nbdkit)), runs and
+              that are no longer what is installed there.
             - One that was installed again with the same content (build id) does not count, and neither do files that are no code, as guest
               memory in V(/dev/shm) or huge pages.
           type: list
@@ -227,7 +228,8 @@ stale:
           files: [/usr/lib/x86_64-linux-gnu/libvirt.so.0.9000.0, /usr/sbin/virtlogd]
     processes:
       description:
-        - The other processes of the host that do, each with C(name) (of the program), C(pid), C(unit) (of systemd, V(null) when it has none) and C(files).
+        - The other processes of the host that do, each with C(name) (of the program), C(pid), C(unit) (of systemd, V(null) when it has none), C(guest) and C(files).
+        - C(guest) is the name of the guest whose helper it is, as a C(passt), which goes on until that guest is started anew. V(null) for all others.
           They take up what is installed when they are started anew. Those of containers are not told of.
       type: list
       elements: dict
@@ -235,6 +237,7 @@ stale:
         - name: sshd
           pid: 410
           unit: ssh.service
+          guest: null
           files: [/usr/lib/x86_64-linux-gnu/libcrypto.so.3]
     kernel:
       description: The kernel.

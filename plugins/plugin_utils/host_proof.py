@@ -70,6 +70,9 @@ def proof(
         problems.append(f"the update was applied, and these guests still run what was replaced: {names}. They run. Run guest_refresh on the host to see why")
     elif old:
         told.append(f"still on what was replaced, as the technique {decision['technique']} leaves them: guest {names}")
+    helping = sorted({f"{process['name']} of guest {process['guest']}" for process in update["stale"]["processes"] if process["guest"]})
+    if helping:
+        told.append(f"still on what was replaced, until their guest is started anew: {', '.join(helping)}")
     alone = [guest["name"] for guest in update["stale"]["guests"] if guest["uuid"] in decision["left_alone"]]
     if alone:
         told.append(f"still on what was replaced, because they are left alone: guest {', '.join(alone)}")

@@ -10,12 +10,14 @@ from .._core.errors import MaintenanceError
 from .._core.places import Places, places
 from .._saved.ownership import refuse_container
 from .._system import running_code
-from .._system.running_code import CodeFile, GuestCode
+from .._system.guest_helpers import helpers
+from .._system.running_code import GuestCode
 from .._updates import stale, techniques
 from .._updates.apt import Apt
 from .._updates.dnf import Dnf
 from .._updates.facts import facts
 from .._updates.package_manager import PackageManager, asked_for, run
+from .._updates.stale import Code
 
 #: What the host is; os-release(5).
 OS_RELEASE = "/etc/os-release"
@@ -52,36 +54,43 @@ def _manager(packages: t.Sequence[str], release: str | None, only_upgrade: bool)
     return manager_of(text)(packages, release, only_upgrade)
 
 
-def users(code: t.Mapping[GuestCode, t.Sequence[CodeFile]], owners: t.Mapping[str, t.Sequence[str]]) -> dict[str, list[str]]:
-    """By package, the names of the guests whose QEMU runs code from it.
+def users(code: t.Mapping[GuestCode, Code], owners: t.Mapping[str, t.Sequence[str]]) -> dict[str, list[str]]:
+    """By package, the names of the guests that are moved for code from it.
 
-    :param code: What the QEMU of each guest has mapped.
+    :param code: The code of each guest.
     :param owners: By path, the packages that own it.
     """
     found: dict[str, list[str]] = {}
-    for guest, files in code.items():
-        for package in sorted({package for file in files for package in owners.get(file.path, ())}):
+    for guest in code:
+        for package in sorted({package for path in _paths(code[guest]) for package in owners.get(path, ())}):
             found.setdefault(package, []).append(guest.name)
     return found
 
 
-def _code_of_guests(where: Places) -> tuple[dict[GuestCode, list[CodeFile]], list[str]]:
-    """What the QEMU of each guest has mapped, and warnings about those that cannot be looked at."""
+def _paths(code: Code) -> set[str]:
+    return {file.path for files in code.values() for file in files}
+
+
+def _code_of_guests(where: Places) -> tuple[dict[GuestCode, Code], dict[int, str], list[str]]:
+    """The code of each guest, by process the guest whose helper it is, and warnings about guests that cannot be looked at."""
     guests, unreadable = running_code.guests(where)
     warnings = [
         f"libvirt's status file {name} cannot be read or names no guest, so what that guest's QEMU runs on is not known. Run as root, or look at that file"
         for name in unreadable
     ]
-    code = {}
+    code: dict[GuestCode, Code] = {}
+    helping: dict[int, str] = {}
     for guest in guests:
+        started = helpers(where, guest.monitor)
+        helping.update({helper.pid: guest.name for helper in started})
         try:
-            files = running_code.code_files(guest.pid)
+            found = stale.code_of(guest.pid, started)
         except OSError as error:
             warnings.append(f"the QEMU of {guest.name} may not be looked at ({error.strerror}): what it runs on is not known. Run as root")
             continue
-        if files is not None:
-            code[guest] = files
-    return code, warnings
+        if found:
+            code[guest] = found
+    return code, helping, warnings
 
 
 def _before_pause(packages: t.Sequence[str], release: str | None, only_upgrade: bool, needs: t.Mapping[str, str]) -> list[str]:
@@ -129,9 +138,9 @@ def update_info(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         )
     if plan.refused:
         raise MaintenanceError(f"the package manager would refuse: {'; '.join(plan.refused)}; no guest was touched", "packages")
-    code, warnings = _code_of_guests(where)
+    code, helping, warnings = _code_of_guests(where)
     # Nothing pending: nobody has to be asked whose the files are.
-    owners = manager.owners(sorted({file.path for files in code.values() for file in files})) if plan.changes else {}
+    owners = manager.owners(sorted({path for found in code.values() for path in _paths(found)})) if plan.changes else {}
     used = users(code, owners)
     holding = facts() if plan.changes else frozenset()
     pending = [
@@ -139,7 +148,7 @@ def update_info(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         for change in plan.changes
     ]
     needs = {change["name"]: change["technique"] for change in pending}
-    guests = [stale.stale_guest(guest, files) for guest, files in code.items()]
+    guests = [stale.stale_guest(guest, found) for guest, found in code.items()]
     return {
         "changed": False,
         "pending": pending,
@@ -152,7 +161,7 @@ def update_info(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         },
         "stale": {
             "guests": [guest for guest in guests if guest is not None], "daemons": stale.stale_daemons(),
-            "processes": stale.stale_processes({guest.pid for guest in code}), "kernel": stale.kernel(),
+            "processes": stale.stale_processes({pid for found in code.values() for pid in found}, helping), "kernel": stale.kernel(),
         },
         "warnings": [*plan.warnings, *warnings],
     }

@@ -44,11 +44,13 @@ class GuestCode(t.NamedTuple):
     :ivar name: libvirt's name.
     :ivar uuid: libvirt's UUID.
     :ivar pid: The process.
+    :ivar monitor: Its monitor by libvirt's status file; empty when that names none.
     """
 
     name: str
     uuid: str
     pid: int
+    monitor: str = ""
 
 
 def parse_maps(text: str) -> list[CodeFile]:
@@ -140,7 +142,7 @@ def guests(where: Places) -> tuple[list[GuestCode], list[str]]:
             continue
         process = guest_process(where, name, uuid)
         if process is not None:
-            found.append(GuestCode(name, uuid, process.process.pid))
+            found.append(GuestCode(name, uuid, process.process.pid, process.monitor))
     return found, unreadable
 
 

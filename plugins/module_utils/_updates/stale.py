@@ -8,6 +8,7 @@ import os
 import typing as t
 
 from .._system import running_code
+from .._system.guest_helpers import GuestHelper
 from .._system.running_code import CodeFile, GuestCode
 from .kernels import is_pinned, newest_kernel
 
@@ -35,13 +36,36 @@ def old_files(pid: int, files: t.Iterable[CodeFile]) -> list[str]:
     )
 
 
-def stale_guest(guest: GuestCode, files: t.Iterable[CodeFile]) -> dict[str, t.Any] | None:
-    """A guest whose QEMU runs old code, for a module's result; `None` when it does not.
+#: The code that a guest is moved for: by process, its QEMU's and that of helpers, what they have mapped.
+Code = t.Mapping[int, t.Sequence[CodeFile]]
+
+
+def code_of(pid: int, helpers: t.Iterable[GuestHelper]) -> dict[int, list[CodeFile]]:
+    """The code that a guest is moved for; empty when its QEMU has ended.
+
+    :param pid: Its QEMU.
+    :param helpers: Its helper processes.
+    :raises OSError: It may not be looked at.
+    """
+    files = {one: running_code.code_files(one) for one in [pid, *(helper.pid for helper in helpers if helper.renewed)]}
+    return {} if files[pid] is None else {one: found for one, found in files.items() if found is not None}
+
+
+def old_code(code: Code) -> list[str]:
+    """The paths of the code that a guest is moved for and that is no longer what is installed.
+
+    :param code: See `code_of`.
+    """
+    return sorted({path for pid, files in code.items() for path in old_files(pid, files)})
+
+
+def stale_guest(guest: GuestCode, code: Code) -> dict[str, t.Any] | None:
+    """A guest whose QEMU or helper runs old code, for a module's result; `None` when it does not.
 
     :param guest: The guest.
-    :param files: What its QEMU has mapped.
+    :param code: Its code, see `code_of`.
     """
-    old = old_files(guest.pid, files)
+    old = old_code(code)
     if not old:
         return None
     path = running_code.program(guest.pid)
@@ -63,10 +87,11 @@ def stale_daemons() -> list[dict[str, t.Any]]:
     return found
 
 
-def stale_processes(others: t.Container[int]) -> list[dict[str, t.Any]]:
+def stale_processes(others: t.Container[int], owners: t.Mapping[int, str]) -> list[dict[str, t.Any]]:
     """The other processes of the host that run old code, for a module's result.
 
     :param others: Processes that are told of elsewhere.
+    :param owners: By process, the guest whose helper it is.
     """
     found = []
     for name, pid in running_code.processes():
@@ -77,7 +102,7 @@ def stale_processes(others: t.Container[int]) -> list[dict[str, t.Any]]:
         except OSError:  # somebody else's, and we are not root
             continue
         if old:
-            found.append({"name": name, "pid": pid, "unit": running_code.unit(pid), "files": old})
+            found.append({"name": name, "pid": pid, "unit": running_code.unit(pid), "guest": owners.get(pid), "files": old})
     return found
 
 

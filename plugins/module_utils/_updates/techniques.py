@@ -117,8 +117,12 @@ RULES: tuple[Rule, ...] = (
         "a running guest stays on the QEMU that it was started with; save and restore gives it the new one",
     ),
     Rule(
-        ("swtpm*", "libtpms*", "virtiofsd", "passt*", "slirp4netns", "libslirp*"), "live",
-        "no running guest was started with it; those that were are found by what their QEMU and its helper processes run",
+        ("swtpm*", "libtpms*", "nbdkit*", "libslirp0", "libslirp"), "live",
+        "the QEMU of no running guest, and no helper process that is renewed with it, runs code from it",
+    ),
+    Rule(
+        ("passt*", "slirp4netns", "libslirp-helper", "virtiofsd"), "live",
+        "a guest that was started with it keeps its process until its next start, because moving the guest would cut its connections or is not possible",
     ),
     # --- what restarts and leaves the guests alone, though one might think otherwise
     Rule(

@@ -43,13 +43,15 @@ def decision(**over):
     return {"technique": "live", "refreshes": False, "reboots": False, "kernel_pinned": False, "left_alone": [], **over}
 
 
-def update(*pending, stale=(), differs=False, not_installed=()):
+def update(*pending, stale=(), differs=False, not_installed=(), processes=()):
     return {
         "pending": list(pending), "not_installed": list(not_installed),
-        "stale": {"guests": [{"name": name, "uuid": f"u-{name}"} for name in stale], "kernel": {**KERNEL, "differs": differs}},
+        "stale": {"guests": [{"name": name, "uuid": f"u-{name}"} for name in stale], "processes": list(processes), "kernel": {**KERNEL, "differs": differs}},
     }
 
 
+PASST = {"name": "passt", "pid": 7, "unit": "machine-qemu\\x2d1\\x2dweb.scope", "guest": "web", "files": ["/usr/bin/passt"]}
+SSHD = {**PASST, "name": "sshd", "guest": None}
 PLANNED = [change("1", "2")]
 
 
@@ -58,6 +60,8 @@ PLANNED = [change("1", "2")]
     (decision(), update(change("1", "2")), ["p still waits to be updated"], []),
     (decision(), update(change("2", "3")), [], ["published meanwhile, and for the next run: p 3"]),
     (decision(), update(not_installed=["linux-image-cloud-amd64"]), [], ["not installed on this host, and left out: linux-image-cloud-amd64"]),
+    (decision(refreshes=True), update(processes=[PASST, {**PASST, "guest": "db"}, SSHD]), [],
+     ["until their guest is started anew: passt of guest db, passt of guest web"]),
     (decision(refreshes=True), update(stale=["web", "db"]), ["these guests still run what was replaced: web, db"], []),
     (decision(reboots=True), update(stale=["web"]), ["these guests still run what was replaced: web"], []),
     (decision(technique="pause"), update(stale=["web"]), [], ["still on what was replaced, as the technique pause leaves them: guest web"]),

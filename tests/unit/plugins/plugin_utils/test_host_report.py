@@ -295,7 +295,7 @@ def test_a_guest_that_was_paused_for_long_and_then_moved_in_no_time():
 def test_what_is_not_done_comes_before_what_became_of_guests():
     planned = [{"name": "p", "installed": "1", "candidate": "2"}]
     kernel = {"running": "6", "newest": "6", "differs": False}
-    update = {"pending": [*planned, {"name": "q", "installed": "1", "candidate": "2"}], "not_installed": [], "stale": {"guests": [], "kernel": kernel}}
+    update = {"pending": [*planned, {"name": "q", "installed": "1", "candidate": "2"}], "not_installed": [], "stale": {"guests": [], "processes": [], "kernel": kernel}}
     decision = {"technique": "pause", "refreshes": False, "reboots": False, "left_alone": []}
     found = report([info()], [resumed(outcome="gone")], [], pending=planned, decision=decision, update=update)
     assert len(found["problems"]) == 2 and "p still waits to be updated" in found["problems"][0]

@@ -57,10 +57,12 @@ def test_a_host_that_does_not_say_what_it_is(monkeypatch, tmp_path):
 
 def test_users():
     code = {
-        GuestCode("g1", "u1", 1): [CodeFile("/q", False, "0-1"), CodeFile("/c", False, "1-2"), CodeFile("/c", True, "2-3")],
-        GuestCode("g2", "u2", 2): [CodeFile("/c", False, "0-1"), CodeFile("/mine", False, "1-2")],
+        GuestCode("g1", "u1", 1): {1: [CodeFile("/q", False, "0-1"), CodeFile("/c", False, "1-2"), CodeFile("/c", True, "2-3")]},
+        GuestCode("g2", "u2", 2): {2: [CodeFile("/c", False, "0-1"), CodeFile("/mine", False, "1-2")], 3: [CodeFile("/swtpm", False, "0-1")]},
     }
-    assert host_update_info.users(code, {"/q": ["qemu"], "/c": ["libc6", "libc6-x"]}) == {"qemu": ["g1"], "libc6": ["g1", "g2"], "libc6-x": ["g1", "g2"]}
+    assert host_update_info.users(code, {"/q": ["qemu"], "/c": ["libc6", "libc6-x"], "/swtpm": ["swtpm"]}) == {
+        "qemu": ["g1"], "libc6": ["g1", "g2"], "libc6-x": ["g1", "g2"], "swtpm": ["g2"],
+    }
 
 
 @pytest.mark.parametrize(("path", "expected"), [

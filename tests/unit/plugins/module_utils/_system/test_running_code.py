@@ -162,14 +162,14 @@ def test_guests_are_read_from_libvirts_status_files(where):
     write(where, "a.pid", str(os.getpid()))
     write(where, "gone.xml", status(10**8))
     os.mkdir(os.path.join(where.runtime, "dbus"))
-    assert running_code.guests(where) == ([GuestCode("a", UUID, os.getpid()), GuestCode("b", UUID, os.getpid())], [])
+    assert running_code.guests(where) == ([GuestCode("a", UUID, os.getpid(), "/m"), GuestCode("b", UUID, os.getpid(), "/m")], [])
 
 
 @pytest.mark.parametrize("text", ["", "no xml", "<domstatus/>", '<?xml version="1.0" encoding="nope"?><a/>', "<domstatus pid='1'>"])
 def test_a_status_file_that_names_no_guest_is_told_of(where, text):
     write(where, "a.xml", status(os.getpid()))
     write(where, "odd.xml", text)
-    assert running_code.guests(where) == ([GuestCode("a", UUID, os.getpid())], ["odd.xml"])
+    assert running_code.guests(where) == ([GuestCode("a", UUID, os.getpid(), "/m")], ["odd.xml"])
 
 
 def test_a_host_without_libvirt(where):

@@ -9,6 +9,7 @@ import shutil
 
 import pytest
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system import running_code
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.guest_helpers import GuestHelper
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.running_code import GuestCode
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates import stale
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.stale import is_old
@@ -64,14 +65,14 @@ def files(child):
 
 def test_a_process_on_what_is_installed(child):
     assert stale.old_files(child.pid, files(child)) == []
-    assert stale.stale_guest(GuestCode("g1", "u", child.pid), files(child)) is None
+    assert stale.stale_guest(GuestCode("g1", "u", child.pid), {child.pid: files(child)}) is None
 
 
 def test_a_program_that_was_replaced(program, child):
     replace(program, other_code(program))
     assert stale.old_files(child.pid, files(child)) == [str(program)]
     assert {"name": "virtlogd", "pid": child.pid, "files": [str(program)]} in stale.stale_daemons()
-    found = stale.stale_guest(GuestCode("g1", "u", child.pid), files(child))
+    found = stale.stale_guest(GuestCode("g1", "u", child.pid), {child.pid: files(child)})
     before = found["build_id"].pop("running")
     assert found == {"name": "g1", "uuid": "u", "pid": child.pid, "files": [str(program)], "build_id": {"installed": bytes.fromhex(before)[::-1].hex()}}
 
@@ -84,15 +85,38 @@ def test_any_process_on_what_was_replaced(program, child, start, until):
     until(lambda: str(other) in [file.path for file in running_code.code_files(process.pid)], "the program is mapped")
     for path in (program, other):
         replace(path, other_code(path))
-    found = {one["pid"]: one for one in stale.stale_processes(set())}
-    assert found[process.pid] == {"name": "other", "pid": process.pid, "unit": running_code.unit(os.getpid()), "files": [str(other)]}
+    found = {one["pid"]: one for one in stale.stale_processes(set(), {})}
+    assert found[process.pid] == {"name": "other", "pid": process.pid, "unit": running_code.unit(os.getpid()), "guest": None, "files": [str(other)]}
     assert child.pid not in found  # a daemon of libvirt, by its name
-    assert process.pid not in [one["pid"] for one in stale.stale_processes({process.pid})]
+    assert process.pid not in [one["pid"] for one in stale.stale_processes({process.pid}, {})]
+
+
+@pytest.mark.parametrize("renewed", [True, False])
+def test_a_helper_of_a_guest(program, child, start, until, renewed):
+    """Its QEMU is what is installed. One that is renewed with it counts as the guest's code, another is told of as its helper."""
+    other = program.with_name("helper")
+    shutil.copy(program, other)
+    process = start([str(other), "1000"])
+    until(lambda: str(other) in [file.path for file in running_code.code_files(process.pid)], "the program is mapped")
+    replace(other, other_code(other))
+    code = stale.code_of(child.pid, [GuestHelper("helper", process.pid, renewed)])
+    found = stale.stale_guest(GuestCode("g1", "u", child.pid), code)
+    assert (None if found is None else found["files"]) == ([str(other)] if renewed else None)
+    assert stale.old_code(code) == ([str(other)] if renewed else [])
+    [told] = [one for one in stale.stale_processes(set(), {process.pid: "g1"}) if one["pid"] == process.pid]
+    assert (told["name"], told["guest"]) == ("helper", "g1")
+    assert (process.pid in code) is renewed
+
+
+def test_a_guest_that_has_ended(start):
+    process = start(["true"])
+    process.wait()
+    assert stale.code_of(process.pid, []) == {}
 
 
 def test_a_program_that_was_removed(program, child):
     program.unlink()
-    found = stale.stale_guest(GuestCode("g1", "u", child.pid), files(child))
+    found = stale.stale_guest(GuestCode("g1", "u", child.pid), {child.pid: files(child)})
     assert found["files"] == [str(program)] and found["build_id"]["installed"] is None and found["build_id"]["running"]
 
 
