@@ -203,8 +203,9 @@ x
 #: Runs in dnf's Python: its configuration is the test's own, all else is the program's.
 ASK = """
 import json, sys
-sys.path.insert(0, sys.argv[1])
-import dnf, dnf_program
+import dnf  # dnf's own, before ours of that name can be found
+sys.path.append(sys.argv[1])
+import dnf_program
 with dnf.Base() as base:
     base.conf.installroot = sys.argv[2] + "/root"
     base.conf.reposdir = [sys.argv[2]]
