@@ -17,7 +17,9 @@ description:
     authenticate. So a host is refused before the update is begun, in check mode and without it alike.
   - A package that another one replaces (C(Obsoletes) of an rpm), and old kernels that
     make room for a new one, do not count as removed.
-  - Knows apt, and dnf 4 with the Python bindings that come with it. Which of them is decided by C(/etc/os-release).
+  - Knows apt, dnf 4 with the Python bindings that come with it, and dnf 5. Which of them is decided by C(/etc/os-release), and by which of the two
+    C(dnf) is.
+  - Whether an rpm is signed is seen by dnf only when it is applied.
   - Asks libvirt nothing, and answers also when libvirt does not.
 extends_documentation_fragment:
   - vm_preserving.maintenance.maintenance.reads
@@ -84,6 +86,7 @@ options:
 requirements:
   - python >= 3.9 on the host
   - root for V(qemu:///system)
+  - python3-libdnf5 on hosts with dnf 5
 author:
   - The vm_preserving.maintenance authors (!UNKNOWN)
 """

@@ -14,7 +14,7 @@ from .._system.guest_helpers import helpers
 from .._system.running_code import GuestCode
 from .._updates import stale, techniques
 from .._updates.apt import Apt
-from .._updates.dnf import Dnf
+from .._updates.dnf5 import dnf_of_this_host
 from .._updates.facts import facts
 from .._updates.package_manager import PackageManager, asked_for, run
 from .._updates.stale import Code
@@ -24,7 +24,7 @@ OS_RELEASE = "/etc/os-release"
 #: From the names, the target release, and whether only what is installed counts.
 _Maker = t.Callable[[t.Sequence[str], t.Optional[str], bool], PackageManager]
 _MANAGERS: dict[str, _Maker] = {
-    "debian": Apt, "ubuntu": Apt, "fedora": Dnf, "rhel": Dnf, "centos": Dnf,
+    "debian": Apt, "ubuntu": Apt, "fedora": dnf_of_this_host, "rhel": dnf_of_this_host, "centos": dnf_of_this_host,
 }
 
 

@@ -4,7 +4,6 @@
 """The adapter of dnf 4 and rpm."""
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import shutil
@@ -12,7 +11,7 @@ import typing as t
 
 from .._core.errors import MaintenanceError
 from . import dnf_program
-from .package_manager import Change, Commands, Plan, not_a_name, run, usr_merged
+from .package_manager import Change, Commands, Plan, ask_program, not_a_name, run, usr_merged
 
 _ENVIRONMENT = ["env", "LC_ALL=C.UTF-8"]
 #: Names of rpms, with an optional version. Above all: never an option of dnf, a path, a group or a glob.
@@ -58,6 +57,56 @@ def older(rows: t.Iterable[t.Sequence[str]]) -> list[str]:
     return [f"{', '.join(names)} would become older than it is. Do that by hand first, or name other versions"] if names else []
 
 
+def no_release(release: str | None) -> None:
+    """Refuse a target release, which only apt has.
+
+    :raises MaintenanceError: code `packages`.
+    """
+    if release is not None:
+        raise MaintenanceError(f"default_release {release!r} is a setting of apt, and this host has dnf; no guest was touched. Leave it out", "packages")
+
+
+def read_answer(found: t.Mapping[str, t.Any] | None, program: str) -> Plan:
+    """The plan in the answer of dnf_program or dnf5_program.
+
+    :param found: The answer; `None`: there was none.
+    :param program: Which dnf, for messages.
+    :raises MaintenanceError: code `packages`: dnf refuses, has no list of any repository, or there was no answer.
+    """
+    if found is None:
+        raise MaintenanceError(f"{program}'s Python bindings gave no answer; no guest was touched. Run {program} check-update on the host", "packages")
+    if "error" in found:
+        raise MaintenanceError(
+            f"the package manager refuses: {' '.join(found['error'].split())}; no guest was touched. If that is about the lists of the repositories, "
+            f"read them (update_cache); else see to it on the host with {program}", "packages",
+        )
+    if found["ignored"] and not found["read"]:
+        raise MaintenanceError(
+            f"{program} has no list of any repository in its cache ({', '.join(found['ignored'])}), so it knows of no update; no guest was touched. Read the "
+            "lists (update_cache)", "packages",
+        )
+    changes, removed = read_rows(found["rows"])
+    warnings = [
+        f"{program} has no list of the repository {name} in its cache, and its configuration allows that: updates from there are not seen. Use update_cache"
+        for name in found["ignored"]
+    ]
+    return Plan(changes, removed, warnings, found["not_installed"], older(found["rows"]))
+
+
+def owners(paths: t.Sequence[str]) -> dict[str, list[str]]:
+    """The names of the rpms that own files, by path; see `PackageManager`."""
+    found = {}
+    for path in paths:
+        for known in usr_merged(path):
+            # 1: of no package. One path at a time, because the answers do not name the path.
+            said = run(["rpm", "--query", "--queryformat", "%{NAME}\\n", "--file", known], 60, fine=(0, 1))
+            names = [line for line in said.splitlines() if line and " " not in line]
+            if names:
+                found[path] = names
+                break
+    return found
+
+
 def specifications(packages: t.Sequence[str]) -> list[str]:
     """Package specifications in dnf's words, `name-version` for `name=version`.
 
@@ -91,8 +140,7 @@ class Dnf:
     """
 
     def __init__(self, packages: t.Sequence[str], release: str | None, only_upgrade: bool = True) -> None:
-        if release is not None:
-            raise MaintenanceError(f"default_release {release!r} is a setting of apt, and this host has dnf; no guest was touched. Leave it out", "packages")
+        no_release(release)
         self._specs = specifications(packages)
         self._only_upgrade = only_upgrade
         self._python = self._find()
@@ -115,46 +163,15 @@ class Dnf:
                 found = interpreter(stream.readline(256).rstrip("\n"))
         if not found:
             raise MaintenanceError(
-                "this host is of RHEL's family and has no dnf 4; no guest was touched. Give the update as commands (host_update_commands) or as tasks "
+                "this host is of RHEL's family and has neither dnf 4 nor dnf 5; no guest was touched. Give the update as commands (host_update_commands) or as tasks "
                 "(host_update_tasks_file)", "packages",
             )
         return found
 
     def plan(self) -> Plan:
         """See `PackageManager`."""
-        # The loader's source works from a plain tree and from inside Ansible's own zip alike.
-        program = dnf_program.__loader__.get_source(dnf_program.__name__)
-        said = run([*self._python, "-", json.dumps({"packages": self._specs, "only_upgrade": self._only_upgrade})], 120, stdin=program)
-        try:
-            found = json.loads(said.splitlines()[-1])
-        except (IndexError, ValueError) as error:
-            raise MaintenanceError("dnf's Python bindings gave no answer; no guest was touched. Run dnf check-update on the host", "packages") from error
-        if "error" in found:
-            raise MaintenanceError(
-                f"the package manager refuses: {' '.join(found['error'].split())}; no guest was touched. If that is about the lists of the repositories, "
-                "read them (update_cache); else see to it on the host with dnf", "packages",
-            )
-        if found["ignored"] and not found["read"]:
-            raise MaintenanceError(
-                f"dnf has no list of any repository in its cache ({', '.join(found['ignored'])}), so it knows of no update; no guest was touched. Read the "
-                "lists (update_cache)", "packages",
-            )
-        changes, removed = read_rows(found["rows"])
-        warnings = [
-            f"dnf has no list of the repository {name} in its cache, and its configuration allows that: updates from there are not seen. Use update_cache"
-            for name in found["ignored"]
-        ]
-        return Plan(changes, removed, warnings, found["not_installed"], older(found["rows"]))
+        return read_answer(ask_program(self._python, dnf_program, {"packages": self._specs, "only_upgrade": self._only_upgrade}), "dnf")
 
     def owners(self, paths: t.Sequence[str]) -> dict[str, list[str]]:
         """See `PackageManager`."""
-        found = {}
-        for path in paths:
-            for known in usr_merged(path):
-                # 1: of no package. One path at a time, because the answers do not name the path.
-                said = run(["rpm", "--query", "--queryformat", "%{NAME}\\n", "--file", known], 60, fine=(0, 1))
-                names = [line for line in said.splitlines() if line and " " not in line]
-                if names:
-                    found[path] = names
-                    break
-        return found
+        return owners(paths)

@@ -4,8 +4,10 @@
 """What the adapters of the package managers have in common: their answers, and how a command of theirs is run."""
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import types
 import typing as t
 
 from .._core.errors import MaintenanceError
@@ -119,6 +121,22 @@ def run(argv: t.Sequence[str], timeout: float, *, stdin: str = "", fine: t.Conta
             "packages",
         )
     return done.stdout
+
+
+def ask_program(python: t.Sequence[str], program: types.ModuleType, request: t.Mapping[str, t.Any]) -> dict[str, t.Any] | None:
+    """What a program of ours answers that asks a package manager's own bindings, under the Python that has them.
+
+    :param python: That Python, as an argument list.
+    :param program: The program, a module that runs by itself: it gets the request as JSON, and its last line is the answer.
+    :returns: The answer; `None` when there is none.
+    :raises MaintenanceError: code `packages`: it cannot be started, fails or takes too long.
+    """
+    # The loader's source works from a plain tree and from inside Ansible's own zip alike.
+    said = run([*python, "-", json.dumps(request)], 120, stdin=program.__loader__.get_source(program.__name__))
+    try:
+        return json.loads(said.splitlines()[-1])
+    except (IndexError, ValueError):
+        return None
 
 
 def usr_merged(path: str) -> list[str]:

@@ -13,7 +13,7 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import MaintenanceError
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.running_code import CodeFile, GuestCode
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.apt import Apt
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.dnf import Dnf
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.dnf5 import dnf_of_this_host
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.package_manager import run, usr_merged
 
 #: Of a Debian 12 host, shortened.
@@ -31,9 +31,9 @@ Conf libvirt0 (11.3.0-3~bpo12+1 Debian Backports:stable-backports [amd64])
     ('PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n', Apt),
     ("ID=ubuntu\nID_LIKE=debian\n", Apt),
     ("ID=linuxmint\nID_LIKE='ubuntu debian'\n", Apt),
-    ('NAME="Red Hat Enterprise Linux"\nID="rhel"\nID_LIKE="fedora"\n', Dnf),
-    ('ID="rocky"\nID_LIKE="rhel centos fedora"\n', Dnf),
-    ("ID=fedora\nVERSION_ID=40", Dnf),
+    ('NAME="Red Hat Enterprise Linux"\nID="rhel"\nID_LIKE="fedora"\n', dnf_of_this_host),
+    ('ID="rocky"\nID_LIKE="rhel centos fedora"\n', dnf_of_this_host),
+    ("ID=fedora\nVERSION_ID=40", dnf_of_this_host),
 ])
 def test_manager_of(text, expected):
     assert manager_of(text) is expected

@@ -147,7 +147,7 @@ def test_no_dnf_or_a_dnf_that_is_no_python_program(monkeypatch, tmp_path):
             (tmp_path / "dnf").chmod(0o755)
         with pytest.raises(MaintenanceError) as caught:
             Dnf(["a"], None)
-        assert "no dnf 4" in str(caught.value)
+        assert "neither dnf 4 nor dnf 5" in str(caught.value)
 
 
 # ---- the commands ----
