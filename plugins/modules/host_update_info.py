@@ -231,7 +231,8 @@ stale:
           files: [/usr/lib/x86_64-linux-gnu/libvirt.so.0.9000.0, /usr/sbin/virtlogd]
     processes:
       description:
-        - The other processes of the host that do, each with C(name) (of the program), C(pid), C(unit) (of systemd, V(null) when it has none), C(guest) and C(files).
+        - The other processes of the host that do, each with C(name) (of the program), C(pid), C(unit) (of systemd, V(null) when it has none), C(guest)
+          and C(files).
         - C(guest) is the name of the guest whose helper it is, as a C(passt), which goes on until that guest is started anew. V(null) for all others.
           They take up what is installed when they are started anew. Those of containers are not told of.
       type: list

@@ -33,8 +33,8 @@ def host_decision(
     :param chosen: UUIDs of the guests for which the operator's condition holds; `None` without a condition.
     :returns: `technique`; `applies`, there is something to apply; `needed`, there is something to do at all; `pauses`, guests are paused while it is applied;
         `splits`, what needs no pause is applied before; `refreshes`, guests that run replaced code are moved at the end; `reboots`; `kernel_pinned`, the boot
-        loader prefers an older kernel; `exclude`, what the modules are told to leave alone; `left_out`, names of active guests among them; `left_alone`, UUIDs of the guests that are not moved whatever they run on;
-        `stale`, names of the guests that run replaced code and are not left alone; `moved`, UUIDs of the guests that would be moved.
+        loader prefers an older kernel; `exclude`, what the modules are told to leave alone; `left_out`, names of active guests among them; `left_alone`, UUIDs of the guests
+        that are not moved whatever they run on; `stale`, names of the guests that run replaced code and are not left alone; `moved`, UUIDs of the guests that would be moved.
     """
     automatic = technique == AUTO
     pending = [] if update is None else update["pending"]

@@ -163,8 +163,8 @@ class Dnf:
                 found = interpreter(stream.readline(256).rstrip("\n"))
         if not found:
             raise MaintenanceError(
-                "this host is of RHEL's family and has neither dnf 4 nor dnf 5; no guest was touched. Give the update as commands (host_update_commands) or as tasks "
-                "(host_update_tasks_file)", "packages",
+                "this host is of RHEL's family and has neither dnf 4 nor dnf 5; no guest was touched. Give the update as commands (host_update_commands) or "
+                "as tasks (host_update_tasks_file)", "packages",
             )
         return found
 
