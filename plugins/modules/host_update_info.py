@@ -9,7 +9,7 @@ module: host_update_info
 short_description: What is pending on a host, which technique it needs, and what runs old code
 version_added: 0.1.0
 description:
-  - Asks the host's package manager what an update would change, and tells for each package by which technique it can be applied under
+  - Asks the host's package manager what an update would change, and says for each package by which technique it can be applied under
     running guests, and why.
   - Returns the commands that stage the update while guests run, and that apply it.
   - Tells what runs on code that was replaced on disk already - guests, libvirt's daemons, the kernel.
@@ -38,7 +38,7 @@ options:
     default: []
   only_upgrade:
     description:
-      - Leave out which of O(packages) are not installed on the host, as a kernel's flavour on a fleet that has several. They are told in RV(not_installed).
+      - Leave out which of O(packages) are not installed on the host, as a kernel's flavour on a fleet that has several. They are listed in RV(not_installed).
       - V(false) installs them.
     type: bool
     default: true
@@ -55,7 +55,7 @@ options:
     description:
       - Which technique updates of some packages need. These rules come before the collection's own table, the first that matches wins,
         and what it says is final, also for code that a guest's QEMU runs.
-      - The table is told in C(docs/techniques.md).
+      - The table is in C(docs/techniques.md).
     type: list
     elements: dict
     default: []
@@ -234,7 +234,7 @@ stale:
         - The other processes of the host that do, each with C(name) (of the program), C(pid), C(unit) (of systemd, V(null) when it has none), C(guest)
           and C(files).
         - C(guest) is the name of the guest whose helper it is, as a C(passt), which goes on until that guest is started anew. V(null) for all others.
-          They take up what is installed when they are started anew. Those of containers are not told of.
+          They run what is installed when they are started anew. Those of containers are not listed.
       type: list
       elements: dict
       sample:

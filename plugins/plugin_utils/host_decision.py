@@ -33,8 +33,9 @@ def host_decision(
     :param chosen: UUIDs of the guests for which the operator's condition holds; `None` without a condition.
     :returns: `technique`; `applies`, there is something to apply; `needed`, there is something to do at all; `pauses`, guests are paused while it is applied;
         `splits`, what needs no pause is applied before; `refreshes`, guests that run replaced code are moved at the end; `reboots`; `kernel_pinned`, the boot
-        loader prefers an older kernel; `exclude`, what the modules are told to leave alone; `left_out`, names of active guests among them; `left_alone`, UUIDs of the guests
-        that are not moved whatever they run on; `stale`, names of the guests that run replaced code and are not left alone; `moved`, UUIDs of the guests that would be moved.
+        loader prefers an older kernel; `exclude`, what the modules have to leave alone; `left_out`, names of active guests among them; `left_alone`, UUIDs of
+        the guests that are not moved whatever they run on; `stale`, names of the guests that run replaced code and are not left alone; `moved`, UUIDs of the
+        guests that would be moved.
     """
     automatic = technique == AUTO
     pending = [] if update is None else update["pending"]
@@ -91,4 +92,3 @@ def _moved(guests: t.Sequence[Result], alone: t.Container[str], update: Result |
         return [guest["uuid"] for guest in movable]
     using = {guest["uuid"] for guest in old} | {name for change in update["pending"] for name in change["guests"]}
     return [guest["uuid"] for guest in movable if _named(guest, using)]
-

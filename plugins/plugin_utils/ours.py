@@ -37,29 +37,40 @@ def _stopped(record: Result) -> bool:
     return record.get("outcome") in ("resumed", "restored") or (record.get("outcome") == "running" and record.get("resumed_by") is not None)
 
 
-def _right(guest: Result, record: Result, looked_after: t.Container[str]) -> bool:
-    """Whether somebody has proved that the clock of a guest in the ledger is right, or has had the time to."""
-    if "clock" in guest:
-        return (guest["clock"] or {}).get("verdict") == "in_sync"
-    return record["id"] in looked_after
+def _right(guest: Result, record: Result, history: t.Container[str]) -> bool:
+    """Whether somebody has proved that the clock of a guest in the ledger is right, or has looked at it in an earlier run and could not know."""
+    verdict = (guest["clock"] or {}).get("verdict")
+    return verdict == "in_sync" or (verdict == "unverified" and record["id"] in history)
 
 
 def clocks_due(found: Result, earlier: Result | None = None) -> list[str]:
-    """The guests whose clocks are ours to be put right: they were stopped by us last, run again, and nobody has proved since that their clocks are right.
+    """The guests whose clocks are ours to be put right: they were stopped by us last, run again, and it has not been proved since that their clocks are right.
 
-    :param found: What guest_info returned: the guests, and the ledger's last `window` and `saved`, in which a guest may have a `clock`, what whoever resumed
-        it made of its clock.
-    :param earlier: The same before the caller touched anything. What a module had closed by then was looked after by the run that it was part of, and is not
-        due where the ledger does not tell of clocks.
+    :param found: What guest_info returned: the guests, and the ledger's last `window` and `saved`. In both `clock` is what whoever resumed a guest made of its
+        clock, `None` when he did not get to it.
+    :param earlier: The same before the caller touched anything. A clock of which nothing could be known by then is not looked at again.
     :returns: Their UUIDs.
     """
-    looked_after = {record["id"] for record in _records(earlier or {}) if not record["open"] and record["closed_by"] == "module"}
+    history = {record["id"] for record in _records(earlier or {}) if not record["open"]}
     running = {guest["uuid"] for guest in found["guests"] if guest["state"] == "running" and guest["reason"] not in _ANOTHER_CLOCK}
     right: dict[str, bool] = {}
     for record in sorted(_records(found), key=lambda one: one["opened_at"]):
-        right.update({guest["uuid"]: _right(guest, record, looked_after) for guest in record["guests"] if _stopped(guest)})
+        right.update({guest["uuid"]: _right(guest, record, history) for guest in record["guests"] if _stopped(guest)})
     return [uuid for uuid, proved in right.items() if uuid in running and not proved]
 
 
 def _records(found: Result) -> list[Result]:
     return [record for record in (found.get("window"), found.get("saved")) if record]
+
+
+def left_while_paused(found: t.Iterable[Result]) -> list[dict[str, str]]:
+    """The guests that had gone from their hosts when they were to be resumed there: their owners may have migrated them while they were paused by us.
+
+    :param found: What guest_info returned on each host; one that could not be asked may be empty.
+    :returns: For each `window` and `uuid`, for guest_resume's `arrived`.
+    """
+    windows = [one["window"] for one in found if one.get("window")]
+    return [
+        {"window": window["id"], "uuid": guest["uuid"]} for window in windows for guest in window["guests"]
+        if guest["outcome"] == "gone" and guest["was_paused"]
+    ]

@@ -139,7 +139,7 @@ def update_info(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     if plan.refused:
         raise MaintenanceError(f"the package manager would refuse: {'; '.join(plan.refused)}; no guest was touched", "packages")
     code, helping, warnings = _code_of_guests(where)
-    # Nothing pending: nobody has to be asked whose the files are.
+    # Nothing pending: it does not matter whose the files are.
     owners = manager.owners(sorted({path for found in code.values() for path in _paths(found)})) if plan.changes else {}
     used = users(code, owners)
     holding = facts() if plan.changes else frozenset()

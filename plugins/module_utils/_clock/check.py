@@ -8,6 +8,7 @@ import contextlib
 import time
 import typing as t
 
+from .._system.agent_socket import AgentSocket
 from .._system.hypervisor import Guest, describe
 from . import measurement
 
@@ -25,7 +26,7 @@ class _Unverified(Exception):
         self.code = code
 
 
-def _sample(guest: Guest) -> measurement.Sample:
+def _sample(guest: Guest | AgentSocket) -> measurement.Sample:
     # The monotonic clock first: a delay between the two readings then lengthens the bound, and never the error.
     began = time.monotonic()
     asked = time.time()
@@ -33,25 +34,25 @@ def _sample(guest: Guest) -> measurement.Sample:
     return measurement.Sample(asked, time.monotonic() - began, reading)
 
 
-def _samples(guest: Guest, count: int) -> list[measurement.Sample]:
+def _samples(guest: Guest | AgentSocket, count: int) -> list[measurement.Sample]:
     try:
         return [_sample(guest) for _number in range(count)]
     except Exception as error:  # libvirt's error or a rubbish answer: either way there is no measurement
         raise _Unverified("agent", f"its agent gave no time ({describe(error)})") from error
 
 
-def _resolution(guest: Guest) -> float:
+def _resolution(guest: Guest | AgentSocket) -> float:
     try:
         return measurement.resolution_of(guest.system())
-    except Exception:  # an agent before QEMU 2.10, or one that may not tell
+    except Exception:  # an agent before QEMU 2.10, or one that may not say
         return measurement.resolution_of({})
 
 
-def _correct(guest: Guest, ahead: float) -> str | None:
+def _correct(guest: Guest | AgentSocket, ahead: float) -> str | None:
     """Set the clock to the host's.
 
     :param ahead: Seconds that are added.
-    :returns: What the agent said against it, or `None`. It also writes the emulated RTC and may fail at that alone: the measurement tells what holds.
+    :returns: What the agent said against it, or `None`. It also writes the emulated RTC and may fail at that alone: the measurement decides.
     """
     try:
         guest.set_clock(time.time() + ahead)
@@ -61,7 +62,7 @@ def _correct(guest: Guest, ahead: float) -> str | None:
 
 
 def check_clock(
-    guest: Guest, *, target: float, tolerance: float, samples: int, correct: bool, agent_timeout: int, check_mode: bool
+    guest: Guest | AgentSocket, *, target: float, tolerance: float, samples: int, correct: bool, agent_timeout: int, check_mode: bool
 ) -> dict[str, t.Any]:
     """Measure one guest's clock, correct it when it is proved to be wrong, and measure again.
 
@@ -113,5 +114,5 @@ def check_clock(
     if record["verdict"] == "unverified" and "error" not in record:
         record["error"] = {"code": "bound", "message": f"its clock could be read to {found.bound:.4f} s only, which proves it neither right nor wrong"}
     if record["verdict"] == "out_of_sync" and refused is not None:
-        record["error"] = {"code": "refused", "message": f"its agent said, when it was told to set the clock: {refused}"}
+        record["error"] = {"code": "refused", "message": f"its agent answered the order to set the clock with: {refused}"}
     return record

@@ -16,6 +16,7 @@ PATIENCE = 30.0
 class Entry(t.Protocol):
     """A guest of a ledger."""
 
+    name: str
     uuid: str
     clock_target: float
     had_agent: bool
@@ -31,7 +32,7 @@ class Record(t.Protocol):
 
     @property
     def clocks_due(self) -> t.Sequence[t.Any]:
-        """The guests that run again after we had stopped them, and whose clock nobody has looked at since."""
+        """The guests that run again after we had stopped them, and whose clock has not been looked at since."""
 
     def back_at(self, entry: t.Any) -> float | None:
         """When a guest ran again, `CLOCK_MONOTONIC` seconds; `None` when that is not known."""
@@ -52,7 +53,7 @@ class DueClocks:
 
         :param at: When it did, `CLOCK_MONOTONIC` seconds.
         """
-        self._keeper.give(Task(entry.uuid, entry.clock_target, at, entry.had_agent))
+        self._keeper.give(Task(entry.uuid, entry.clock_target, at, entry.had_agent, entry.name, getattr(entry, "agent", "")))
 
     def settle(self, record: Record, timeout: float, write: t.Callable[[t.Any], object]) -> bool:
         """Wait for the clocks, and write down what became of them.

@@ -10,8 +10,11 @@ import threading
 import time
 import typing as t
 
-from .._core.errors import GuestGone, LibvirtUnreachable
-from .._system.hypervisor import Connection, describe
+from .._core.errors import GuestGone, LibvirtHangs, LibvirtUnreachable
+from .._core.host_clock import words
+from .._system.agent_socket import AgentSocket
+from .._system.host_clock import host_clock
+from .._system.hypervisor import Connection, Guest, describe
 from .check import check_clock
 from .result import AGENT_TIMEOUT, clock_result
 
@@ -36,12 +39,24 @@ class Task(t.NamedTuple):
     :ivar target: Seconds that it should be ahead of the host's.
     :ivar since: When the guest ran again, `CLOCK_MONOTONIC` seconds.
     :ivar had_agent: An agent was connected before, so it is waited for.
+    :ivar name: libvirt's name of the guest.
+    :ivar agent: Path of the agent's socket, for a time in which libvirt is away; empty when it is not known.
     """
 
     uuid: str
     target: float
     since: float
     had_agent: bool
+    name: str = ""
+    agent: str = ""
+
+
+def _reference() -> str:
+    """What clocks are held against, in words."""
+    try:
+        return words(host_clock())
+    except OSError:
+        return words(None)
 
 
 def _nothing_known(code: str, message: str) -> dict[str, t.Any]:
@@ -76,7 +91,7 @@ class Keeper:
             self._given[task.uuid] = task
             self._waiting.append((task, QUICK))
             if self._threads < WIDTH:
-                # No thread to be had: those that there are do it, or nobody, which the result says.
+                # No thread can be started: those that run do it, or none does, which the result says.
                 with contextlib.suppress(RuntimeError):
                     threading.Thread(target=self._work, daemon=True).start()
                     self._threads += 1
@@ -85,13 +100,13 @@ class Keeper:
     def results(self, timeout: float) -> dict[str, dict[str, t.Any]]:
         """What became of the clocks, by the guests' UUIDs.
 
-        :param timeout: Seconds to wait for all of them. Those that are not done by then are told as unverified.
+        :param timeout: Seconds to wait for all of them. Those that are not done by then are reported as unverified.
         """
         give_up = time.monotonic() + timeout
         with self._changed:
             while len(self._done) < len(self._given) and time.monotonic() < give_up:
                 self._changed.wait(max(0.0, give_up - time.monotonic()))
-            late = clock_result(_nothing_known("no_answer", f"its clock could not be looked at within {timeout:.0f} s"), None)
+            late = clock_result(_nothing_known("no_answer", f"its clock could not be looked at within {timeout:.0f} s"), None, _reference())
             return {uuid: self._done.get(uuid, late) for uuid in self._given}
 
     def _next(self) -> tuple[Task, int] | None:
@@ -112,9 +127,11 @@ class Keeper:
             try:
                 connection = connection or Connection(self._uri, 2.0)
                 record = self._check(connection, task, agent_timeout)
+            except LibvirtHangs as error:
+                # It holds the agents' sockets.
+                connection, record = None, _nothing_known("libvirt_unreachable", str(error))
             except LibvirtUnreachable as error:
-                connection = None
-                record = _nothing_known("libvirt_unreachable", str(error))
+                connection, record = None, self._without_libvirt(task, agent_timeout) or _nothing_known("libvirt_unreachable", str(error))
             except Exception as error:  # whatever it is with one guest, the others come next
                 connection = None  # it may be the connection that broke
                 record = _nothing_known("no_answer", describe(error))
@@ -123,7 +140,7 @@ class Keeper:
                 if again is not None:
                     self._waiting.append((task, again))
                 else:
-                    self._done[task.uuid] = clock_result(record, time.monotonic() - task.since)
+                    self._done[task.uuid] = clock_result(record, time.monotonic() - task.since, _reference())
                 self._changed.notify_all()
             if again is not None:
                 time.sleep(AGAIN)
@@ -133,8 +150,21 @@ class Keeper:
             guest = connection.guest(task.uuid)
         except GuestGone as error:
             return _nothing_known("not_running", str(error))
+        return self._checked(guest, agent_timeout, task.target)
+
+    def _without_libvirt(self, task: Task, agent_timeout: int) -> dict[str, t.Any] | None:
+        """Ask the agent on its own socket, which is free while libvirtd is dead. `None`: it did not answer, and libvirt will be asked when it is back."""
+        if not task.agent:
+            return None
+        try:
+            record = self._checked(AgentSocket(task.name, task.uuid, task.agent), agent_timeout, task.target)
+        except Exception:  # libvirt is on its way back, and has taken the socket
+            return None
+        return None if record["before"] is None else record
+
+    def _checked(self, guest: Guest | AgentSocket, agent_timeout: int, target: float) -> dict[str, t.Any]:
         return check_clock(
-            guest, target=task.target, tolerance=self._tolerance, samples=SAMPLES, correct=self._correct, agent_timeout=agent_timeout, check_mode=False,
+            guest, target=target, tolerance=self._tolerance, samples=SAMPLES, correct=self._correct, agent_timeout=agent_timeout, check_mode=False,
         )
 
     def _again(self, task: Task, record: t.Mapping[str, t.Any], agent_timeout: int) -> int | None:

@@ -14,18 +14,20 @@ from .measurement import VERDICTS
 AGENT_TIMEOUT = 5
 TOLERANCE = 0.1
 
-_KEYS = {"verdict", "before", "after", "changed", "set_after", "error"}
+_KEYS = {"verdict", "before", "after", "changed", "set_after", "reference", "error"}
 
 
-def clock_result(record: t.Mapping[str, t.Any], since_resume: float | None) -> dict[str, t.Any]:
+def clock_result(record: t.Mapping[str, t.Any], since_resume: float | None, reference: str) -> dict[str, t.Any]:
     """What became of a clock, from the record of a check.
 
     :param record: See `_clock.check.check_clock`.
     :param since_resume: Seconds from the guest's resume to the end of the check.
+    :param reference: What it was held against, in words.
     """
     return {
         "verdict": record["verdict"], "before": record["before"], "after": record["after"], "changed": record["changed"],
-        "set_after": None if since_resume is None else round(since_resume, 3), "error": record.get("error"),
+        "set_after": None if since_resume is None else round(since_resume, 3), "reference": reference,
+        "error": record.get("error"),
     }
 
 
@@ -41,7 +43,7 @@ def checked_clock(raw: t.Any, what: str) -> None:
     """
     if raw is None:
         return
-    fine = isinstance(raw, dict) and set(raw) == _KEYS and raw["verdict"] in VERDICTS and isinstance(raw["changed"], bool)
+    fine = isinstance(raw, dict) and set(raw) == _KEYS and raw["verdict"] in VERDICTS and isinstance(raw["changed"], bool) and isinstance(raw["reference"], str)
     fine = fine and (raw["set_after"] is None or _is_number(raw["set_after"]))
     for key in ("before", "after") if fine else ():
         fine = fine and (raw[key] is None or (isinstance(raw[key], dict) and set(raw[key]) == {"offset", "bound"} and all(map(_is_number, raw[key].values()))))

@@ -15,7 +15,7 @@ from .._core.errors import GuestGone
 from .._core.states import State
 from .._system.hypervisor import Connection, Guest, describe
 
-#: Seconds for libvirt to tell of all guests.
+#: Seconds for libvirt to answer about all guests.
 LOOK_TIMEOUT = 15.0
 #: Seconds for the clocks of those that are resumed.
 CLOCKS = 20.0
@@ -59,7 +59,7 @@ def _mark(guest: Guest) -> str | None:
 
 
 def find(connection: Connection, known: t.Container[str]) -> list[Arrival]:
-    """The guests that are paused with a mark that nobody on this host has set.
+    """The guests that are paused with a mark that was not set on this host.
 
     :param known: The ids of the windows, refreshes and reboots in the ledgers of this host.
     """
@@ -79,8 +79,8 @@ def resume(uri: str, arrivals: t.Sequence[Arrival], left: t.Collection[Left], ch
     for one in arrivals:
         if Left(one.window, one.guest.uuid) not in left:
             one.message = (
-                f"it is paused and carries the mark of pause window {one.window}, which no ledger that was asked knows; it was left as it is. If it was migrated "
-                "here in a pause of ours, run recover.yml over the host that it came from, too, or resume it by hand (virsh resume)"
+                f"it is paused and carries the mark of pause window {one.window}, which no ledger that was asked knows; it was left as it is. If it was "
+                "migrated here in a pause of ours, run recover.yml over the host that it came from, too, or resume it by hand (virsh resume)"
             )
             continue
         one.resumed = True

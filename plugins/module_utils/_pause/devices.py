@@ -27,5 +27,5 @@ def give_back(entry: Entry) -> str:
         try:
             call_with_timeout(lambda port=port, mac=mac: netdev.add_forwarding_entry(port, mac), KERNEL)
         except (OSError, ValueError) as error:
-            problems.append(f"its bridge was not told that {mac} is behind {port} ({getattr(error, 'strerror', None) or error})")
+            problems.append(f"its bridge has no entry for {mac} at port {port} ({getattr(error, 'strerror', None) or error})")
     return "; ".join(problems)

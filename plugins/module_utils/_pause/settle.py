@@ -137,7 +137,7 @@ class Settler:
     :param by: Who we are, for the record: `module` or `guard`.
     :param connect: Seconds that libvirt has to accept a connection before the monitors are tried.
     :param calls: Seconds that libvirt has for the guests of one pass.
-    :param runs_again: Is told of each guest, in the thread that resumed it, as soon as it runs again.
+    :param runs_again: Called with each guest, in the thread that resumed it, as soon as it runs again.
     :ivar libvirt_hangs: In the last pass libvirt did not answer, and somebody held the guests' monitors.
     """
 
@@ -177,9 +177,11 @@ class Settler:
             if not through_libvirt:
                 raise LibvirtUnreachable("libvirt was seen to be away")
             self._through_libvirt(window, late)
-        except LibvirtUnreachable:
+        except LibvirtUnreachable as error:
             # Also one that refuses connections may hold the monitors: it is starting, or stopping, which takes seconds with many guests.
-            self.libvirt_hangs = self._through_monitors(window, window.unsettled(), late)
+            silent = self._through_monitors(window, window.unsettled(), late)
+            # Where only libvirt may resume a guest, its successor has to.
+            self.libvirt_hangs = silent or (isinstance(error, LibvirtHangs) and any(entry.only_libvirt for entry in window.unsettled()))
 
     def _through_libvirt(self, window: Window, late: bool) -> None:
         """One pass through libvirt.
@@ -323,7 +325,7 @@ class Settler:
 
 
 def save(ledger: Ledger, window: Window, log: list[str]) -> bool:
-    """Write the ledger; a failure is told and does not stop the settling, which matters more.
+    """Write the ledger; a failure is reported and does not stop the settling, which matters more.
 
     :param log: Takes the message of a failure.
     :returns: Whether it was written.

@@ -97,7 +97,7 @@ def build_id_of(path: str) -> str | None:
 
 
 def mapped_build_id(pid: int, file: CodeFile) -> str | None:
-    """The build id of the very file that a process has mapped, also when it was deleted; `None` when not to be had."""
+    """The build id of the very file that a process has mapped, also when it was deleted; `None` when not available."""
     return build_id_of(f"/proc/{pid:d}/map_files/{file.area}")
 
 

@@ -21,7 +21,7 @@ def change(installed, candidate, name="p"):
     (change("1", "2"), change("2.5", "3"), False),  # newer than planned
     (change(None, "2"), change(None, "2"), True),
     (change(None, "2"), change("2", "3"), False),
-    (change(None, "6.1-30"), change(None, "6.1-31"), False),  # a kernel stays beside the others, and no installed version is told
+    (change(None, "6.1-30"), change(None, "6.1-31"), False),  # a kernel stays beside the others, and no installed version is given
     (change("1", None), change("1", None), True),  # another package was to take its place
     (change("1", "1"), change("1", "1"), True),  # unpacked by an interrupted update, and still not configured
     (change("1", "1"), change("1", "2"), False),
@@ -55,7 +55,7 @@ SSHD = {**PASST, "name": "sshd", "guest": None}
 PLANNED = [change("1", "2")]
 
 
-@pytest.mark.parametrize(("decided", "now", "problems", "told"), [
+@pytest.mark.parametrize(("decided", "now", "problems", "notes"), [
     (decision(), update(), [], []),
     (decision(), update(change("1", "2")), ["p still waits to be updated"], []),
     (decision(), update(change("2", "3")), [], ["published meanwhile, and for the next run: p 3"]),
@@ -71,14 +71,14 @@ PLANNED = [change("1", "2")]
     (decision(reboots=True, kernel_pinned=True), update(differs=True), [], ["runs the kernel 6.1.0-28 although 6.1.0-30 is installed, as it did before"]),
     (decision(), update(differs=True), [], []),
 ])
-def test_what_is_not_done(decided, now, problems, told):
+def test_what_is_not_done(decided, now, problems, notes):
     found = proof(decided, PLANNED, now)
-    for got, expected in zip(found, (problems, told)):
+    for got, expected in zip(found, (problems, notes)):
         assert len(got) == len(expected)
         assert all(words in sentence for sentence, words in zip(got, expected))
 
 
 def test_commands_are_done_when_the_operators_own_command_says_so():
     assert proof(decision(), []) == ([], [])
-    problems, told = proof(decision(), [], still_something_to_do=True)
-    assert len(problems) == 1 and "host_update_pending_command says that there still is something to do" in problems[0] and told == []
+    problems, notes = proof(decision(), [], still_something_to_do=True)
+    assert len(problems) == 1 and "host_update_pending_command says that there still is something to do" in problems[0] and notes == []

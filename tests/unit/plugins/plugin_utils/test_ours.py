@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.vm_preserving.maintenance.plugins.plugin_utils.ours import clocks_due, stage
+from ansible_collections.vm_preserving.maintenance.plugins.plugin_utils.ours import clocks_due, left_while_paused, stage
 
 
 @pytest.mark.parametrize(("record", "expected"), [
@@ -32,7 +32,7 @@ def guest(number=1, state="running", reason="unpaused"):
 
 
 def record(number=1, outcome="resumed", **over):
-    return {"name": f"g{number}", "uuid": f"u{number}", "outcome": outcome, "resumed_by": "module", **over}
+    return {"name": f"g{number}", "uuid": f"u{number}", "outcome": outcome, "resumed_by": "module", "clock": None, "was_paused": True, **over}
 
 
 def found(*guests, window=None, saved=None):
@@ -61,8 +61,8 @@ IN_SYNC, OUT = {"verdict": "in_sync"}, {"verdict": "out_of_sync"}
     (found(window=left(record())), []),  # it has ended since: guest_clock would not know it
     (found(guest(state="paused", reason="user"), window=left(record())), []),
     (found(guest(reason="booted"), window=left(record())), []),  # started anew since
-    (found(guest(reason="restored"), saved=left({"name": "g1", "uuid": "u1", "outcome": "restored"})), ["u1"]),
-    (found(guest(), saved=left({"name": "g1", "uuid": "u1", "outcome": "untouched"})), []),
+    (found(guest(reason="restored"), saved=left(record(outcome="restored"))), ["u1"]),
+    (found(guest(), saved=left(record(outcome="untouched"))), []),
     # What came last counts, in whichever record it is.
     (found(guest(), window=left(record(clock=None)), saved=left(record(outcome="restored", clock=IN_SYNC), opened_at="2026-01-02T00:00:00Z")), []),
     (found(guest(), window=left(record(clock=IN_SYNC)), saved=left(record(outcome="restored"), opened_at="2026-01-02T00:00:00Z")), ["u1"]),
@@ -72,15 +72,22 @@ def test_clocks_due(seen, expected):
     assert clocks_due(seen) == expected
 
 
+UNKNOWN = {"verdict": "unverified"}
+
+
 @pytest.mark.parametrize(("before", "now", "expected"), [
-    (found(window=left(record())), found(guest(), window=left(record())), []),  # another run's, which has ended well
-    (found(window=left(record(), closed_by="guard")), found(guest(), window=left(record(), closed_by="guard")), ["u1"]),  # and one that has not
-    (found(window=left(record(outcome=None), open=True, closed_by=None)), found(guest(), window=left(record())), ["u1"]),  # healed by this run
-    (found(window=left(record(), opened_at="2025-01-01T00:00:00Z")), found(guest(), window=left(record())), ["u1"]),  # this run's own
+    (found(window=left(record())), found(guest(), window=left(record())), ["u1"]),  # whoever resumed it has died before its clock was right
+    (found(window=left(record(clock=UNKNOWN))), found(guest(), window=left(record(clock=UNKNOWN))), []),  # no agent: it is not asked at every run
+    (found(window=left(record(clock=OUT))), found(guest(), window=left(record(clock=OUT))), ["u1"]),
+    (found(window=left(record(clock=IN_SYNC))), found(guest(), window=left(record(clock=IN_SYNC))), []),
+    (found(window=left(record(outcome=None), open=True)), found(guest(), window=left(record(clock=UNKNOWN))), ["u1"]),  # healed by this run
+    (found(window=left(record(), opened_at="2025-01-01T00:00:00Z")), found(guest(), window=left(record(clock=UNKNOWN))), ["u1"]),  # this run's own
     (found(), found(guest(), saved=left(record(outcome="restored"))), ["u1"]),
-    # Where the ledger tells of the clock, that is what counts.
-    (found(window=left(record(clock=None))), found(guest(), window=left(record(clock=None))), ["u1"]),
-    (found(window=left(record(clock=IN_SYNC), closed_by="guard")), found(guest(), window=left(record(clock=IN_SYNC), closed_by="guard")), []),
 ])
 def test_whose_run_it_was(before, now, expected):
     assert clocks_due(now, before) == expected
+
+
+def test_who_may_have_been_migrated_while_paused():
+    records = [record(1, "gone"), record(2, "gone", was_paused=False), record(3, "resumed"), record(4, "not_ours")]
+    assert left_while_paused([{}, found(window=None), found(window=left(*records, opened_at="w"))]) == [{"window": "w", "uuid": "u1"}]
