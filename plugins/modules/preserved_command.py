@@ -133,6 +133,10 @@ guests:
     resumed_by:
       description: V(module), V(guard) or V(owner).
       type: str
+    ended:
+      description: libvirt's reason why a guest that is V(gone) has ended, as its log of the guest says; V(null) for all others.
+      type: str
+      sample: migrated
     was_paused:
       description: Whether we had paused it, whatever became of it then.
       type: bool

@@ -82,6 +82,11 @@ def _guest(before: Result, after: Result | None, held: t.Sequence[_Held], clocks
     }
 
 
+def _why_ended(inactive: Result | None, held: t.Sequence[_Held]) -> str | None:
+    """libvirt's reason why a guest does not run any more; of one that it does not know any more, what its log says."""
+    return inactive["reason"] if inactive is not None else held[-1].record.get("ended") if held else None
+
+
 def _too_long(guest: Result) -> list[str]:
     return [
         f"guest {guest['name']!r} was paused for {one['paused_for']:.1f} s ({one['kind']}), the limit is {one['limit']:g} s"
@@ -153,7 +158,7 @@ def host_report(
         guest = _guest(was, now, held, _clock(held, clock_before.get(uuid), clock_after.get(uuid)))
         guests.append(guest)
         # What happened last decides whose it is.
-        seen = verdict(guest, was, now, held[-1].record if held else None, ended.get(uuid, {}).get("reason"))
+        seen = verdict(guest, was, now, held[-1].record if held else None, _why_ended(ended.get(uuid), held))
         if seen is not None:
             (problems if seen[1] else notes).append(seen[0])
         problems += _too_long(guest)

@@ -11,7 +11,7 @@ from .._clock.due import PATIENCE as CLOCKS
 from .._clock.due import DueClocks
 from .._clock.wish import checked_targets
 from .._core.errors import GuestGone, LedgerError, LibvirtUnreachable, MaintenanceError, WindowBusy
-from .._core.places import Places, places
+from .._core.places import SYSTEM_URI, Places, places
 from .._core.states import OWNERS_ACTS, State
 from .._pause.arrived import Left, find, resume
 from .._pause.ledger import Ledger
@@ -21,6 +21,7 @@ from .._pause.settle import save
 from .._pause.window import close_window, summary
 from .._saved.ledger import SavedLedger
 from .._saved.unfinished import finish_saved, has_unfinished, saved_clocks_due
+from .._system.guest_log import why_it_ended
 from .._system.hypervisor import Connection, Lanes
 from .results import guest_record
 
@@ -46,7 +47,7 @@ def resumed_guests(window: Window, changed: bool) -> list[dict[str, t.Any]]:
             entry.name, entry.uuid, {"state": "paused", "reason": "user"} if changed else ended, ended,
             changed and entry.outcome == "resumed", outcome=entry.outcome, message=entry.message,
             paused_for=None if entry.paused_for is None else round(entry.paused_for, 4), resumed_by=entry.resumed_by,
-            was_paused=entry.paused_at is not None, problem=entry.problem, clock=entry.clock,
+            ended=why_it_ended(entry.name) if entry.outcome == "gone" and window.uri == SYSTEM_URI else None, was_paused=entry.paused_at is not None, problem=entry.problem, clock=entry.clock,
         ))
     return guests
 
