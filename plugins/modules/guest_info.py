@@ -32,6 +32,13 @@ options:
     description: Seconds for each answer of a guest agent.
     type: int
     default: 5
+  expect_agents:
+    description:
+      - Names or UUIDs of guests whose agents answered before. With O(boot_id) those that run and do not answer are asked again for up to 30 seconds, because
+        a guest that its owner has just rebooted needs a while.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -145,7 +152,11 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions
 
 def main() -> None:
     """The module."""
-    options = {"boot_id": {"type": "bool", "default": False}, "agent_timeout": {"type": "int", "default": 5}}
+    options = {
+        "boot_id": {"type": "bool", "default": False},
+        "agent_timeout": {"type": "int", "default": 5},
+        "expect_agents": {"type": "list", "elements": "str", "default": []},
+    }
     _module.run({**_module.URI, **_module.NAME, **options}, lambda params, _check_mode: guest_info(params), empty={"guests": []})
 
 

@@ -39,7 +39,8 @@ options:
   arrived:
     description:
       - Guests that have gone from other hosts in a pause window of ours, each with C(window) (the window's id) and C(uuid), as the ledgers of these hosts say
-        (RV(vm_preserving.maintenance.guest_info#module:window)).
+        (RV(vm_preserving.maintenance.guest_info#module:window)), and with C(clock_target), the seconds that its clock should be ahead of the host's. Without
+        the latter its clock is left alone.
       - A guest that its owner has migrated while it was paused arrives paused. Those of them that are found here, paused and with the mark of that window,
         are resumed. A guest with a mark that neither this host nor this list knows is left as it is, and makes the module fail.
       - Left out, such guests are not looked for. Not used with O(window).

@@ -62,17 +62,24 @@ def proof(
     since = published(planned, update["pending"])
     if since:
         notes.append(f"published meanwhile, and for the next run: {', '.join(since)}")
+    if update["not_installed"]:
+        notes.append(f"not installed on this host, and left out: {', '.join(update['not_installed'])}")
     old = [guest for guest in update["stale"]["guests"] if guest["uuid"] not in decision["left_alone"]]
     names = ", ".join(guest["name"] for guest in old)
     if old and (decision["refreshes"] or decision["reboots"]):
         problems.append(f"the update was applied, and these guests still run what was replaced: {names}. They run. Run guest_refresh on the host to see why")
     elif old:
         notes.append(f"still on what was replaced, as the technique {decision['technique']} leaves them: guest {names}")
+    helping = sorted({f"{process['name']} of guest {process['guest']}" for process in update["stale"]["processes"] if process["guest"]})
+    if helping:
+        notes.append(f"still on what was replaced, until their guest is started anew: {', '.join(helping)}")
     alone = [guest["name"] for guest in update["stale"]["guests"] if guest["uuid"] in decision["left_alone"]]
     if alone:
         notes.append(f"still on what was replaced, because they are left alone: guest {', '.join(alone)}")
     kernel = update["stale"]["kernel"]
-    if decision["reboots"] and kernel["differs"]:
+    if decision["reboots"] and kernel["differs"] and decision["kernel_pinned"]:
+        notes.append(f"the host runs the kernel {kernel['running']} although {kernel['newest']} is installed, as it did before: its boot loader says so")
+    elif decision["reboots"] and kernel["differs"]:
         problems.append(
             f"the update was applied and the host was rebooted, and it runs the kernel {kernel['running']} although {kernel['newest']} is installed. The "
             "guests are back. Look at the host's boot loader"

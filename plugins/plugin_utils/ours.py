@@ -63,14 +63,14 @@ def _records(found: Result) -> list[Result]:
     return [record for record in (found.get("window"), found.get("saved")) if record]
 
 
-def left_while_paused(found: t.Iterable[Result]) -> list[dict[str, str]]:
+def left_while_paused(found: t.Iterable[Result]) -> list[dict[str, t.Any]]:
     """The guests that had gone from their hosts when they were to be resumed there: their owners may have migrated them while they were paused by us.
 
     :param found: What guest_info returned on each host; one that could not be asked may be empty.
-    :returns: For each `window` and `uuid`, for guest_resume's `arrived`.
+    :returns: For each `window` and `uuid`, and `clock_target` if its clock was to be set, for guest_resume's `arrived`.
     """
     windows = [one["window"] for one in found if one.get("window")]
     return [
-        {"window": window["id"], "uuid": guest["uuid"]} for window in windows for guest in window["guests"]
+        {"window": window["id"], "uuid": guest["uuid"], **({} if guest["clock_target"] is None else {"clock_target": guest["clock_target"]})} for window in windows for guest in window["guests"]
         if guest["outcome"] == "gone" and guest["was_paused"]
     ]

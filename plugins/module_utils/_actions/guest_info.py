@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import time
 import typing as t
 import xml.etree.ElementTree as ET
 
@@ -31,6 +32,8 @@ TIMEOUT = 60.0
 #: Seconds that each agent has at first, how many are asked at the same time (of libvirtd's 20 workers), and how many rounds of patience there are.
 QUICK = 1
 AGENTS_AT_ONCE = 12
+#: Seconds that an agent has to be there again which answered before.
+EXPECTED = 30.0
 PATIENT_ROUNDS = 3
 _BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
 #: What os-release allows for ID.
@@ -171,6 +174,28 @@ def _ask_agents(candidates: t.Sequence[Candidate], found: t.Sequence[dict[str, t
             break
 
 
+def _await_agents(guests: t.Sequence[Guest], found: t.Sequence[dict[str, t.Any]], names: t.Collection[str], timeout: int) -> None:
+    """Ask the agents again that answered before, for a while: a guest that was rebooted by its owner just now needs one.
+
+    :param names: Names or UUIDs of the guests.
+    :param timeout: Seconds for each answer.
+    """
+    missing = [
+        (guest, record) for guest, record in zip(guests, found)
+        if record["boot_id"] is None and record["state"] == "running" and {record["name"], record["uuid"]} & set(names)
+    ]
+    give_up = time.monotonic() + EXPECTED
+    while missing and time.monotonic() < give_up:
+        calls = [Call(lambda guest=guest: agent_facts(guest, timeout)) for guest, _record in missing]
+        run_lanes([calls], AGENTS_AT_ONCE, timeout * PATIENT_ROUNDS)
+        for (_guest, record), call in zip(missing, calls):
+            if call.state == "done" and call.value is not None:
+                record.update(os=call.value["os"], boot_id=call.value["boot_id"])
+        missing = [(guest, record) for guest, record in missing if record["boot_id"] is None]
+        if missing:
+            time.sleep(1.0)
+
+
 def guest_info(params: dict[str, t.Any]) -> dict[str, t.Any]:
     """The body of guest_info.
 
@@ -194,7 +219,7 @@ def guest_info(params: dict[str, t.Any]) -> dict[str, t.Any]:
         except Exception as error:  # a guest that hangs is reported; the others are still of use
             found.append({
                 "name": candidate.guest.name, "uuid": candidate.guest.uuid, "id": candidate.guest.id, **candidate.facts.state.as_dict(),
-                "memory_in_place": {"qualifies": False, "reason": "it could not be looked at"},
+                "os": None, "boot_id": None, "memory_in_place": {"qualifies": False, "reason": "it could not be looked at"},
                 "blockers": {
                     "pause": [blocker.as_dict() for blocker in candidate.blockers],
                     "refresh": [{"code": "no_answer", "message": f"it could not be looked at ({describe(error)})"}],
@@ -203,6 +228,7 @@ def guest_info(params: dict[str, t.Any]) -> dict[str, t.Any]:
             })
     if params["boot_id"]:
         _ask_agents(candidates, found, params["agent_timeout"])
+        _await_agents([one.guest for one in candidates], found, params["expect_agents"], params["agent_timeout"])
     window = Ledger(where).read()
     return {
         "changed": False, "guests": found, "inactive": _inactive(connection), "window": None if window is None else summary(window),

@@ -9,9 +9,10 @@ import typing as t
 
 from .._clock.due import PATIENCE as CLOCKS
 from .._clock.due import DueClocks
+from .._clock.wish import checked_targets
 from .._core.errors import GuestGone, LedgerError, LibvirtUnreachable, MaintenanceError, WindowBusy
 from .._core.places import Places, places
-from .._core.states import State
+from .._core.states import OWNERS_ACTS, State
 from .._pause.arrived import Left, find, resume
 from .._pause.ledger import Ledger
 from .._pause.limits import check_patience
@@ -67,10 +68,11 @@ def _states_now(window: Window, uuids: t.Sequence[str]) -> dict[str, State]:
     return found
 
 
-def look_again(window: Window, after: float) -> tuple[str, str] | None:
+def look_again(window: Window, after: float, told: list[str]) -> tuple[str, str] | None:
     """A second look, some seconds after the resume: a guest whose storage went away stops only with its next write.
 
     :param after: Seconds to wait.
+    :param told: Takes what owners have done with guests since, which is their affair.
     :returns: Code and words for the operator when a guest that we resumed has stopped again, or could not be seen, else `None`.
     """
     time.sleep(after)
@@ -91,6 +93,9 @@ def look_again(window: Window, after: float) -> tuple[str, str] | None:
             "(systemctl status libvirtd)"
         )
     stopped = {uuid: state for uuid, state in found.items() if not state.executes}
+    for uuid in [uuid for uuid, state in stopped.items() if (state.state, state.reason) in OWNERS_ACTS]:
+        state = stopped.pop(uuid)
+        told.append(f"guest {resumed[uuid]!r} was given back, and is {state.state} ({state.reason}) since, by its owner")
     if not stopped:
         return None
     rows = "; ".join(f"guest {resumed[uuid]!r} is {state.state} ({state.reason})" for uuid, state in stopped.items())
@@ -103,9 +108,11 @@ def _arrived(params: t.Sequence[t.Any]) -> list[Left]:
     """The option `arrived`, checked."""
     found = []
     for number, one in enumerate(params, 1):
-        if not isinstance(one, dict) or set(one) != {"window", "uuid"} or not all(isinstance(value, str) for value in one.values()):
+        ids = {key: value for key, value in one.items() if key != "clock_target"} if isinstance(one, dict) else {}
+        if set(ids) != {"window", "uuid"} or not all(isinstance(value, str) for value in ids.values()):
             raise MaintenanceError(f"entry {number} of arrived is {one!r}, it must have window and uuid; no guest was touched", "arrived")
-        found.append(Left(one["window"], one["uuid"]))
+        target = checked_targets({ids["uuid"]: one["clock_target"]})[ids["uuid"]] if "clock_target" in one else None
+        found.append(Left(ids["window"], ids["uuid"], target))
     return found
 
 
@@ -227,5 +234,5 @@ def _resume_window(
         )
     clocks.settle(closed, CLOCKS, lambda now: _write(ledger, now, log))
     result = {"changed": changed, "window": summary(closed), "guests": resumed_guests(closed, changed), "warnings": log}
-    failure = look_again(closed, second_look) or _not_given_back(closed)
+    failure = look_again(closed, second_look, log) or _not_given_back(closed)
     return result if failure is None else {**result, "failed_because": failure}

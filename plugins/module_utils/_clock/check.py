@@ -61,6 +61,14 @@ def _correct(guest: Guest | AgentSocket, ahead: float) -> str | None:
     return None
 
 
+def continued(record: dict[str, t.Any], earlier: t.Mapping[str, t.Any] | None) -> dict[str, t.Any]:
+    """The record of a check that was made because an earlier one came to no end. What was set in the earlier one was set.
+
+    :param earlier: The record of the earlier one; `None`: there was none.
+    """
+    return {**record, "before": earlier["before"], "changed": True} if earlier is not None and earlier["changed"] else record
+
+
 def check_clock(
     guest: Guest | AgentSocket, *, target: float, tolerance: float, samples: int, correct: bool, agent_timeout: int, check_mode: bool
 ) -> dict[str, t.Any]:
@@ -99,6 +107,7 @@ def check_clock(
                 earlier = found
                 # The order takes about half a round trip to arrive, so the time is given for that moment.
                 refused = _correct(guest, target + found.bound - resolution)
+                record["after"] = None  # until it is known: what was measured before does not hold any more
                 found = measurement.offset(_samples(guest, samples), resolution)
                 record["after"] = found.as_dict()
                 record["verdict"] = measurement.verdict(found, target, tolerance)

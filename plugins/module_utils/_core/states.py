@@ -61,6 +61,13 @@ class State:
         return {"state": self.state, "reason": self.reason}
 
 
+#: What owners do with their guests: state and reason in libvirt's words. Everything else that stops a guest is a fault, or not known.
+OWNERS_ACTS = {
+    ("paused", "user"), ("shutdown", "user"), ("pmsuspended", "unknown"), ("shutoff", "shutdown"), ("shutoff", "destroyed"), ("shutoff", "migrated"),
+    ("shutoff", "saved"), ("shutoff", "from-snapshot"),
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Blocker:
     """Why a guest cannot be paused.

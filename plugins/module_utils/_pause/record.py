@@ -95,8 +95,11 @@ class Entry:
 
     @property
     def stood_still(self) -> bool:
-        """Whether it was paused by us and runs again, whoever resumed it: then its clock is our business."""
-        return self.paused_at is not None and self.resumed_at is not None and self.outcome in ("resumed", "running")
+        """Whether it was paused by us and runs again, whoever resumed it: then its clock is our business.
+
+        Without somebody who resumed it, a guest that ran when it was looked at was never seen to be paused.
+        """
+        return None not in (self.paused_at, self.resumed_at, self.resumed_by) and self.outcome in ("resumed", "running")
 
     def settle(self, outcome: Outcome, message: str, by: str | None = None, at: float | None = None) -> None:
         """Close this entry."""

@@ -37,7 +37,7 @@ TELL_LIBVIRT = 120.0
 HANG_LIMIT = 1.0
 #: How often one guard takes the last resort. A libvirtd that hangs anew each time is not what is wrong.
 KILLS = 2
-#: Seconds between two looks whether libvirt hangs, shortly before the deadline.
+#: Seconds between two looks whether libvirt hangs, shortly before the deadline, and the longest that one takes.
 PROBE = 1.0
 #: How long the monitors alone are tried after libvirtd was killed: a QEMU needs a moment to see its old reader gone. Seconds.
 MONITORS_FREE = 1.0
@@ -48,6 +48,8 @@ DISK = 1.0
 
 #: How long the guard waits for the clocks of all guests, once they run and libvirt answers. Seconds.
 CLOCKS = 60.0
+#: Seconds to wait for the ledger's lock, to write down what became of them.
+CLOCKS_LOCK = 30.0
 
 #: How long a guard that is not waited for (the backstop) tries to read the ledger at all. Seconds.
 FIRST_LOOK = 20.0
@@ -90,8 +92,10 @@ def same_window(before: Window, now: Window) -> bool:
     def fixed(window: Window) -> tuple[t.Any, ...]:
         return (
             window.id, window.uri, window.boot_id, window.opener_pid, window.opener_start_time, window.pause_limit,
+            window.correct_clocks, window.clock_tolerance,
             [(
                 entry.name, entry.uuid, entry.id, entry.pid, entry.start_time, entry.monitor, entry.devices, entry.forwarding, entry.only_libvirt,
+                entry.agent, entry.clock_target,
             ) for entry in window.guests],
         )
 
@@ -231,12 +235,14 @@ class Guard:
             begins = lead(window.pause_limit, window.paused_within)
             if left <= begins:
                 return window
-            if left <= max(early_lead(window.pause_limit), begins) and now >= probe_at:
+            # Not so late that the look itself, which takes as long with a libvirtd that hangs, would cost the time that the resume needs.
+            if begins + PROBE <= left <= early_lead(window.pause_limit) and now >= probe_at:
                 probe_at = now + PROBE
                 if _hangs(window.uri):
                     say("libvirt accepts connections and does not answer; beginning early")
                     self._hanging_since = now
                     return window
+                continue
             time.sleep(min(FOLLOW, left - begins))
 
     def recover(self) -> int:
@@ -295,6 +301,9 @@ class Guard:
                 return None
             before = {entry.uuid for entry in window.unsettled()}
             self.settler.settle(window, through_libvirt=time.monotonic() >= self._monitors_until)
+            for entry in window.clocks_due:
+                # Also of those that a module resumed which went no further: the guests that are left can take long.
+                self._runs_again(entry, t.cast(float, entry.resumed_at))
             for entry in window.guests:
                 if entry.uuid in before:
                     self._tell(f"guest {entry.name}: {entry.outcome or entry.phase}: {entry.message}")
@@ -361,9 +370,22 @@ class Guard:
 
     def _after(self, window: Window) -> None:
         """Put libvirt's view right, remove our marks, and see that the clocks are right. The guests run."""
-        self._tidy(window)
-        if self._clocks is not None and self._clocks.settle(window, CLOCKS, self._save):
+        try:
+            self._tidy(window)
+        except Exception as error:  # a mark that stays is harmless; clocks that stay behind are not
+            self._tell(f"unexpected {type(error).__name__} ({error}) while tidying up; going on")
+        if self._clocks is not None and self._clocks.settle(window, CLOCKS, self._save_clocks):
             _say_clocks(window)
+
+    def _save_clocks(self, window: Window) -> None:
+        """Write down what became of the clocks of a closed window, unless another one has been opened since: that one's record is not to be replaced."""
+        try:
+            with self.ledger.locked(CLOCKS_LOCK):
+                found = self.ledger.read()
+                if found is not None and found.id == window.id:
+                    self.ledger.write(window)
+        except (WindowBusy, LedgerError) as error:
+            self._tell(f"what became of the clocks is not in the ledger: {error}")
 
     def _tidy(self, window: Window) -> None:
         self._on_disk = None  # with it goes a lock that may have been taken after we had given it up
@@ -424,7 +446,7 @@ class Guard:
 def _hangs(uri: str) -> bool:
     """Whether libvirt accepts a connection and does not answer (a dead one refuses it), or has no worker left for what is asked."""
     try:
-        call_with_timeout(Connection(uri, 1.0).answer, 1.0)
+        call_with_timeout(lambda: Connection(uri, PROBE).answer(), PROBE)
     except (LibvirtHangs, TimeoutError):
         return True
     except Exception:  # it has gone, or answers with an error

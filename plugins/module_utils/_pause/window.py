@@ -23,6 +23,7 @@ from .._system.status_file import GuestProcess
 from .._system.units import READY_TIMEOUT
 from .guard_unit import disarm
 from .ledger import Ledger
+from .limits import early_lead
 from .record import Entry, Window
 from .settle import Settler, save
 
@@ -235,6 +236,11 @@ def _give_up(window: Window, ledger: Ledger) -> None:
     settler.settle(window)
     if _finish(window, ledger, settler, []):
         clocks.settle(window, PATIENCE, lambda now: save(ledger, now, []))
+        return
+    # The guard looks at the clocks of an open window too, once it acts; until then it is our part. It ends us if we are still here by then.
+    left = window.deadline - early_lead(window.pause_limit) - time.monotonic()
+    if left > 0:
+        clocks.settle(window, min(PATIENCE, left), lambda _window: None)
 
 
 def _finish(window: Window, ledger: Ledger, settler: Settler, log: list[str]) -> bool:
@@ -332,6 +338,7 @@ def summary(window: Window) -> dict[str, t.Any]:
                 "name": entry.name, "uuid": entry.uuid, "phase": entry.phase, "outcome": entry.outcome, "message": entry.message,
                 "paused_for": _rounded(entry.paused_for), "resumed_by": entry.resumed_by,
                 "was_paused": entry.paused_at is not None, "problem": entry.problem, "clock": entry.clock,
+                "clock_target": entry.clock_target if window.correct_clocks else None,
             }
             for entry in window.guests
         ],

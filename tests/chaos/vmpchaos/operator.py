@@ -77,6 +77,11 @@ class Run:
         self._output.seek(0)
         return self._output.read().decode("utf-8", "replace")
 
+    def complaint(self) -> str:
+        """What ansible-playbook said of failures, on one line."""
+        said = [line.strip() for line in self.text().splitlines() if "fatal:" in line or "[ERROR]" in line or line.strip().startswith('"msg": "')]
+        return " ".join(line[:300] for line in said)[-1500:] or self.text()[-500:]
+
     def wait(self, timeout: float) -> int:
         """Wait for its end and return its exit code.
 
@@ -172,5 +177,5 @@ class Operator:
         argv = ["ansible-playbook", "-i", str(INVENTORY), "--limit", ",".join([self._host, *others]), f"{COLLECTION}.recover"]
         run = Run(argv, {**self._environment, "ANSIBLE_STDOUT_CALLBACK": "default"})
         if run.wait(timeout):
-            raise Broken(f"recover.yml failed: {run.text()[-800:]}")
+            raise Broken(f"recover.yml failed: {run.complaint()}")
         return run.text()

@@ -19,7 +19,8 @@ def update(*techniques, stale=(), before_pause=(), guests=()):
     """What host_update_info returns, of packages that need these techniques."""
     return {
         "pending": [{"name": f"p{number}", "technique": technique, "guests": list(guests)} for number, technique in enumerate(techniques)],
-        "stale": {"guests": [{"name": name, "uuid": f"u-{name}"} for name in stale]}, "commands": {"before_pause": list(before_pause)},
+        "stale": {"guests": [{"name": name, "uuid": f"u-{name}"} for name in stale], "kernel": {"pinned": False}},
+        "commands": {"before_pause": list(before_pause)},
     }
 
 

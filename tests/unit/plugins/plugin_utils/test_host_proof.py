@@ -40,13 +40,18 @@ KERNEL = {"running": "6.1.0-28", "newest": "6.1.0-30", "differs": True}
 
 
 def decision(**over):
-    return {"technique": "live", "refreshes": False, "reboots": False, "left_alone": [], **over}
+    return {"technique": "live", "refreshes": False, "reboots": False, "kernel_pinned": False, "left_alone": [], **over}
 
 
-def update(*pending, stale=(), differs=False):
-    return {"pending": list(pending), "stale": {"guests": [{"name": name, "uuid": f"u-{name}"} for name in stale], "kernel": {**KERNEL, "differs": differs}}}
+def update(*pending, stale=(), differs=False, not_installed=(), processes=()):
+    return {
+        "pending": list(pending), "not_installed": list(not_installed),
+        "stale": {"guests": [{"name": name, "uuid": f"u-{name}"} for name in stale], "processes": list(processes), "kernel": {**KERNEL, "differs": differs}},
+    }
 
 
+PASST = {"name": "passt", "pid": 7, "unit": "machine-qemu\\x2d1\\x2dweb.scope", "guest": "web", "files": ["/usr/bin/passt"]}
+SSHD = {**PASST, "name": "sshd", "guest": None}
 PLANNED = [change("1", "2")]
 
 
@@ -54,12 +59,16 @@ PLANNED = [change("1", "2")]
     (decision(), update(), [], []),
     (decision(), update(change("1", "2")), ["p still waits to be updated"], []),
     (decision(), update(change("2", "3")), [], ["published meanwhile, and for the next run: p 3"]),
+    (decision(), update(not_installed=["linux-image-cloud-amd64"]), [], ["not installed on this host, and left out: linux-image-cloud-amd64"]),
+    (decision(refreshes=True), update(processes=[PASST, {**PASST, "guest": "db"}, SSHD]), [],
+     ["until their guest is started anew: passt of guest db, passt of guest web"]),
     (decision(refreshes=True), update(stale=["web", "db"]), ["these guests still run what was replaced: web, db"], []),
     (decision(reboots=True), update(stale=["web"]), ["these guests still run what was replaced: web"], []),
     (decision(technique="pause"), update(stale=["web"]), [], ["still on what was replaced, as the technique pause leaves them: guest web"]),
     (decision(refreshes=True, left_alone=["u-web"]), update(stale=["web"]), [], ["because they are left alone: guest web"]),
     (decision(refreshes=True, left_alone=["u-web"]), update(stale=["web", "db"]), ["these guests still run what was replaced: db"], ["guest web"]),
     (decision(reboots=True), update(differs=True), ["it runs the kernel 6.1.0-28 although 6.1.0-30 is installed"], []),
+    (decision(reboots=True, kernel_pinned=True), update(differs=True), [], ["runs the kernel 6.1.0-28 although 6.1.0-30 is installed, as it did before"]),
     (decision(), update(differs=True), [], []),
 ])
 def test_what_is_not_done(decided, now, problems, notes):
