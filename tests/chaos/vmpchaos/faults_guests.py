@@ -91,7 +91,7 @@ def guest_destroyed(stage: Stage) -> str:
     stage.wait_in("gone", ["chaos-2"])
     stage.hands_off("chaos-2")
     answer = stage.resume(window)
-    expect(not answer.failed and answer.guest("chaos-2")["outcome"] == "gone", f"chaos-2 should be reported as gone: {answer.message} {answer.guest('chaos-2')}")
+    expect(not answer.failed and answer.guest("chaos-2")["outcome"] == "gone", f"chaos-2 should be gone: {answer.message} {answer.guest('chaos-2')}")
     stage.see_all_well()
     return f"chaos-2: {answer.guest('chaos-2')['message']}; chaos-1: {answer.guest('chaos-1')['message']}"
 
