@@ -54,7 +54,9 @@ def test_which_dnf(programs):
 
 # ---- the commands ----
 
-@pytest.mark.parametrize(("only_upgrade", "rest"), [(True, ["upgrade", "qemu-kvm", "libvirt-9.0-1"]), (False, ["install", "qemu-kvm", "rare", "libvirt-9.0-1"])])
+@pytest.mark.parametrize(("only_upgrade", "rest"), [
+    (True, ["upgrade", "qemu-kvm", "libvirt-9.0-1"]), (False, ["install", "qemu-kvm", "rare", "libvirt-9.0-1"]),
+])
 def test_named_packages(programs, only_upgrade, rest):
     commands = Dnf5(["qemu-kvm", "rare", "libvirt=9.0-1"], None, only_upgrade).commands
     assert commands.apply[-len(rest):] == rest and {"--assumeyes", "--cacheonly", "--setopt=best=True"} <= set(commands.apply)
