@@ -71,6 +71,7 @@ def left_while_paused(found: t.Iterable[Result]) -> list[dict[str, t.Any]]:
     """
     windows = [one["window"] for one in found if one.get("window")]
     return [
-        {"window": window["id"], "uuid": guest["uuid"], **({} if guest["clock_target"] is None else {"clock_target": guest["clock_target"]})} for window in windows for guest in window["guests"]
+        {"window": window["id"], "uuid": guest["uuid"], **({} if guest["clock_target"] is None else {"clock_target": guest["clock_target"]})}
+        for window in windows for guest in window["guests"]
         if guest["outcome"] == "gone" and guest["was_paused"]
     ]

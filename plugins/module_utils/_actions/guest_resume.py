@@ -47,7 +47,8 @@ def resumed_guests(window: Window, changed: bool) -> list[dict[str, t.Any]]:
             entry.name, entry.uuid, {"state": "paused", "reason": "user"} if changed else ended, ended,
             changed and entry.outcome == "resumed", outcome=entry.outcome, message=entry.message,
             paused_for=None if entry.paused_for is None else round(entry.paused_for, 4), resumed_by=entry.resumed_by,
-            ended=why_it_ended(entry.name) if entry.outcome == "gone" and window.uri == SYSTEM_URI else None, was_paused=entry.paused_at is not None, problem=entry.problem, clock=entry.clock,
+            ended=why_it_ended(entry.name) if entry.outcome == "gone" and window.uri == SYSTEM_URI else None,
+            was_paused=entry.paused_at is not None, problem=entry.problem, clock=entry.clock,
         ))
     return guests
 
@@ -216,10 +217,13 @@ def _resume_window(
         set_one = due and not check_mode and DueClocks(window).settle(window, CLOCKS, lambda now: _write(ledger, now, log))
         # An old window is history: shown when asked for by its id, or when something was left to do.
         shown = window_id is not None or due
-        return {
+        result: dict[str, t.Any] = {
             "changed": set_one or (due and check_mode), "window": summary(window) if shown else None,
             "guests": resumed_guests(window, False) if shown else [], "warnings": log,
         }
+        # The guard has resumed them, and could tell its journal only.
+        failure = _not_given_back(window) if shown else None
+        return result if failure is None else {**result, "failed_because": failure}
     if check_mode:
         guests = [
             guest_record(entry.name, entry.uuid, {"state": "paused", "reason": "user"}, {"state": "running", "reason": "unpaused"}, True)

@@ -55,7 +55,8 @@ def qemu(start, until):
             if not os.path.exists(path):
                 shutil.copy(os.path.realpath("/bin/sh"), path)
             child = start([argv0 or path, "-c", "read line", "sh", *words], executable=path, stdin=subprocess.PIPE, **options)
-            until(lambda: os.readlink(f"/proc/{child.pid}/exe") == path, "it runs")
+            # The program is there a moment before its command line is.
+            until(lambda: os.readlink(f"/proc/{child.pid}/exe") == path and open(f"/proc/{child.pid}/cmdline", "rb").read(), "it runs")
             return child
         yield run
 
