@@ -92,6 +92,8 @@ def main(arguments: list[str]) -> int:
     # Load everything now: in the window the packages of libvirt, or of Python itself, may be replaced under us.
     with contextlib.suppress(LibvirtUnreachable):
         Connection(options.uri, 1.0)
+    with contextlib.suppress(ImportError):
+        import libvirt_qemu  # noqa: F401  pylint: disable=import-outside-toplevel,unused-import  (what `Guest.monitor` uses)
     if options.finish:
         return SavedGuard(options.uri, options.finish, say).follow(notify_ready)
     return Guard(options.uri, options.watch).follow()
