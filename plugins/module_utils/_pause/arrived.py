@@ -105,8 +105,8 @@ def resume(uri: str, arrivals: t.Sequence[Arrival], left: t.Collection[Left], ch
             call_with_timeout(one.guest.clear_token, RESUME_TIMEOUT)
         except Exception as error:  # it runs, which is what matters
             one.message += (
-                f", and our mark on it could not be removed ({describe(error)}): should its owner pause it, recover.yml would take that for ours. Remove it with "
-                f"virsh metadata {one.guest.name} --uri {TOKEN_NAMESPACE} --live --remove"
+                f", and our mark on it could not be removed ({describe(error)}): should its owner pause it, recover.yml would take that for ours. Remove it "
+                f"with virsh metadata {one.guest.name} --uri {TOKEN_NAMESPACE} --live --remove"
             )
     clocks = keeper.results(CLOCKS)
     for one in arrivals:

@@ -38,7 +38,9 @@ def test_clocks_are_put_right_and_told_with_what_they_are_held_against(libvirt):
     library = libvirt(guest(0), guest(1), guest(2, ahead=0.0))
     found = check(target_offsets={"g1": 3600})
     assert found["changed"] and "failed_because" not in found and "warnings" not in found
-    assert [(one["name"], one["verdict"], one["changed"]) for one in found["guests"]] == [("g0", "in_sync", True), ("g1", "in_sync", True), ("g2", "in_sync", False)]
+    assert [(one["name"], one["verdict"], one["changed"]) for one in found["guests"]] == [
+        ("g0", "in_sync", True), ("g1", "in_sync", True), ("g2", "in_sync", False),
+    ]
     assert [round(one["ahead"] / 3600) for one in library.guests.values()] == [0, 1, 0]
     assert found["host_clock"] == {"synchronized": True, "max_error": 0.02} and found["reference"] == "a host clock that is synchronized (within 0.02 s)"
 

@@ -17,7 +17,7 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.
 UUID = "11111111-1111-4111-8111-111111111111"
 PLAIN = ET.fromstring(f"<domain><name>g1</name><uuid>{UUID}</uuid></domain>")
 NOVA = ET.fromstring(
-    f'<domain><name>instance-00000001</name><uuid>{UUID}</uuid><metadata><n:instance xmlns:n="http://openstack.org/xmlns/libvirt/nova/1.1"/></metadata></domain>'
+    f'<domain><name>instance-1</name><uuid>{UUID}</uuid><metadata><n:instance xmlns:n="http://openstack.org/xmlns/libvirt/nova/1.1"/></metadata></domain>'
 )
 
 
@@ -59,7 +59,8 @@ def test_a_host_of_its_own(tool):
 
 
 @pytest.mark.parametrize(("resource", "node", "refresh", "reboot", "maintenance"), [
-    ("", "", True, True, []), (MAINTENANCE, "", False, False, ["resource"]), ("", NODE, False, True, ["node"]), (MAINTENANCE, NODE, False, False, ["node", "resource"]),
+    ("", "", True, True, []), (MAINTENANCE, "", False, False, ["resource"]), ("", NODE, False, True, ["node"]),
+    (MAINTENANCE, NODE, False, False, ["node", "resource"]),
 ])
 def test_pacemaker_lets_go_of_what_is_in_maintenance(cluster, resource, node, refresh, reboot, maintenance):
     """That of a node ends with its reboot."""

@@ -37,7 +37,9 @@ def refused(one, words):
 
 # ---- an agent as it should be ----
 
-@pytest.mark.parametrize("options", [{}, {"before": STALE}, {"before": b"\n\n[]\n5\nnull\n" + b"\xff" * 3}, {"pause": 0.0005}], ids=["plain", "stale", "odd", "slow"])
+@pytest.mark.parametrize("options", [
+    {}, {"before": STALE}, {"before": b"\n\n[]\n5\nnull\n" + b"\xff" * 3}, {"pause": 0.0005},
+], ids=["plain", "stale", "odd", "slow"])
 def test_a_clock_is_read_whatever_is_still_in_the_channel(agent, options):
     one = agent(ahead=-30.0, **options)
     before = time.time()
@@ -137,7 +139,8 @@ def silent(connection):
 
 
 @pytest.mark.parametrize(("talk", "words"), [
-    (closes, "the channel was closed|reset|Broken pipe"), (one_line_without_end, "without an end|no answer in time|timed out"), (chatters, "no answer in time|timed out"),
+    (closes, "the channel was closed|reset|Broken pipe"), (one_line_without_end, "without an end|no answer in time|timed out"),
+    (chatters, "no answer in time|timed out"),
     (another_conversation, "no answer in time|timed out"), (silent, "no answer in time|timed out"),
 ])
 def test_an_agent_that_gives_no_answer(agent, talk, words):

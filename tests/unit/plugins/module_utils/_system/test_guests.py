@@ -151,7 +151,8 @@ def test_a_guest_that_hangs_or_has_ended_keeps_nobody(libvirt, where, monkeypatc
     monkeypatch.setattr(guests, "lock_manager", lambda: guests.LockManager(None, False))
     libvirt(
         {"name": "g0", "uuid": "u0", "state": 3}, {"name": "g1", "uuid": "u1", "state": 3, "hang": ("state",)},
-        {"name": "g2", "uuid": "u2", "state": 3, "fail": {"state": libvirtError(42)}}, {"name": "g3", "uuid": "u3", "state": 3, "fail": {"state": libvirtError(1, "odd")}},
+        {"name": "g2", "uuid": "u2", "state": 3, "fail": {"state": libvirtError(42)}},
+        {"name": "g3", "uuid": "u3", "state": 3, "fail": {"state": libvirtError(1, "odd")}},
     )
     found = guests.preflight(hypervisor.Connection(URI).running(), where)
     assert {one.guest.name: [blocker.code for blocker in one.blockers] for one in found} == {"g0": ["not_running"], "g1": ["no_answer"], "g3": ["no_answer"]}
