@@ -83,7 +83,7 @@ def run(
 ) -> None:
     """Run a module: parse, call `body`, return. The one place where errors become `fail_json`.
 
-    Messages begin with the host's own name, so that they tell it also where Ansible's prefix has been cut off.
+    Messages begin with the host's own name, so that it is known also where Ansible's prefix has been cut off.
 
     :param argument_spec: The module's options.
     :param body: Gets the parameters and whether this is check mode, and returns the result. A key `warnings` in the result
@@ -106,7 +106,7 @@ def run(
             msg=f"{platform.node()}: libvirt answered with an error: {describe(error)}. Run guest_info to see in which state the guests are",
             error={"code": "libvirt", "message": describe(error)}, **partial,
         )
-    except Exception as error:  # a defect of ours: told in a sentence all the same, the traceback with -vvv
+    except Exception as error:  # a defect of ours: reported in a sentence all the same, the traceback with -vvv
         module.fail_json(
             msg=f"{platform.node()}: unexpected {type(error).__name__} ({error}), a defect of this collection. Run guest_info to see in which state the "
             "guests are; what was paused is resumed by the guard at its deadline",

@@ -15,7 +15,7 @@ description:
     M(vm_preserving.maintenance.guest_restore) waits for that, and does it where the host has not. Guests that libvirt starts at boot (autostart) are not
     started by libvirt this time.
   - Everything is judged before anything is touched. A guest that cannot be saved, too little room on the disk, or a guest that would be away for longer than
-    O(pause_limit) make the module refuse. A reboot meets every guest, so none can be left out.
+    O(pause_limit) make the module refuse. A reboot affects every guest, so none can be left out.
   - Guests that the host's libvirt does not know, such as those of a user's session, or QEMUs started without libvirt, are named, and refused as well.
   - When a guest cannot be saved after all, those that were are restored at once, and the module fails.
   - Reboot the host by RV(reboot_command), which refuses when the guests are not saved any more, or when a guest runs. When the reboot does not come within

@@ -38,17 +38,17 @@ def _stopped(record: Result) -> bool:
 
 
 def _right(guest: Result, record: Result, history: t.Container[str]) -> bool:
-    """Whether somebody has proved that the clock of a guest in the ledger is right, or has looked at it in an earlier run and could not tell."""
+    """Whether somebody has proved that the clock of a guest in the ledger is right, or has looked at it in an earlier run and could not know."""
     verdict = (guest["clock"] or {}).get("verdict")
     return verdict == "in_sync" or (verdict == "unverified" and record["id"] in history)
 
 
 def clocks_due(found: Result, earlier: Result | None = None) -> list[str]:
-    """The guests whose clocks are ours to be put right: they were stopped by us last, run again, and nobody has proved since that their clocks are right.
+    """The guests whose clocks are ours to be put right: they were stopped by us last, run again, and it has not been proved since that their clocks are right.
 
     :param found: What guest_info returned: the guests, and the ledger's last `window` and `saved`. In both `clock` is what whoever resumed a guest made of its
         clock, `None` when he did not get to it.
-    :param earlier: The same before the caller touched anything. A clock that nobody could tell anything of by then is not looked at again.
+    :param earlier: The same before the caller touched anything. A clock of which nothing could be known by then is not looked at again.
     :returns: Their UUIDs.
     """
     history = {record["id"] for record in _records(earlier or {}) if not record["open"]}

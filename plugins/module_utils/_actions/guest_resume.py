@@ -12,7 +12,7 @@ from .._clock.due import DueClocks
 from .._clock.wish import checked_targets
 from .._core.errors import GuestGone, LedgerError, LibvirtUnreachable, MaintenanceError, WindowBusy
 from .._core.places import Places, places
-from .._core.states import State
+from .._core.states import OWNERS_ACTS, State
 from .._pause.arrived import Left, find, resume
 from .._pause.ledger import Ledger
 from .._pause.limits import check_patience
@@ -52,7 +52,7 @@ def resumed_guests(window: Window, changed: bool) -> list[dict[str, t.Any]]:
 
 
 def _states_now(window: Window, uuids: t.Sequence[str]) -> dict[str, State]:
-    """The states of the guests that libvirt tells at once; the others are missing."""
+    """The states of the guests that libvirt returns at once; the others are missing."""
     try:
         lanes = Lanes(window.uri, uuids, 5.0)
     except LibvirtUnreachable:
@@ -68,10 +68,11 @@ def _states_now(window: Window, uuids: t.Sequence[str]) -> dict[str, State]:
     return found
 
 
-def look_again(window: Window, after: float) -> tuple[str, str] | None:
+def look_again(window: Window, after: float, told: list[str]) -> tuple[str, str] | None:
     """A second look, some seconds after the resume: a guest whose storage went away stops only with its next write.
 
     :param after: Seconds to wait.
+    :param told: Takes what owners have done with guests since, which is their affair.
     :returns: Code and words for the operator when a guest that we resumed has stopped again, or could not be seen, else `None`.
     """
     time.sleep(after)
@@ -88,10 +89,13 @@ def look_again(window: Window, after: float) -> tuple[str, str] | None:
     unseen = [name for uuid, name in resumed.items() if uuid not in found]
     if unseen:
         return "libvirt_unreachable", (
-            f"every guest was resumed, but libvirt does not tell whether these still run: {', '.join(unseen)}. See on the host what holds it up "
+            f"every guest was resumed, but libvirt does not say whether these still run: {', '.join(unseen)}. See on the host what blocks it "
             "(systemctl status libvirtd)"
         )
     stopped = {uuid: state for uuid, state in found.items() if not state.executes}
+    for uuid in [uuid for uuid, state in stopped.items() if (state.state, state.reason) in OWNERS_ACTS]:
+        state = stopped.pop(uuid)
+        told.append(f"guest {resumed[uuid]!r} was given back, and is {state.state} ({state.reason}) since, by its owner")
     if not stopped:
         return None
     rows = "; ".join(f"guest {resumed[uuid]!r} is {state.state} ({state.reason})" for uuid, state in stopped.items())
@@ -190,7 +194,7 @@ def _not_given_back(window: Window) -> tuple[str, str] | None:
     rows = "; ".join(f"guest {entry.name!r}: {entry.problem}" for entry in window.guests if entry.problem)
     if not rows:
         return None
-    return "not_given_back", f"every guest runs again, but not with all that it had: {rows}. Mend that on the host (ip link, bridge fdb)"
+    return "not_given_back", f"every guest runs again, but not with all that it had: {rows}. Repair that on the host (ip link, bridge fdb)"
 
 
 def _resume_window(
@@ -209,11 +213,11 @@ def _resume_window(
         due = summary(window)["clocks_due"]
         log: list[str] = []
         set_one = due and not check_mode and DueClocks(window).settle(window, CLOCKS, lambda now: _write(ledger, now, log))
-        # An old window is history: told when asked for by its id, or when something was left to do.
-        told = window_id is not None or due
+        # An old window is history: shown when asked for by its id, or when something was left to do.
+        shown = window_id is not None or due
         return {
-            "changed": set_one or (due and check_mode), "window": summary(window) if told else None,
-            "guests": resumed_guests(window, False) if told else [], "warnings": log,
+            "changed": set_one or (due and check_mode), "window": summary(window) if shown else None,
+            "guests": resumed_guests(window, False) if shown else [], "warnings": log,
         }
     if check_mode:
         guests = [
@@ -230,5 +234,5 @@ def _resume_window(
         )
     clocks.settle(closed, CLOCKS, lambda now: _write(ledger, now, log))
     result = {"changed": changed, "window": summary(closed), "guests": resumed_guests(closed, changed), "warnings": log}
-    story = look_again(closed, second_look) or _not_given_back(closed)
-    return result if story is None else {**result, "failed_because": story}
+    failure = look_again(closed, second_look, log) or _not_given_back(closed)
+    return result if failure is None else {**result, "failed_because": failure}

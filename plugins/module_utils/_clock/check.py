@@ -44,7 +44,7 @@ def _samples(guest: Guest | AgentSocket, count: int) -> list[measurement.Sample]
 def _resolution(guest: Guest | AgentSocket) -> float:
     try:
         return measurement.resolution_of(guest.system())
-    except Exception:  # an agent before QEMU 2.10, or one that may not tell
+    except Exception:  # an agent before QEMU 2.10, or one that may not say
         return measurement.resolution_of({})
 
 
@@ -52,7 +52,7 @@ def _correct(guest: Guest | AgentSocket, ahead: float) -> str | None:
     """Set the clock to the host's.
 
     :param ahead: Seconds that are added.
-    :returns: What the agent said against it, or `None`. It also writes the emulated RTC and may fail at that alone: the measurement tells what holds.
+    :returns: What the agent said against it, or `None`. It also writes the emulated RTC and may fail at that alone: the measurement decides.
     """
     try:
         guest.set_clock(time.time() + ahead)
@@ -123,5 +123,5 @@ def check_clock(
     if record["verdict"] == "unverified" and "error" not in record:
         record["error"] = {"code": "bound", "message": f"its clock could be read to {found.bound:.4f} s only, which proves it neither right nor wrong"}
     if record["verdict"] == "out_of_sync" and refused is not None:
-        record["error"] = {"code": "refused", "message": f"its agent said, when it was told to set the clock: {refused}"}
+        record["error"] = {"code": "refused", "message": f"its agent answered the order to set the clock with: {refused}"}
     return record

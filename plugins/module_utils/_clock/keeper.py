@@ -109,7 +109,7 @@ class Keeper:
             self._given[task.uuid] = task
             heapq.heappush(self._waiting, _Try(time.monotonic(), next(self._numbers), task))
             if self._threads < WIDTH:
-                # No thread to be had: those that there are do it, or nobody, which the result says.
+                # No thread can be started: those that run do it, or none does, which the result says.
                 with contextlib.suppress(RuntimeError):
                     threading.Thread(target=self._work, daemon=True).start()
                     self._threads += 1
@@ -118,7 +118,7 @@ class Keeper:
     def results(self, timeout: float) -> dict[str, dict[str, t.Any]]:
         """What became of the clocks, by the guests' UUIDs.
 
-        :param timeout: Seconds to wait for all of them. Those that are not done by then are told as unverified.
+        :param timeout: Seconds to wait for all of them. Those that are not done by then are reported as unverified.
         """
         give_up = time.monotonic() + timeout
         with self._changed:

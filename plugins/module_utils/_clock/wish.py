@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The vm_preserving.maintenance authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How an operator wants clocks to be: the options that several modules have in common, checked. Pure."""
+"""How clocks are to be: the options that several modules have in common, checked. Pure."""
 from __future__ import annotations
 
 import typing as t

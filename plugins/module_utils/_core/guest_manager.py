@@ -4,11 +4,11 @@
 """Who else manages a guest: a cloud or a cluster that watches it, and that would take a saved guest for one that was shut off.
 
 A pause is safe under all of them. A saved guest is not: it is stopped in their books, or started anew, here or elsewhere, while its memory lies on the
-disk. What a manager leaves in a guest is told by its sources: nova (nova/virt/libvirt/config.py, `NOVA_NS`), vdsm and the oVirt engine
+disk. What a manager leaves in a guest is known from its sources: nova (nova/virt/libvirt/config.py, `NOVA_NS`), vdsm and the oVirt engine
 (LibvirtVmXmlBuilder.java), OpenNebula (src/vmm/LibVirtDriverKVM.cc), KubeVirt, CloudStack (LibvirtVMDef.java; a cloud can choose other words there) and
 ZStack. Pacemaker leaves nothing in the guest: its configuration (CIB) names the file from which the guest was started (heartbeat/VirtualDomain).
 
-Cockpit, virt-manager, libosinfo and Vagrant write metadata as well, and watch nobody. Ganeti, Proxmox and Incus run QEMU without libvirt.
+Cockpit, virt-manager, libosinfo and Vagrant write metadata as well, and watch no guest. Ganeti, Proxmox and Incus run QEMU without libvirt.
 """
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Manager(t.NamedTuple):
 
     :ivar name: The word for it in results.
     :ivar title: Its name for operators.
-    :ivar programs: Its programs on the guests' host: while none of them runs it does not watch this host. Empty: that cannot be seen from the host.
+    :ivar seen: Whether its maintenance mode can be seen from the host. That its program does not run just now says nothing: it may be starting.
     :ivar instruction: What to do before guests of it may be saved; `{host}` is the host, `{resource}` what it calls the guest.
     """
 
     name: str
     title: str
-    programs: frozenset[str]
+    seen: bool
     instruction: str
 
 
@@ -40,24 +40,24 @@ PACEMAKER = "pacemaker"
 #: All that are known, by name.
 MANAGERS: dict[str, Manager] = {manager.name: manager for manager in (
     Manager(
-        "nova", "OpenStack (nova)", frozenset({"nova-compute"}),
+        "nova", "OpenStack (nova)", False,
         "disable the compute service of {host}, stop nova-compute there until the guests are back (its unit or its container, so that no boot starts it),"
         " and see to it that nothing evacuates the host meanwhile",
     ),
     Manager(
-        "ovirt", "oVirt (vdsm)", frozenset({"vdsmd", "vdsm"}),
+        "ovirt", "oVirt (vdsm)", False,
         "set {host} to maintenance in the engine, which moves its guests away; to keep them here, switch off the engine's power management of {host} and"
         " stop vdsmd there until the guests are back (so that no boot starts it)",
     ),
     Manager(
-        "opennebula", "OpenNebula", frozenset(),
-        "take {host} offline in OpenNebula (onehost offline), and see to it that nobody resumes its guests there meanwhile",
+        "opennebula", "OpenNebula", False,
+        "take {host} offline in OpenNebula (onehost offline), and make sure that its guests are not resumed there meanwhile",
     ),
-    Manager("kubevirt", "KubeVirt", frozenset(), "drain the node {host}, so that KubeVirt moves its guests away"),
-    Manager("cloudstack", "Apache CloudStack", frozenset(), "prepare {host} for maintenance in CloudStack, which moves its guests away"),
-    Manager("zstack", "ZStack", frozenset(), "set {host} to maintenance in ZStack, which moves its guests away"),
+    Manager("kubevirt", "KubeVirt", False, "drain the node {host}, so that KubeVirt moves its guests away"),
+    Manager("cloudstack", "Apache CloudStack", False, "prepare {host} for maintenance in CloudStack, which moves its guests away"),
+    Manager("zstack", "ZStack", False, "set {host} to maintenance in ZStack, which moves its guests away"),
     Manager(
-        PACEMAKER, "Pacemaker", frozenset(),
+        PACEMAKER, "Pacemaker", True,
         "set its resource {resource} to maintenance (crm_resource --resource {resource} --meta --set-parameter maintenance --parameter-value true), and"
         " back when the guests are back",
     ),
@@ -90,7 +90,7 @@ class Management(t.NamedTuple):
 
     :ivar manager: The name in `MANAGERS`.
     :ivar resource: What Pacemaker calls the guest; empty for all others.
-    :ivar maintenance: Which kinds of maintenance mode it is in: for Pacemaker those of the resource, for others `host` or nothing.
+    :ivar maintenance: Which kinds of maintenance mode it is in, as far as they can be seen: those of Pacemaker's resource; for others none.
     """
 
     manager: str
@@ -116,7 +116,8 @@ class Management(t.NamedTuple):
         known = f"; the maintenance mode of the node ends when {host} reboots" if self.maintenance == {"node"} else ""
         return (
             f"it is managed by {manager.title}, which takes a saved guest for one that was shut off and may start it anew{known}: "
-            f"{manager.instruction.format(host=host, resource=self.resource)}"
+            f"{manager.instruction.format(host=host, resource=self.resource)}; "
+            + ("or accept that with managed_guests: accept" if manager.seen else "that cannot be seen from here, so say then managed_guests: accept")
         )
 
 
@@ -250,24 +251,19 @@ def is_guest_of(resource: ClusterResource, definitions: t.Mapping[str, str | Non
 
 
 def managed_by(
-    xml: str, resources: t.Iterable[ClusterResource], definitions: t.Mapping[str, str | None], running: t.Collection[str],
+    xml: str, resources: t.Iterable[ClusterResource], definitions: t.Mapping[str, str | None],
 ) -> list[Management]:
     """Who manages a guest, and whether they let it be saved.
 
     :param xml: The guest's live XML.
     :param resources: The guests among the resources of the cluster that the host is in; none without one.
     :param definitions: Their definition files, see `is_guest_of`.
-    :param running: Which of the managers' programs run on the host, also in containers.
     :raises ValueError: This is no XML of a guest.
     """
     domain = _parsed(xml, "the guest's XML")
     if domain.tag != "domain":
         raise ValueError("this is no XML of a guest")
-    found = []
-    for manager in metadata_managers(domain):
-        programs = MANAGERS[manager].programs
-        absent = bool(programs) and not programs & set(running)
-        found.append(Management(manager, "", frozenset({"host"} if absent else ())))
+    found = [Management(manager, "", frozenset()) for manager in metadata_managers(domain)]
     name, uuid = domain.findtext("name", ""), domain.findtext("uuid", "")
     for resource in resources:
         if is_guest_of(resource, definitions, name, uuid):

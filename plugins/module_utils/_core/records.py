@@ -18,7 +18,6 @@ MAX_NUMBER = 1 << 62
 _ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 
-
 def _too_large(value: t.Any) -> bool:
     return isinstance(value, (int, float)) and not (math.isfinite(value) if isinstance(value, float) else abs(value) < MAX_NUMBER)
 
@@ -78,5 +77,5 @@ def checked(raw: t.Any, types: t.Mapping[str, tuple[type, ...]], optional: t.Con
 
 
 def now_utc() -> str:
-    """The wall clock, ISO 8601 in UTC, for people."""
+    """The wall clock, ISO 8601 in UTC, for the reader only."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -61,6 +61,13 @@ class State:
         return {"state": self.state, "reason": self.reason}
 
 
+#: What owners do with their guests: state and reason in libvirt's words. Everything else that stops a guest is a fault, or not known.
+OWNERS_ACTS = {
+    ("paused", "user"), ("shutdown", "user"), ("pmsuspended", "unknown"), ("shutoff", "shutdown"), ("shutoff", "destroyed"), ("shutoff", "migrated"),
+    ("shutoff", "saved"), ("shutoff", "from-snapshot"),
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Blocker:
     """Why a guest cannot be paused.
@@ -87,7 +94,7 @@ class GuestFacts:
     :ivar fake_reboot: libvirt's status file carries `<fakereboot/>`.
     :ivar opted_out: Its metadata says that it must not be paused.
     :ivar status_known: libvirt's status file could be read: without it identity and monitor are unknown.
-    :ivar no_fallback: Why nobody but libvirt could resume it, should libvirtd be gone at the deadline; `None`: QEMU's own monitor can be used.
+    :ivar no_fallback: Why only libvirt could resume it, should libvirtd be gone at the deadline; `None`: QEMU's own monitor can be used.
     """
 
     state: State

@@ -15,7 +15,7 @@ from .._core.errors import GuestGone
 from .._core.states import State
 from .._system.hypervisor import TOKEN_NAMESPACE, Connection, Guest, describe
 
-#: Seconds for libvirt to tell of all guests.
+#: Seconds for libvirt to answer about all guests.
 LOOK_TIMEOUT = 15.0
 #: Seconds for libvirt to resume one: a guest that is stuck must not keep the others paused.
 RESUME_TIMEOUT = 10.0
@@ -63,7 +63,7 @@ def _mark(guest: Guest) -> str | None:
 
 
 def find(connection: Connection, known: t.Container[str]) -> list[Arrival]:
-    """The guests that are paused with a mark that nobody on this host has set.
+    """The guests that are paused with a mark that was not set on this host.
 
     :param known: The ids of the windows, refreshes and reboots in the ledgers of this host.
     """

@@ -39,5 +39,5 @@ def _give_back(entry: Entry) -> str:
         try:
             netdev.add_forwarding_entry(port, mac)
         except (OSError, ValueError) as error:
-            problems.append(f"its bridge was not told that {mac} is behind {port} ({getattr(error, 'strerror', None) or error})")
+            problems.append(f"its bridge has no entry for {mac} at port {port} ({getattr(error, 'strerror', None) or error})")
     return "; ".join(problems)

@@ -138,7 +138,7 @@ class Settler:
     :param by: Who we are, for the record: `module` or `guard`.
     :param connect: Seconds that libvirt has to accept a connection before the monitors are tried.
     :param calls: Seconds that libvirt has for the guests of one pass.
-    :param runs_again: Is told of each guest, in the thread that resumed it, as soon as it runs again.
+    :param runs_again: Called with each guest, in the thread that resumed it, as soon as it runs again.
     :ivar libvirt_hangs: In the last pass libvirt did not answer, and somebody held the guests' monitors.
     """
 
@@ -339,7 +339,7 @@ class Settler:
 
 
 def save(ledger: Ledger, window: Window, log: list[str]) -> bool:
-    """Write the ledger; a failure is told and does not stop the settling, which matters more.
+    """Write the ledger; a failure is reported and does not stop the settling, which matters more.
 
     :param log: Takes the message of a failure.
     :returns: Whether it was written.

@@ -31,7 +31,7 @@ from .settle import Settler, save
 
 #: Seconds between two looks at the ledger while there is nothing to do.
 FOLLOW = 0.2
-#: How long the guard tries to tell a libvirtd that comes back later which guests run. Seconds.
+#: How long the guard tries to have a libvirtd that comes back later know which guests run. Seconds.
 TELL_LIBVIRT = 120.0
 #: How long libvirt may hold the monitors without answering, once the guests have to be resumed, before it is killed: one whole pass. Seconds.
 HANG_LIMIT = 1.0
@@ -51,7 +51,7 @@ CLOCKS = 60.0
 #: Seconds to wait for the ledger's lock, to write down what became of them.
 CLOCKS_LOCK = 30.0
 
-#: How long a guard that nobody awaits (the backstop) tries to read the ledger at all. Seconds.
+#: How long a guard that is not waited for (the backstop) tries to read the ledger at all. Seconds.
 FIRST_LOOK = 20.0
 
 T = t.TypeVar("T")
@@ -61,7 +61,7 @@ RECOVER = 60.0
 
 def say(text: str) -> None:
     """Print a line for the journal."""
-    # The journal may be restarted by the very update: nobody listening must not keep guests paused.
+    # The journal may be restarted by the very update: a pipe without a reader must not keep guests paused.
     with contextlib.suppress(OSError, ValueError):
         print(text, flush=True)  # pylint: disable=ansible-bad-function
 
@@ -84,12 +84,12 @@ def notify_ready() -> None:
         os.close(handle)
 
 
-def same_story(before: Window, now: Window) -> bool:
-    """Whether a later reading of the ledger tells of the same window as an earlier one.
+def same_window(before: Window, now: Window) -> bool:
+    """Whether a later reading of the ledger is of the same window as an earlier one.
 
     Only how far we got with the guests changes, and the deadline only comes nearer. Anything else was not written by us.
     """
-    def told_once(window: Window) -> tuple[t.Any, ...]:
+    def fixed(window: Window) -> tuple[t.Any, ...]:
         return (
             window.id, window.uri, window.boot_id, window.opener_pid, window.opener_start_time, window.pause_limit,
             window.correct_clocks, window.clock_tolerance,
@@ -99,7 +99,7 @@ def same_story(before: Window, now: Window) -> bool:
             ) for entry in window.guests],
         )
 
-    return told_once(before) == told_once(now) and now.deadline <= before.deadline and (now.is_open or not now.unsettled())
+    return fixed(before) == fixed(now) and now.deadline <= before.deadline and (now.is_open or not now.unsettled())
 
 
 def _may_be_paused(window: Window) -> bool:
@@ -174,10 +174,10 @@ class Guard:
         if window is None:
             # Somebody removed the file; the guests are still paused by us.
             return self._what_it_said()
-        if self.last_good is not None and not same_story(self.last_good, window) and _may_be_paused(self.last_good):
+        if self.last_good is not None and not same_window(self.last_good, window) and _may_be_paused(self.last_good):
             self._distrusted = True
             # If the window was closed and the next one opened between two looks, going on is harmless: the guests carry the next one's mark.
-            self._tell(f"the ledger tells another story than before (of window {window.id}); going on with what it said before")
+            self._tell(f"the ledger does not match what it said before (it has window {window.id} now); going on with what it said before")
             return self._what_it_said()
         if window.id != self.window_id or not window.is_open:
             return None
@@ -199,7 +199,7 @@ class Guard:
                 break
             except LedgerError as error:
                 self._tell(f"{error.problem}; this guard knows no window to go by")
-                # Nobody pauses a guest by a guard that says so when it is awaited; and systemd starts one anew that had watched before.
+                # When the guard is waited for, no guest is paused after such an answer; and systemd restarts a guard that had watched before.
                 if is_awaited() or time.monotonic() > give_up:
                     return 1
                 time.sleep(FOLLOW)
@@ -218,7 +218,7 @@ class Guard:
                 time.sleep(FOLLOW)
         if window is None:
             return 0
-        say(f"the deadline of window {window.id} comes; resuming {', '.join(entry.name for entry in window.unsettled())}")
+        say(f"the deadline of window {window.id} is near; resuming {', '.join(entry.name for entry in window.unsettled())}")
         self._stop_a_stuck_opener(window)
         self._settle(None)
         return 0

@@ -9,11 +9,10 @@ import typing as t
 import xml.etree.ElementTree as ET
 
 from .._core.errors import MaintenanceError
-from .._core.guest_manager import MANAGERS, ClusterResource, Management, cluster_resources, managed_by
+from .._core.guest_manager import ClusterResource, Management, cluster_resources, managed_by
 from .._core.states import Blocker
 from .._system import cluster
 from .._system.containers import contained_libvirt
-from .._system.programs import running
 
 #: Seconds for Pacemaker to show its configuration.
 CLUSTER_TIMEOUT = 20.0
@@ -28,7 +27,6 @@ class Owners:
     def __init__(self) -> None:
         self._resources: list[ClusterResource] = []
         self._definitions: dict[str, str | None] = {}
-        self._running = running([program for manager in MANAGERS.values() for program in manager.programs])
         #: Why the cluster's word could not be had; empty when it could, or when there is no cluster.
         self.problem = ""
         try:
@@ -44,7 +42,7 @@ class Owners:
 
         :param xml: Its live XML.
         """
-        return managed_by(ET.tostring(xml, encoding="unicode"), self._resources, self._definitions, self._running)
+        return managed_by(ET.tostring(xml, encoding="unicode"), self._resources, self._definitions)
 
     def blockers(self, xml: ET.Element, reboot: bool) -> list[Blocker]:
         """Why a guest may not be saved, as far as its managers are concerned.
@@ -53,7 +51,7 @@ class Owners:
         :param reboot: Whether the host is rebooted while it is saved.
         """
         found = [
-            Blocker("managed", f"{one.refusal(platform.node())}; or accept that with managed_guests: accept")
+            Blocker("managed", one.refusal(platform.node()))
             for one in self.of(xml) if not one.lets_go(reboot)
         ]
         if self.problem:

@@ -16,8 +16,9 @@ import typing as t
 import xml.etree.ElementTree as ET
 
 from .._core.errors import MaintenanceError
+from .._core.places import places
 from .._core.states import Blocker, pause_blockers
-from .._system import running_code
+from .._system.guest_helpers import helpers
 from .._system.guests import Candidate
 from .._system.hypervisor import Connection, describe
 from .._system.memory_backing import memory_backing_dir
@@ -39,7 +40,7 @@ class Plan:
     :ivar candidate: The guest as the preflight found it.
     :ivar emulator: Path of the QEMU that is installed.
     :ivar left_alone: Why it is not moved, whatever it runs; `None`: it may be.
-    :ivar stale: Its QEMU runs code that is not what is installed, and it is not left alone.
+    :ivar stale: Its QEMU, or a helper that is renewed with it, runs code that is not what is installed, and it is not left alone.
     :ivar memory: `copy` or `in_place`.
     :ivar why_copy: Why its memory cannot stay in place, or `None`.
     :ivar ram: For `in_place`: the ids of its memory backends.
@@ -138,7 +139,7 @@ def look(connection: Connection, candidate: Candidate, memory: str, owners: Owne
         return plan
     pid = process.process.pid
     plan.emulator = xml.findtext("devices/emulator", "")
-    plan.stale = bool(stale.old_files(pid, running_code.code_files(pid) or []))
+    plan.stale = bool(stale.old_code(stale.code_of(pid, helpers(places(connection.uri), process.monitor))))
     plan.resident, plan.ordinary = _in_ram(pid)
     running, installed = _version(f"/proc/{pid:d}/exe"), _version(plan.emulator)
     if running is not None and installed is not None and installed < running:

@@ -89,7 +89,7 @@ def main() -> int:
     """The program. Returns its exit code: 1 when a row is red."""
     parser = argparse.ArgumentParser(prog="chaos", description="Break everything that a pause window relies on, on the lab.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="only these faults")
-    parser.add_argument("--fast", action="store_true", help="a subset of less than three minutes")
+    parser.add_argument("--fast", action="store_true", help="a subset of about three minutes")
     parser.add_argument("--list", action="store_true", help="show the faults and end")
     parser.add_argument("--host", default=os.environ.get("CHAOS_HOST", "h1"), help="host of the lab (default: CHAOS_HOST or %(default)s)")
     options = parser.parse_args()

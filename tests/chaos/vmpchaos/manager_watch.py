@@ -6,6 +6,7 @@
     manager_watch.py nova NAME FILE        takes it for stopped by its user, and removes it with its saved memory
     manager_watch.py vdsm NAME FILE        takes it for down, and undefines it
     manager_watch.py pacemaker NAME FILE   takes it for failed, and starts it anew (agent VirtualDomain)
+    manager_watch.py nobody NAME FILE      is there, and does nothing
 
 A guest that is paused is left alone, as all of them do. Each act is a line in the file.
 """
@@ -34,6 +35,8 @@ def act(manager, domain):
 def main():
     """The program."""
     manager, name, path = sys.argv[1:]
+    while manager == "nobody":
+        time.sleep(3600)
     while True:
         try:
             connection = libvirt.open("qemu:///system")

@@ -24,7 +24,7 @@ COLLECTION = "vm_preserving.maintenance"
 class Answer:
     """What the operator got back.
 
-    :ivar verdict: Ansible's word: C(SUCCESS), C(CHANGED), C(FAILED!), C(UNREACHABLE!), or empty when there was none.
+    :ivar verdict: Ansible's word: `SUCCESS`, `CHANGED`, `FAILED!`, `UNREACHABLE!`, or empty when there was none.
     :ivar result: The module's result.
     :ivar text: Everything that was printed.
     """
@@ -35,7 +35,7 @@ class Answer:
 
     @property
     def failed(self) -> bool:
-        """Whether the operator is told of a failure."""
+        """Whether the operator sees a failure."""
         return self.verdict not in ("SUCCESS", "CHANGED")
 
     @property
@@ -77,6 +77,11 @@ class Run:
         self._output.seek(0)
         return self._output.read().decode("utf-8", "replace")
 
+    def complaint(self) -> str:
+        """What ansible-playbook said of failures, on one line."""
+        said = [line.strip() for line in self.text().splitlines() if "fatal:" in line or "[ERROR]" in line or line.strip().startswith('"msg": "')]
+        return " ".join(line[:300] for line in said)[-1500:] or self.text()[-500:]
+
     def wait(self, timeout: float) -> int:
         """Wait for its end and return its exit code.
 
@@ -99,7 +104,7 @@ class Run:
 
 
 def parse(text: str) -> Answer:
-    """What Ansible's callback C(minimal) printed: C(HOST | VERDICT => {...}), with warnings around it."""
+    """What Ansible's callback `minimal` printed: `HOST | VERDICT => {...}`, with warnings around it."""
     head, arrow, tail = text.partition(" => {")
     verdict = head.rpartition("|")[2].strip() if arrow else ""
     result: dict[str, Any] = {}
@@ -172,5 +177,5 @@ class Operator:
         argv = ["ansible-playbook", "-i", str(INVENTORY), "--limit", ",".join([self._host, *others]), f"{COLLECTION}.recover"]
         run = Run(argv, {**self._environment, "ANSIBLE_STDOUT_CALLBACK": "default"})
         if run.wait(timeout):
-            raise Broken(f"recover.yml failed: {run.text()[-800:]}")
+            raise Broken(f"recover.yml failed: {run.complaint()}")
         return run.text()

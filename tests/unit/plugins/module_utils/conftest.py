@@ -8,6 +8,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,6 +26,7 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause.l
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause.record import Entry, Window
 
 from .agent_on_socket import Agent
+from .apt_system import AptSystem
 from .stuck_libvirt import Libvirt
 
 #: Only catches a hang; nothing is expected to take that long. Seconds.
@@ -240,3 +242,13 @@ def no_libvirt():
 
     if hypervisor.libvirt is not None:
         pytest.skip("libvirt is installed here")
+
+
+@pytest.fixture
+def apt_system(tmp_path, monkeypatch):
+    """The system, which apt-get and dpkg-query take for this machine's."""
+    if not all(map(shutil.which, ("apt-get", "dpkg-deb", "dpkg-query"))):
+        pytest.skip("no apt-get here")
+    monkeypatch.setenv("APT_CONFIG", str(tmp_path / "apt.conf"))
+    monkeypatch.setenv("DPKG_ADMINDIR", str(tmp_path / "var/lib/dpkg"))
+    return AptSystem(tmp_path)

@@ -21,6 +21,7 @@ from ..stuck_libvirt import libvirtError
 URI = "qemu:///session"
 RUNNING, PAUSED = 1, 3
 ELSEWHERE = "7b0f6f0e-4a37-4b8e-8a0c-9a4a0e0e8a55"
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.states import State
 
 
 @pytest.fixture
@@ -196,3 +197,21 @@ def test_nobody_looks_for_arrivals_unless_asked_to(libvirt, ledger):
     library = libvirt()
     go()
     assert library.opened == 0
+
+
+@pytest.mark.parametrize(("state", "fails"), [
+    (State("running", "unpaused"), None),
+    (State("paused", "user"), False), (State("shutoff", "destroyed"), False), (State("shutoff", "shutdown"), False), (State("shutoff", "migrated"), False),
+    (State("paused", "ioerror"), True), (State("paused", "unknown"), True), (State("crashed", "panicked"), True), (State("shutoff", "crashed"), True),
+    (State("shutoff", "unknown"), True), (State("shutoff", "daemon"), True),
+])
+def test_a_second_look_tells_an_owners_act_from_a_fault(monkeypatch, make_window, make_entry, state, fails):
+    entry = make_entry(name="g1")
+    entry.settle("resumed", "resumed through libvirt", "module", 100.0)
+    monkeypatch.setattr(guest_resume, "_states_now", lambda _window, uuids: dict.fromkeys(uuids, state))
+    told = []
+    found = guest_resume.look_again(make_window(entry), 0.0, told)
+    assert (found is not None) is bool(fails)
+    assert bool(told) is (fails is False)
+    if fails:
+        assert found[0] == "stopped_again" and "'g1'" in found[1]

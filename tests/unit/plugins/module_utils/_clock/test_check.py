@@ -91,7 +91,7 @@ def test_a_guest_that_does_not_obey_is_out_of_sync():
     guest = Guest(obeys=False)
     found = check(guest)
     assert (found["verdict"], guest.orders) == ("out_of_sync", 1)
-    assert found["error"] == {"code": "refused", "message": "its agent said, when it was told to set the clock: hwclock failed"}
+    assert found["error"] == {"code": "refused", "message": "its agent answered the order to set the clock with: hwclock failed"}
 
 
 def test_a_correction_that_gets_nearer_is_made_again():

@@ -45,18 +45,15 @@ def guest(inside="", name="g1"):
     (NOVA.format("1.1") + CLOUDSTACK, ["cloudstack", "nova"]),
 ])
 def test_who_says_that_a_guest_is_theirs(inside, managers):
-    assert [found.manager for found in managed_by(guest(inside), [], {}, [])] == managers
+    assert [found.manager for found in managed_by(guest(inside), [], {})] == managers
 
 
-@pytest.mark.parametrize(("inside", "running", "lets_go"), [
-    (NOVA.format("1.1"), ["nova-compute"], False), (NOVA.format("1.1"), [], True), (NOVA.format("1.1"), ["vdsmd"], True),
-    (OVIRT, ["vdsmd"], False), (OVIRT, ["vdsm"], False), (OVIRT, ["nova-compute"], True),
-    (ONE, [], False), (KUBEVIRT, [], False), (CLOUDSTACK, [], False), (ZSTACK, [], False),
-])
-def test_whether_they_let_it_go_is_seen_by_their_programs(inside, running, lets_go):
-    found, = managed_by(guest(inside), [], {}, running)
-    assert found.lets_go(reboot=False) is lets_go
-    assert found.lets_go(reboot=True) is lets_go
+@pytest.mark.parametrize("inside", [NOVA.format("1.1"), OVIRT, ONE, KUBEVIRT, CLOUDSTACK, ZSTACK])
+def test_a_maintenance_mode_that_cannot_be_seen_counts_as_none(inside):
+    """That nova-compute or vdsm does not run just now says nothing: it may be starting, and finds the guest shut off when it has."""
+    found, = managed_by(guest(inside), [], {})
+    assert not found.lets_go(reboot=False) and not found.lets_go(reboot=True)
+    assert found.refusal("kvm7").endswith("so say then managed_guests: accept")
 
 
 def test_each_manager_says_what_to_do():
@@ -69,7 +66,7 @@ def test_each_manager_says_what_to_do():
 @pytest.mark.parametrize("xml", ["", "<domain", "<network/>"])
 def test_what_is_no_guest(xml):
     with pytest.raises(ValueError, match="guest"):
-        managed_by(xml, [], {}, [])
+        managed_by(xml, [], {})
 
 
 # ---- Pacemaker ----
@@ -186,7 +183,7 @@ def test_which_resource_is_a_guest(files, definitions, expected):
 def test_a_node_in_maintenance_may_not_be_rebooted(maintenance, refresh, reboot):
     resource = ClusterResource("vm-g1", ("/etc/vm/g1.xml",), frozenset(maintenance))
     other = ClusterResource("vm-g2", ("/etc/vm/g2.xml",), frozenset({"cluster"}))
-    found, = managed_by(guest(), [other, resource], {}, [])
+    found, = managed_by(guest(), [other, resource], {})
     assert found == Management("pacemaker", "vm-g1", frozenset(maintenance))
     assert found.lets_go(reboot=False) is refresh and found.lets_go(reboot=True) is reboot
     assert ("ends when kvm1 reboots" in found.refusal("kvm1")) is (set(maintenance) == {"node"})
@@ -194,4 +191,4 @@ def test_a_node_in_maintenance_may_not_be_rebooted(maintenance, refresh, reboot)
 
 def test_a_guest_with_two_managers_names_both():
     resource = ClusterResource("vm-g1", ("/etc/vm/g1.xml",), frozenset())
-    assert [found.manager for found in managed_by(guest(NOVA.format("1.1")), [resource], {}, [])] == ["nova", "pacemaker"]
+    assert [found.manager for found in managed_by(guest(NOVA.format("1.1")), [resource], {})] == ["nova", "pacemaker"]

@@ -30,8 +30,8 @@ def test_each_thing_that_cannot_be_given_back_is_told(make_entry):
     assert len(words) == 4, found
     assert words[0].startswith(f"its network device {NONE} could not be set up (") and os.strerror(19) in words[0]
     assert words[1].startswith("its network device a/b could not be set up (")
-    assert words[2].startswith(f"its bridge was not told that {MAC} is behind {NONE} (")
-    assert words[3] == "its bridge was not told that no-mac is behind lo ('no-mac' is no MAC address)"
+    assert words[2].startswith(f"its bridge has no entry for {MAC} at port {NONE} (")
+    assert words[3] == "its bridge has no entry for no-mac at port lo ('no-mac' is no MAC address)"
 
 
 @pytest.fixture

@@ -263,10 +263,10 @@ def test_it_ends_at_once_when_there_is_nothing_to_watch(ledger, guard, make_wind
         with open(os.open(ledger.where.ledger, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as stream:
             stream.write(b"{")
     process = guard(window.id, ready=False)
-    told, _nothing = process.communicate(timeout=30)
+    said, _nothing = process.communicate(timeout=30)
     # Whoever waits for it must not pause a guest by a ledger that cannot be read.
     assert process.returncode == (1 if content == "damaged" else 0)
-    assert (b"knows no window to go by" if content == "damaged" else b"nothing to do") in told
+    assert (b"knows no window to go by" if content == "damaged" else b"nothing to do") in said
 
 
 @pytest.mark.parametrize("change", [{"closed_at": "2026-11-23T08:00:30Z"}, {"id": "another"}])
@@ -292,7 +292,7 @@ def test_at_the_deadline_it_resumes_what_is_paused_and_closes_the_window(ledger,
     ]
     assert found.closed_by == "guard" and [monitor.status for monitor in monitors] == ["running", "running", "io-error"]
     assert found.guests[0].resumed_at <= window.deadline
-    process.terminate()  # it waits for a libvirt to tell
+    process.terminate()  # it waits for a libvirt that can be told
     assert b"the deadline of window" in process.communicate(timeout=30)[0]
 
 
@@ -337,39 +337,39 @@ def test_it_goes_on_without_the_ledger(ledger, guard, qemu, make_window, paused,
 ])
 def test_what_of_a_window_may_change(make_entry, make_window, change, same):
     known = {"boot_id": "b", "deadline": 100.0}
-    assert watch.same_story(make_window(**known), make_window(**{**known, **change})) is same
+    assert watch.same_window(make_window(**known), make_window(**{**known, **change})) is same
 
 
 def test_how_far_we_got_may_change_and_who_the_guests_are_may_not(make_entry, make_window):
     before, now = (make_window(make_entry(), boot_id="b", deadline=100.0) for _number in range(2))
     now.guests[0].settle("resumed", "resumed through libvirt", "module", 5.0)
     now.closed_at = "2026-11-23T08:00:30Z"
-    assert watch.same_story(before, now)
+    assert watch.same_window(before, now)
     now.paused_within = now.resumed_within = 0.1
     now.guests[0].problem, now.guests[0].clock = "a device", {}
-    assert watch.same_story(before, now)
+    assert watch.same_window(before, now)
     for field, value in (
         ("name", "x"), ("uuid", "x"), ("id", 9), ("pid", 9), ("start_time", 9), ("monitor", "x"), ("devices", ["eth0"]), ("forwarding", [["a", "b"]]),
         ("only_libvirt", "x"), ("agent", "/x"), ("clock_target", 1.0),
     ):
         other = make_window(make_entry(**{field: value}), boot_id="b", deadline=100.0)
-        assert not watch.same_story(before, other), field
+        assert not watch.same_window(before, other), field
 
 
-STORIES = {
+CONTRADICTIONS = {
     "a later deadline": {"deadline": 1e8}, "closed with a guest paused": {"closed_at": "2026-11-23T08:00:30Z"}, "another window": {"id": "another"},
     "no guests": {"guests": []},
 }
 
 
 @pytest.mark.usefixtures("no_libvirt")
-@pytest.mark.parametrize("story", STORIES)
-def test_it_does_not_believe_another_story(ledger, guard, make_window, paused, story):
+@pytest.mark.parametrize("change", CONTRADICTIONS)
+def test_it_does_not_believe_a_ledger_that_contradicts_itself(ledger, guard, make_window, paused, change):
     window = make_window(paused(), deadline=time.monotonic() + FAR)
     ledger.write(window)
     process = guard(window.id)
-    ledger.write(make_window(window.guests[0], **{"deadline": window.deadline, **STORIES[story]}))
-    assert b"tells another story" in process.stdout.readline()
+    ledger.write(make_window(window.guests[0], **{"deadline": window.deadline, **CONTRADICTIONS[change]}))
+    assert b"does not match what it said before" in process.stdout.readline()
     assert process.poll() is None
 
 
@@ -379,7 +379,7 @@ def test_it_resumes_at_the_deadline_that_it_knew(ledger, guard, qemu, make_windo
     window = make_window(paused(monitor.path), deadline=soon() + 3)  # enough to change the ledger before the guard begins
     ledger.write(window)
     process = guard(window.id)
-    ledger.write(make_window(window.guests[0], **{"deadline": window.deadline, **STORIES["closed with a guest paused"]}))
+    ledger.write(make_window(window.guests[0], **{"deadline": window.deadline, **CONTRADICTIONS["closed with a guest paused"]}))
     resumed(monitor, process, until)
 
 
@@ -452,7 +452,7 @@ def test_while_it_settles_it_ends_with_the_window_that_somebody_else_closes(ledg
 
 @pytest.mark.usefixtures("no_libvirt")
 @pytest.mark.parametrize("change", [{"closed_at": "2026-11-23T08:00:30Z"}, {"id": "another"}])
-def test_while_it_settles_it_does_not_believe_another_story_either(ledger, watched, qemu, make_window, paused, until, tmp_path, change):
+def test_while_it_settles_it_does_not_believe_such_a_ledger_either(ledger, watched, qemu, make_window, paused, until, tmp_path, change):
     """Found in review: forged in the last fifth of a second, the ledger made the guard end with a guest paused."""
     path = str(tmp_path / "late")
     window = make_window(paused(path))
@@ -513,14 +513,14 @@ def test_recovery_with_nothing_to_recover(ledger, guard, make_window, content):
         with open(os.open(ledger.where.ledger, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as stream:
             stream.write(b"{")
     process = guard(None, ready=False)
-    told, _nothing = process.communicate(timeout=30)
+    said, _nothing = process.communicate(timeout=30)
     assert process.returncode == (1 if content == "damaged" else 0)
-    assert (b"is not JSON" if content == "damaged" else b"nothing was touched") in told
+    assert (b"is not JSON" if content == "damaged" else b"nothing was touched") in said
 
 
 @pytest.mark.parametrize("damaged", [False, True])
 def test_saved_guests_are_brought_back_whatever_the_other_ledger_is(ledger, monkeypatch, capfd, damaged):
-    """Found on the lab: nobody was restored at boot, because the ledger of pauses could not be read."""
+    """Found on the lab: no guest was restored at boot, because the ledger of pauses could not be read."""
     if damaged:
         with open(os.open(ledger.where.ledger, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as stream:
             stream.write(b"{")
@@ -555,7 +555,7 @@ def test_recovery_after_a_crash_of_the_host_only_closes_the_window(ledger, guard
     assert not found.is_open and found.guests[0].outcome == "gone" and monitor.commands == []
 
 
-@pytest.mark.parametrize("damage", ["removed", "damaged", "another story"])
+@pytest.mark.parametrize("damage", ["removed", "damaged", "contradicts itself"])
 def test_a_ledger_that_is_lost_before_the_real_deadline_was_seen(ledger, make_window, paused, damage):
     """Found on the lab: the guard is started with a far deadline, and had not yet looked again when the ledger was cut off."""
     window = make_window(paused(), deadline=time.monotonic() + FAR)
@@ -597,9 +597,9 @@ def test_a_hung_libvirtd_is_killed_unless_that_would_cost_a_guest(where, monkeyp
         assert daemon.wait(30) == -signal.SIGKILL
     else:
         assert daemon.poll() is None
-    told = capsys.readouterr().out
-    assert ("would reset or end g7" in told) is marked
-    assert ("killing it" in told) is not marked
+    said = capsys.readouterr().out
+    assert ("would reset or end g7" in said) is marked
+    assert ("killing it" in said) is not marked
 
 
 def test_the_daemon_of_a_session_is_not_killed(where, monkeypatch, start, capsys):

@@ -28,7 +28,9 @@ def make_refresh(start):
         program = start(["sleep", "1000"])
         identity = who.process_identity(program.pid)
         move = SavedGuest("g1", "11111111-1111-4111-8111-111111111111", 7, 4242, 99, False, "copy", "/nowhere/1.save", [], "", False, "moving", began_at)
-        refresh = SavedTogether("r", "qemu:///system", "refresh", who.boot_id(), "root", identity.pid, identity.start_time, "2026-11-23T08:00:00Z", 30.0, [move])
+        refresh = SavedTogether(
+            "r", "qemu:///system", "refresh", who.boot_id(), "root", identity.pid, identity.start_time, "2026-11-23T08:00:00Z", 30.0, [move],
+        )
         for key, value in over.items():
             setattr(refresh, key, value)
         return program, refresh
@@ -133,7 +135,7 @@ def test_it_goes_on_with_what_a_lost_ledger_said(where, saved, guard, how):
             os.truncate(path, 100)
     assert guard.follow(lose) == 0
     assert len(guard.finished) == 1 and any("bringing back the guests of which it said" in line for line in guard.said)
-    # What it did not know to be begun with may have been since.
+    # What it did not know to be started may have been since.
     assert [one.phase for one in guard._saving().guests] == ["moving", "moving"]
 
 
