@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import os
 import sys
 
@@ -93,7 +94,7 @@ def main(arguments: list[str]) -> int:
     with contextlib.suppress(LibvirtUnreachable):
         Connection(options.uri, 1.0)
     with contextlib.suppress(ImportError):
-        import libvirt_qemu  # noqa: F401  pylint: disable=import-outside-toplevel,unused-import  (what `Guest.monitor` uses)
+        importlib.import_module("libvirt_qemu")  # what `Guest.monitor` uses
     if options.finish:
         return SavedGuard(options.uri, options.finish, say).follow(notify_ready)
     return Guard(options.uri, options.watch).follow()
