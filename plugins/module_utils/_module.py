@@ -62,8 +62,8 @@ def _require_libvirt(module: AnsibleModule) -> None:
     oldest = ".".join(map(str, _OLDEST))
     if too_old:
         module.fail_json(
-            msg=f"{platform.node()}: of the Pythons on this host only such import libvirt as are older than {oldest} ({', '.join(too_old)}), and this "
-            f"collection needs {oldest}; no guest was touched. Install libvirt's bindings for a Python from {oldest} on, or update the host's release",
+            msg=f"{platform.node()}: the only Python with libvirt's bindings on this host is older than {oldest} ({', '.join(too_old)}), which this collection "
+            f"needs; no guest was touched. Install the bindings for a Python from {oldest} on, or update the host's release",
             error={"code": "python_too_old", "message": f"the Python with libvirt's bindings is older than {oldest}"},
         )
     module.fail_json(

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import os
 import sys
 
@@ -92,6 +93,8 @@ def main(arguments: list[str]) -> int:
     # Load everything now: in the window the packages of libvirt, or of Python itself, may be replaced under us.
     with contextlib.suppress(LibvirtUnreachable):
         Connection(options.uri, 1.0)
+    with contextlib.suppress(ImportError):
+        importlib.import_module("libvirt_qemu")  # what `Guest.monitor` uses
     if options.finish:
         return SavedGuard(options.uri, options.finish, say).follow(notify_ready)
     return Guard(options.uri, options.watch).follow()

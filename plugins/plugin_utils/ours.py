@@ -70,8 +70,8 @@ def left_while_paused(found: t.Iterable[Result]) -> list[dict[str, t.Any]]:
     :returns: For each `window` and `uuid`, and `clock_target` if its clock was to be set, for guest_resume's `arrived`.
     """
     windows = [one["window"] for one in found if one.get("window")]
+    gone = [(window["id"], guest) for window in windows for guest in window["guests"] if guest["outcome"] == "gone" and guest["was_paused"]]
     return [
-        {"window": window["id"], "uuid": guest["uuid"], **({} if guest["clock_target"] is None else {"clock_target": guest["clock_target"]})}
-        for window in windows for guest in window["guests"]
-        if guest["outcome"] == "gone" and guest["was_paused"]
+        {"window": window, "uuid": guest["uuid"], **({} if guest["clock_target"] is None else {"clock_target": guest["clock_target"]})}
+        for window, guest in gone
     ]

@@ -183,11 +183,12 @@ def _refuse_foreign(plans: t.Sequence[Plan]) -> None:
 
 def _admitted(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Plan], float]:
     plans, reboot = _plans(params, where)
-    _refuse_foreign(plans)
     refuse_blocked(
         [plan for plan in plans if plan.blockers], [_described(plan, None) for plan in plans],
         ". A reboot affects every guest: move these away, or shut them down, first",
     )
+    # Only now: the QEMU of a guest of libvirt's that could not be judged is not known, and would be taken for somebody else's.
+    _refuse_foreign(plans)
     return plans, reboot
 
 

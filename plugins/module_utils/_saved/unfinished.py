@@ -103,9 +103,10 @@ def finish_saved(uri: str, where: Places, check_mode: bool, patience: float) -> 
     saving = ledger.read()
     if saving is None or not (saving.is_open or saved_clocks_due(where)):
         return [], []
+    was_open = saving.is_open
     left = [one.uuid for one in saving.unsettled()] + [one.uuid for one in saving.clocks_due]
     log: list[str] = []
-    if not check_mode and saving.is_open:
+    if not check_mode and was_open:
         clocks = DueClocks(saving)
         give_up = time.monotonic() + patience
         while not _brought_back(uri, ledger, saving, log, clocks):
@@ -115,12 +116,13 @@ def finish_saved(uri: str, where: Places, check_mode: bool, patience: float) -> 
         clocks.settle(saving, PATIENCE, ledger.write)
     elif not check_mode:
         DueClocks(saving).settle(saving, PATIENCE, ledger.write)
+    # Of a closed record only clocks were left to do, by whomever its guests were brought back.
     return [{
-        "name": one.name, "uuid": one.uuid, "before": {"state": "shutoff", "reason": "saved"}, "after": _after(one),
-        "changed": check_mode or one.outcome == "restored",
+        "name": one.name, "uuid": one.uuid, "before": {"state": "shutoff", "reason": "saved"} if was_open else _after(one), "after": _after(one),
+        "changed": check_mode or (one.outcome == "restored" if was_open else bool(one.clock and one.clock["changed"])),
         "outcome": {"restored": "resumed", "untouched": "running"}.get(one.outcome or "", one.outcome),
-        "message": one.message, "paused_for": None if one.paused_for is None else round(one.paused_for, 4), "resumed_by": None if check_mode else "module",
-        "problem": "", "clock": one.clock,
+        "message": one.message, "paused_for": None if one.paused_for is None else round(one.paused_for, 4),
+        "resumed_by": None if check_mode or not was_open else "module", "problem": "", "clock": one.clock,
     } for one in saving.guests if one.uuid in left], log
 
 

@@ -54,6 +54,8 @@ class SavedGuard:
         self._say = say
         self._told: set[str] = set()
         self._clocks: DueClocks | None = None
+        #: Whose guests we have brought back: the id of the record.
+        self._brought_back: str | None = None
         #: What the ledger said when it could last be read.
         self._known: SavedTogether | None = None
         #: Whether it cannot be any more: then we go on with that.
@@ -147,7 +149,8 @@ class SavedGuard:
         """See that the clocks of the guests that are back are right. Somebody else may be at it as well, which does no harm."""
         try:
             found = self.ledger.read()
-            if found is not None and self._clocks is not None and self._clocks.settle(found, PATIENCE, self._write_clocks):
+            # The next refresh may have begun: its clocks are the affair of whoever does it, and its operator's wishes may be others.
+            if found is not None and found.id == self._brought_back and self._clocks is not None and self._clocks.settle(found, PATIENCE, self._write_clocks):
                 for one in found.guests:
                     if one.clock is not None and one.clock["changed"]:
                         self._tell(f"guest {one.name}: its clock was set, {one.clock['verdict']}, {one.clock['set_after']} s after it was back")
@@ -179,6 +182,7 @@ class SavedGuard:
                 if saving is None:
                     return True
                 clocks = self._clocks = self._clocks or DueClocks(saving)
+                self._brought_back = saving.id
                 return bring_back_all(self.uri, self.ledger, saving, "guard", self._tell, clocks.runs_again)
         except (WindowBusy, LedgerError, LibvirtUnreachable) as error:
             self._tell(f"{error}; trying again")

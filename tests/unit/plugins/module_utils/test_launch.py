@@ -8,6 +8,7 @@ import ast
 import contextlib
 import io
 import os
+import pathlib
 import signal
 import socket
 import subprocess
@@ -103,6 +104,32 @@ def test_every_relative_import_is_inside_and_every_other_is_of_the_standard_libr
                 for module in {word.partition(".")[0] for word in wanted}:
                     assert not module.startswith("ansible"), f"{name} imports {module}"
                     assert standard is None or module in standard or module in ("libvirt", "libvirt_qemu", PACKAGE), f"{name} imports {module}"
+
+
+def test_the_program_has_what_it_imports_and_nothing_else():
+    """Also what a function imports when it is called, which Python would only miss in the window."""
+    home, wanted, waiting = pathlib.Path(_launch.__file__).parent, set(), {"_program.py"}
+    while waiting:
+        path = waiting.pop()
+        wanted.add(path)
+        for node in ast.walk(ast.parse((home / path).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                folder = "/".join([*path.split("/")[:-node.level], *(node.module.split(".") if node.module else [])])
+                found = [f"{folder}.py"] if (home / f"{folder}.py").is_file() else [f"{folder}/{alias.name}.py".lstrip("/") for alias in node.names]
+                assert all((home / one).is_file() for one in found), f"{path} imports {found}"
+                waiting |= set(found) - wanted
+    packed = {name[len(PACKAGE) + 1:] for name in sources() if name.startswith(f"{PACKAGE}/") and not name.endswith("/__init__.py")} - {"__init__.py"}
+    assert packed == wanted
+    # The program gives clocks back, too; what belongs to modules alone, or to package managers, is none of its business.
+    assert {"_clock/keeper.py", "_pause/settle.py", "_pause/devices.py", "_saved/watch.py", "_saved/transfer.py", "_system/agent_socket.py"} <= packed
+    assert {name.partition("/")[0] for name in packed} == {"_core", "_system", "_clock", "_pause", "_saved", "_program.py"}
+
+
+def test_every_folder_of_the_program_is_a_package():
+    files = sources()
+    for name in files:
+        folder = os.path.dirname(name)
+        assert not folder or files[f"{folder}/__init__.py"] == "", name
 
 
 def test_the_modules_are_the_checkouts():

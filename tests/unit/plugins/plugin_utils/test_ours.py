@@ -32,8 +32,8 @@ def guest(number=1, state="running", reason="unpaused"):
 
 
 def record(number=1, outcome="resumed", **over):
-    found = {"name": f"g{number}", "uuid": f"u{number}", "outcome": outcome, "resumed_by": "module", "clock": None, "was_paused": True, "clock_target": None}
-    return {**found, **over}
+    known = {"resumed_by": "module", "clock": None, "was_paused": True, "clock_target": None}
+    return {"name": f"g{number}", "uuid": f"u{number}", "outcome": outcome, **known, **over}
 
 
 def found(*guests, window=None, saved=None):

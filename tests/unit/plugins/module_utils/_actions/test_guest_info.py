@@ -6,13 +6,19 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
+import types
 import xml.etree.ElementTree as ET
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions import guest_info
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.guest_info import agent_state, parse_boot_id, parse_system
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.states import GuestFacts, State
+
+from ..stuck_libvirt import libvirtError
 
 BOOT_ID = "0f8b3c4e-52d1-4c6b-9a53-0d1e2f3a4b5c"
 JSON = st.recursive(
@@ -99,3 +105,117 @@ def test_the_operating_system_is_what_the_agent_calls_it(text, expected):
 def test_whatever_the_agent_says_it_is_a_short_word_or_nothing(text):
     found = parse_system(text)
     assert found is None or 0 < len(found) <= 64
+
+
+# ---- many agents, some of which hang ----
+
+class Agents:
+    """Guests whose agents answer, say nothing until their time-out, or never let the call come back.
+
+    :ivar asked: Name and time-out of each question, in order.
+    """
+
+    def __init__(self, count, silent=(), stuck=(), second=1.0):
+        self.asked, self._lock, self.over = [], threading.Lock(), threading.Event()
+        self.candidates = [types.SimpleNamespace(guest=self.Guest(self, number, number in silent, number in stuck, second), facts=GuestFacts(
+            State("running", "booted"),
+        )) for number in range(count)]
+        self.records = [{"name": one.guest.name, "agent": "connected", "os": None, "boot_id": None} for one in self.candidates]
+
+    class Guest:
+        """One of them. Its seconds are shorter."""
+
+        def __init__(self, agents, number, silent, stuck, second):
+            self.name, self._agents, self._silent, self._stuck, self._second = f"g{number}", agents, silent, stuck, second
+
+        def agent_command(self, command, timeout):
+            with self._agents._lock:
+                self._agents.asked.append((self.name, timeout))
+            if self._stuck:
+                self._agents.over.wait()
+            if self._silent:
+                self._agents.over.wait(timeout * self._second)
+                raise libvirtError(86, "Guest agent is not responding")
+            execute = json.loads(command)["execute"]
+            return {"guest-get-osinfo": '{"return": {"id": "debian"}}', "guest-file-open": '{"return": 1000}', "guest-file-close": '{"return": {}}'}.get(
+                execute, answer(BOOT_ID.encode()),
+            )
+
+    def of(self, name):
+        return [timeout for other, timeout in self.asked if other == name]
+
+
+@pytest.fixture
+def agents(libvirt):
+    libvirt()
+    made = []
+
+    def make(*arguments, **options):
+        made.append(Agents(*arguments, **options))
+        return made[-1]
+    yield make
+    for one in made:
+        one.over.set()
+
+
+def known(agents):
+    return [(record["os"], record["boot_id"]) == ("debian", BOOT_ID) for record in agents.records]
+
+
+def test_500_guests_of_which_50_say_nothing_take_seconds(agents):
+    """Not the module's own time-out for all: who says nothing is asked one question with little patience, and once more, last."""
+    silent = set(range(0, 500, 10))
+    found = agents(500, silent, second=0.01)
+    guest_info._ask_agents(found.candidates, found.records, 5)
+    assert known(found) == [number not in silent for number in range(500)]
+    assert len(found.asked) == 450 * 4 + 50 * 2
+    assert all(found.of(f"g{number}") == [1, 5] for number in silent) and found.of("g1") == [1] * 4
+    # Nobody with an answer waits for the patient round.
+    first_patient = next(position for position, (_name, timeout) in enumerate(found.asked) if timeout == 5)
+    assert {timeout for _name, timeout in found.asked[first_patient:]} == {5}
+
+
+def test_an_agent_that_is_only_slow_gets_its_time(agents):
+    found = agents(3, {1})
+    guest = found.candidates[1].guest
+    original = guest.agent_command
+
+    def slow(command, timeout):
+        guest._silent, guest._second = timeout < 5, 0.0
+        return original(command, timeout)
+    guest.agent_command = slow
+    guest_info._ask_agents(found.candidates, found.records, 5)
+    assert known(found) == [True] * 3
+
+
+def test_little_patience_is_asked_for_once(agents):
+    found = agents(2, {0}, second=0.01)
+    guest_info._ask_agents(found.candidates, found.records, 1)
+    assert known(found) == [False, True] and found.of("g0") == [1]
+
+
+def test_calls_that_never_come_back_keep_nobody(agents, monkeypatch):
+    """Fewer than are asked at once: libvirt's own time-out of the agent ends them as a rule."""
+    monkeypatch.setattr(guest_info, "TIMEOUT", 2.0)
+    monkeypatch.setattr(guest_info, "PATIENT_ROUNDS", 0.01)
+    found = agents(40, stuck=set(range(5)))
+    guest_info._ask_agents(found.candidates, found.records, 5)
+    assert known(found) == [number >= 5 for number in range(40)]
+
+
+@pytest.mark.parametrize(("change", "state"), [
+    ({"agent": "disconnected"}, "running"), ({"agent": "absent"}, "running"), ({}, "paused"),
+])
+def test_who_cannot_answer_is_not_asked(agents, change, state):
+    found = agents(2)
+    found.records[0].update(change)
+    found.candidates[0].facts = GuestFacts(State(state, "user") if state == "paused" else State("running", "booted"))
+    guest_info._ask_agents(found.candidates, found.records, 5)
+    assert known(found) == [False, True] and found.of("g0") == []
+
+
+def test_a_guest_that_could_not_be_looked_at_is_not_asked(agents):
+    found = agents(1)
+    del found.records[0]["agent"]
+    guest_info._ask_agents(found.candidates, found.records, 5)
+    assert found.asked == []

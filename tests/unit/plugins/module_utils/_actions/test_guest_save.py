@@ -5,13 +5,21 @@
 from __future__ import annotations
 
 import os
+import types
 
 import pytest
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions import guest_restore, guest_save
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import MaintenanceError
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.identity import ProcessIdentity
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.states import Blocker, GuestFacts, State
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.ledger import SavedLedger
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.plan import Plan
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.record import SavedGuest, SavedTogether
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system import qemu_processes
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.guests import Candidate
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.qemu_processes import QemuProcess
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.status_file import GuestProcess
 
 GOOD = {
     "uri": "qemu:///system", "first": [], "pause_limit": 900.0, "reboot_time": None, "correct_clocks": True, "clock_tolerance": 0.1, "target_offsets": {},
@@ -90,3 +98,44 @@ def test_a_guest_that_is_not_what_it_was_is_a_failure(ledger, outcome):
     over.guests[0].settle(outcome, "somebody started it anew")
     ledger.write(over)
     assert restore("s", False)["failed_because"] == ("restore", "not every guest is what it was: guest 'g1': somebody started it anew")
+
+
+# ---- QEMUs that libvirt does not know ----
+
+FOREIGN = QemuProcess(4711, 1, "mine", "", "alice")
+
+
+@pytest.fixture
+def admit(where, monkeypatch):
+    """What is said of a host with these plans and QEMUs."""
+    def go(plans, *processes):
+        monkeypatch.setattr(guest_save, "_plans", lambda _params, _where: (plans, 300.0))
+        monkeypatch.setattr(qemu_processes, "qemu_processes", lambda: list(processes))
+        return guest_save._admitted(GOOD, where)
+    return go
+
+
+def plan(number, known=True, *blockers):
+    guest = types.SimpleNamespace(name=f"g{number}", uuid=f"u{number}", id=number)
+    process = GuestProcess(ProcessIdentity(100 + number, 1), "", False) if known else None
+    return Plan(Candidate(guest, GuestFacts(State("running", "booted")), process, []), blockers=list(blockers))
+
+
+def test_guests_that_libvirt_knows_are_no_strangers(admit):
+    plans = [plan(1), plan(2)]
+    assert admit(plans, QemuProcess(101, 1, "g1", "", "libvirt-qemu"), QemuProcess(102, 1, "g2", "", "libvirt-qemu")) == (plans, 300.0)
+    assert admit([]) == ([], 300.0)
+
+
+@pytest.mark.parametrize("plans", [[], [plan(1)]])
+def test_a_qemu_that_libvirt_does_not_know_refuses_the_reboot_by_name(admit, plans):
+    with pytest.raises(MaintenanceError, match=r"refused, no guest was touched:.*mine \(QEMU process 4711 of user alice\)") as caught:
+        admit(plans, FOREIGN, *[QemuProcess(101, 1, "g1", "", "libvirt-qemu") for _plan in plans])
+    assert caught.value.code == "foreign_guests" and "g1" not in str(caught.value)
+
+
+def test_a_guest_that_could_not_be_judged_is_not_taken_for_somebody_elses(admit):
+    """Found in review: its process was not known, so its own QEMU was told to be one that libvirt does not know."""
+    with pytest.raises(MaintenanceError, match="libvirt's status file of it cannot be read") as caught:
+        admit([plan(1, False, Blocker("status_unknown", "libvirt's status file of it cannot be read"))], QemuProcess(101, 1, "g1", "", "libvirt-qemu"))
+    assert caught.value.code == "refused"

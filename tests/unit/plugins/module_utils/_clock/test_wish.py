@@ -26,7 +26,7 @@ def test_a_tolerance_that_makes_no_sense(value):
 
 def test_targets_are_seconds():
     found = wish.checked_targets({"g1": 3600, "u2": -0.5})
-    assert found == {"g1": 3600.0, "u2": -0.5} and all(type(value) is float for value in found.values())
+    assert found == {"g1": 3600.0, "u2": -0.5} and all(isinstance(value, float) for value in found.values())
     assert wish.checked_targets({}) == {}
 
 

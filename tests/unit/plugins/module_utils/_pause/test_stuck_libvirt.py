@@ -307,7 +307,7 @@ def test_each_guest_is_told_of_at_once_and_once(libvirt, guest, entry, make_wind
     settler.settle(window)
     # g3 was resumed by its owner; g4 was never seen to be paused; g5 is somebody else's.
     assert sorted(name for name, _at in told) == ["g0", "g1", "g2", "g3"] and told[-1][0] == "g0"
-    assert {name: at for name, at in told} == {one.name: one.resumed_at for one in window.guests[:4]}
+    assert dict(told) == {one.name: one.resumed_at for one in window.guests[:4]}
     assert library.guests["u5"]["state"] == PAUSED
 
 

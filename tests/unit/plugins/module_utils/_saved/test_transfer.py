@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import pytest
 
@@ -204,3 +205,26 @@ def test_a_guest_that_libvirt_restored_and_did_not_resume(where, saving, monkeyp
     libvirt = Libvirt(State("paused", "migration"), mark=OURS, managed=True, runs_as=8)
     over, one = bring_back(where, libvirt, saving(phase="saved"), monkeypatch)
     assert over and one.outcome == "restored" and libvirt.did == ["resumed", "image removed", "mark removed"]
+
+
+# ---- whose clock is looked at ----
+
+@pytest.mark.parametrize(("state", "managed", "over", "told"), [
+    (State("shutoff", "saved"), True, {}, True),  # restored by this
+    (State("running", "restored"), False, {}, True),  # by somebody who died before he came to its clock
+    (State("running", "booted"), True, {}, True),  # a save that was aborted: it stood still for a while
+    (State("running", "booted"), False, {"phase": "planned"}, False),
+    (State("shutoff", "saved"), True, {"paused": True}, False),  # its owner had paused it
+])
+def test_whoever_runs_again_after_it_stood_still_is_told_of_once(where, saving, monkeypatch, state, managed, over, told):
+    libvirt = Libvirt(state, mark=OURS, managed=managed, runs_as=-1 if state.state == "shutoff" else 8 if state.reason == "restored" else 7)
+    monkeypatch.setattr(transfer, "Connection", lambda _uri: libvirt)
+    this, runs = saving(**over), []
+    if this.guests[0].phase == "planned":
+        this.guests[0].began_at = None
+    before = time.monotonic()
+    arguments = ("qemu:///system", SavedLedger(where), this, "guard", lambda _line: None, lambda one, at: runs.append((one.name, at)))
+    assert transfer.bring_back_all(*arguments) is True
+    assert [name for name, _at in runs] == (["g1"] if told else [])
+    assert all(at <= time.monotonic() and at >= before - 60.0 for _name, at in runs)
+    assert [one.name for one in this.clocks_due] == (["g1"] if told else [])

@@ -4,8 +4,11 @@
 """_saved/unfinished: what is reported of guests that an earlier run left saved, and when a run is refused."""
 from __future__ import annotations
 
+import time
+
 import pytest
 
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core import identity
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import LibvirtUnreachable, MaintenanceError, WindowBusy
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved import unfinished
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.ledger import SavedLedger
@@ -114,3 +117,54 @@ def test_it_gives_up_in_words(where, left, monkeypatch, answer, words):
 ])
 def test_the_state_after(outcome, paused, state):
     assert unfinished._after(entry(1, outcome=outcome, paused=paused))["state"] == state
+
+
+# ---- clocks that nobody came to ----
+
+def closed(left, where):
+    left.closed_at, left.closed_by = "2026-11-23T08:05:00Z", "guard"
+    for one in left.guests:
+        one.settle("restored", "it is back", time.time() - 60.0)
+    SavedLedger(where).write(left)
+    return left
+
+
+def as_libvirt_has_it(one, **over):
+    return {"name": one.name, "uuid": one.uuid, "state": 1, "ahead": -30.0, **over}
+
+
+def test_clocks_that_nobody_came_to_are_put_right_once(where, left, libvirt):
+    """g2 is paused by its owner: its clock stands still, and is his."""
+    closed(left, where)
+    library = libvirt(*[as_libvirt_has_it(one) for one in left.guests])
+    assert unfinished.saved_clocks_due(where) and unfinished.saved_summary(where)["clocks_due"]
+    wished, _log = unfinished.finish_saved(URI, where, True, 0.0)
+    assert [(one["name"], one["changed"]) for one in wished] == [("g1", True)] and "set" not in str(library.guests)
+    found, log = unfinished.finish_saved(URI, where, False, 0.0)
+    assert [(one["name"], one["changed"], one["clock"]["verdict"], one["clock"]["changed"]) for one in found] == [("g1", True, "in_sync", True)]
+    # Who brought it back was somebody else, and before.
+    assert (found[0]["before"], found[0]["resumed_by"], log) == (found[0]["after"], None, [])
+    assert not unfinished.saved_clocks_due(where) and unfinished.finish_saved(URI, where, False, 0.0) == ([], [])
+    assert "set" not in library.guests[left.guests[1].uuid]
+
+
+def test_a_clock_that_was_right_is_no_change(where, left, libvirt):
+    closed(left, where)
+    libvirt(*[as_libvirt_has_it(one, ahead=0.0) for one in left.guests])
+    found, _log = unfinished.finish_saved(URI, where, False, 0.0)
+    assert [(one["changed"], one["clock"]["verdict"]) for one in found] == [(False, "in_sync")]
+
+
+@pytest.mark.parametrize(("technique", "memory", "boot_id", "due"), [
+    ("reboot", "managed", "an-earlier-boot", True), ("refresh", "copy", "an-earlier-boot", False), ("refresh", "copy", None, True),
+])
+def test_clocks_of_a_refresh_end_with_the_boot_and_those_of_a_reboot_do_not(where, left, technique, memory, boot_id, due):
+    left.technique, left.boot_id, left.pause_limit = technique, boot_id or identity.boot_id(), 30.0
+    for one in left.guests:
+        one.memory, one.image = memory, "" if memory == "managed" else "/x/1.save"
+    closed(left, where)
+    assert unfinished.saved_clocks_due(where) is due
+
+
+def test_clocks_of_guests_that_are_not_back_are_not_due(where, left):
+    assert not unfinished.saved_clocks_due(where)

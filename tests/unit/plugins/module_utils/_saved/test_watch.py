@@ -13,6 +13,7 @@ import types
 import pytest
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core import identity as who
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import WindowBusy
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved import transfer
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved import watch as saved_watch
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.ledger import SavedLedger
@@ -264,3 +265,69 @@ def test_a_recovery_by_hand_gives_up_in_time(guard, monkeypatch):
     monkeypatch.setattr(guard, "_finish", lambda: False)
     assert guard.recover(0.05) == 1
     assert "not every guest is back" in guard.said[-1]
+
+
+# ---- clocks ----
+
+@pytest.fixture
+def restored(where, saved, monkeypatch):
+    """A guest that this guard has brought back."""
+    monkeypatch.setattr(saved_watch, "places", lambda _uri: where)
+    said = []
+    found = saved_watch.SavedGuard("qemu:///session", "r", said.append)
+    found.said = said
+
+    def bring_back_all(_uri, ledger, saving, by, say, runs_again):
+        for one in saving.unsettled():
+            one.began_at = time.time() - 60.0
+            one.settle("restored", "it is back", time.time())
+            runs_again(one, saving.back_at(one))
+        saving.closed_at, saving.closed_by = "2026-11-23T08:10:00Z", by
+        ledger.write(saving)
+        return True
+    monkeypatch.setattr(saved_watch, "bring_back_all", bring_back_all)
+    return found
+
+
+def as_libvirt_has_it(one, **over):
+    return {"name": one.name, "uuid": one.uuid, "state": 1, "ahead": -60.0, **over}
+
+
+def test_who_brings_guests_back_puts_their_clocks_right(where, saved, restored, libvirt):
+    library = libvirt(as_libvirt_has_it(saved.guests[0]))
+    assert restored.recover(0.0) == 0
+    found = SavedLedger(where).read().guests[0].clock
+    assert (found["verdict"], found["changed"], library.guests[saved.guests[0].uuid]["set"]) == ("in_sync", True, 1)
+    assert any("guest g1: its clock was set, in_sync, " in line for line in restored.said)
+
+
+@pytest.mark.parametrize("what", ["another", "removed", "damaged"])
+def test_the_clocks_of_the_next_refresh_are_not_its_affair(where, saved, restored, libvirt, what):
+    """Found in review: the guard of the last one set them by the wishes that it knew."""
+    library = libvirt(as_libvirt_has_it(saved.guests[0], hang=("clock",)), as_libvirt_has_it(saved.guests[0], uuid="22222222-2222-4222-8222-222222222222"))
+    assert restored._finish()
+    path = SavedLedger(where).path
+    if what == "another":
+        theirs = dataclasses.replace(saved.guests[0], uuid="22222222-2222-4222-8222-222222222222", began_at=time.time() - 60.0)
+        theirs.settle("restored", "it is back", time.time())
+        SavedLedger(where).write(dataclasses.replace(saved, id="another", guests=[theirs], correct_clocks=False))
+    elif what == "removed":
+        os.unlink(path)
+    else:
+        os.truncate(path, 10)
+    restored._settle_clocks()
+    if what == "another":
+        assert SavedLedger(where).read().guests[0].clock is None
+    assert "set" not in library.guests["22222222-2222-4222-8222-222222222222"]
+    assert any("is not in the ledger" in line for line in restored.said) is (what == "damaged")
+
+
+def test_a_lock_that_is_held_is_told(where, saved, restored, libvirt, monkeypatch):
+    libvirt(as_libvirt_has_it(saved.guests[0]))
+    assert restored._finish()
+
+    def busy(_timeout):
+        raise WindowBusy("another process holds it")
+    monkeypatch.setattr(restored.ledger, "locked", busy)
+    restored._settle_clocks()
+    assert "what became of the clocks is not in the ledger: another process holds it" in restored.said[-1]

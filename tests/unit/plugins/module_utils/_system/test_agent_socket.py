@@ -37,9 +37,9 @@ def refused(one, words):
 
 # ---- an agent as it should be ----
 
-@pytest.mark.parametrize(
-    "options", [{}, {"before": STALE}, {"before": b"\n\n[]\n5\nnull\n" + b"\xff" * 3}, {"pause": 0.0005}], ids=["plain", "stale", "odd", "slow"],
-)
+@pytest.mark.parametrize("options", [
+    {}, {"before": STALE}, {"before": b"\n\n[]\n5\nnull\n" + b"\xff" * 3}, {"pause": 0.0005},
+], ids=["plain", "stale", "odd", "slow"])
 def test_a_clock_is_read_whatever_is_still_in_the_channel(agent, options):
     one = agent(ahead=-30.0, **options)
     before = time.time()

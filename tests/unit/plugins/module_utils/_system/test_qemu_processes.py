@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import pwd
 import shutil
 import subprocess
@@ -55,8 +56,8 @@ def qemu(start, until):
             if not os.path.exists(path):
                 shutil.copy(os.path.realpath("/bin/sh"), path)
             child = start([argv0 or path, "-c", "read line", "sh", *words], executable=path, stdin=subprocess.PIPE, **options)
-            # The program is there a moment before its command line is.
-            until(lambda: os.readlink(f"/proc/{child.pid}/exe") == path and open(f"/proc/{child.pid}/cmdline", "rb").read(), "it runs")
+            # The kernel tells the program before it tells its command line.
+            until(lambda: os.readlink(f"/proc/{child.pid}/exe") == path and pathlib.Path(f"/proc/{child.pid}/cmdline").read_bytes(), "it runs")
             return child
         yield run
 

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core import identity
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.qemu_conf import LockManager
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.status_file import guest_process
 
 UUID = "11111111-1111-4111-8111-111111111111"
@@ -102,3 +103,51 @@ def test_a_process_that_has_ended(where, start):
 def test_arbitrary_bytes_are_no_guest(where, text):
     write(where, text)
     assert guest_process(where, "g1", UUID) is None
+
+
+# ---- its agent, and what a suspend takes from it ----
+
+def channel(name="org.qemu.guest_agent.0", state="connected", path="/run/libvirt/qemu/channel/1-g1/agent.0"):
+    where = f"<source mode='bind' path='{path}'/>" if path is not None else ""
+    return f"<channel type='unix'>{where}<target type='virtio' name='{name}' state='{state}'/></channel>"
+
+
+def with_devices(devices, domain="<name>g1</name>"):
+    return status().replace("<name>g1</name>", f"{domain}<devices>{devices}</devices>")
+
+
+@pytest.mark.parametrize(("devices", "path"), [
+    (channel(), "/run/libvirt/qemu/channel/1-g1/agent.0"),
+    (channel("com.redhat.spice.0") + channel(path="/a"), "/a"),
+    (channel(state="disconnected"), ""), (channel("other"), ""), (channel(path=None), ""), (channel(path=""), ""), ("", ""),
+    ("<channel type='unix'/>", ""), ("<channel type='unix'><target type='virtio'/></channel>", ""),
+    (f"<console>{channel()}</console>", ""),
+])
+def test_the_agents_socket_is_known_while_an_agent_is_connected(where, devices, path):
+    write(where, with_devices(devices))
+    assert guest_process(where, "g1", UUID).agent == path
+
+
+def test_a_forged_agent_in_the_metadata_is_none(where):
+    write(where, status().replace("<metadata>", f"<metadata><devices>{channel()}</devices>"))
+    assert guest_process(where, "g1", UUID).agent == ""
+
+
+MACVTAP = (
+    "<interface type='direct'><mac address='52:54:00:00:00:01'/><source dev='eth1' mode='passthrough'/><target dev='macvtap0'/></interface>"
+)
+DISK = "<disk type='file'><source file='/images/1.img'/></disk>"
+
+
+def test_what_a_suspend_takes_is_known(where):
+    write(where, with_devices(MACVTAP + DISK))
+    taken = guest_process(where, "g1", UUID).taken
+    assert taken.devices_to_set_up == ["eth1", "macvtap0"] and taken.leases == ()
+    assert guest_process(where, "g1", UUID, LockManager("lockd", True)).taken.leases == ("/images/1.img",)
+    assert guest_process(where, "g1", UUID, LockManager("lockd", False)).taken.leases == ()
+
+
+def test_what_cannot_be_read_of_the_devices_is_not_taken_for_nothing(where):
+    write(where, with_devices(MACVTAP.replace("<target dev='macvtap0'/>", "")))
+    found = guest_process(where, "g1", UUID)
+    assert found.taken is None and found.process == identity.process_identity(os.getpid())
