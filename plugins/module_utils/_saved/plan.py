@@ -7,17 +7,15 @@ from __future__ import annotations
 import dataclasses
 import mmap
 import os
-import re
 import shutil
 import stat
-import subprocess
 import time
 import typing as t
 import xml.etree.ElementTree as ET
 
 from .._core.errors import MaintenanceError
 from .._core.states import Blocker, pause_blockers
-from .._system import running_code
+from .._system import qemu_program, running_code
 from .._system.guests import Candidate
 from .._system.hypervisor import Connection, describe
 from .._system.memory_backing import memory_backing_dir
@@ -28,8 +26,8 @@ from .rules import MIB, in_place_obstacle, memory_folder, save_blockers
 
 #: Bytes that are copied, or let go of, to learn how fast this host does that.
 PROBE = 64 * MIB
-#: Seconds for a QEMU to tell its version.
-VERSION_TIMEOUT = 10.0
+#: QEMU says from here on which of its memory is shared (qapi/machine.json, Memdev).
+_TELLS_SHARED = (6, 1)
 
 
 @dataclasses.dataclass
@@ -74,20 +72,9 @@ def _in_ram(pid: int) -> tuple[int, int]:
     return ordinary + found.get("HugetlbPages", 0), ordinary
 
 
-def parse_version(text: str) -> tuple[int, ...] | None:
-    """QEMU's version in what `--version` prints: `QEMU emulator version 7.2.22 (Debian ...)`; `None` for anything else."""
-    found = re.match(r"QEMU emulator version ([0-9]+(?:\.[0-9]+)+)", text)
-    return tuple(map(int, found.group(1).split("."))) if found else None
-
-
-def _version(program: str) -> tuple[int, ...] | None:
-    try:
-        done = subprocess.run(  # pylint: disable=ansible-bad-function
-            [program, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=VERSION_TIMEOUT, check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return parse_version(done.stdout)
+def running_version(pid: int) -> tuple[int, ...] | None:
+    """The version of the QEMU that a process runs, also when it was replaced on disk."""
+    return qemu_program.version(f"/proc/{pid:d}/exe")
 
 
 def move_blockers(candidate: Candidate, xml: ET.Element, backends: t.Sequence[t.Mapping[str, t.Any]]) -> list[Blocker]:
@@ -113,13 +100,22 @@ def move_blockers(candidate: Candidate, xml: ET.Element, backends: t.Sequence[t.
     return found
 
 
-def why_copy(xml: ET.Element, backends: t.Sequence[t.Mapping[str, t.Any]]) -> str | None:
+def why_copy(xml: ET.Element, backends: t.Sequence[t.Mapping[str, t.Any]], qemu: tuple[int, ...] | None) -> str | None:
     """Why a guest's memory cannot stay in place, or `None` when it can.
 
     :param xml: Its live XML.
     :param backends: The memory backends of its QEMU.
+    :param qemu: The version of its QEMU; `None` when not known.
     """
-    return _confined(xml) or in_place_obstacle(xml, backends)
+    found = _confined(xml) or in_place_obstacle(xml, backends)
+    if found is None and qemu is not None and qemu < _TELLS_SHARED:
+        # Memory that is overlooked is lost with the old QEMU.
+        return f"its QEMU {_words(qemu)} does not tell which of its memory is shared (QEMU does from {_words(_TELLS_SHARED)} on)"
+    return found
+
+
+def _words(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
 
 
 def look(connection: Connection, candidate: Candidate, memory: str, owners: Owners | None, reboot: bool = False) -> Plan:
@@ -133,6 +129,7 @@ def look(connection: Connection, candidate: Candidate, memory: str, owners: Owne
     guest, process = candidate.guest, candidate.process
     xml = guest.xml()
     backends = [] if process is None else in_place.backends_of(process.process.pid, xml)
+    running = None if process is None else running_version(process.process.pid)
     plan.blockers = move_blockers(candidate, xml, backends) + ([] if owners is None else owners.blockers(xml, reboot))
     if process is None:
         return plan
@@ -140,15 +137,16 @@ def look(connection: Connection, candidate: Candidate, memory: str, owners: Owne
     plan.emulator = xml.findtext("devices/emulator", "")
     plan.stale = bool(stale.old_files(pid, running_code.code_files(pid) or []))
     plan.resident, plan.ordinary = _in_ram(pid)
-    running, installed = _version(f"/proc/{pid:d}/exe"), _version(plan.emulator)
+    installed = qemu_program.version(plan.emulator)
     if running is not None and installed is not None and installed < running:
-        words = [".".join(map(str, version)) for version in (installed, running)]
-        plan.blockers.append(Blocker("downgrade", f"the installed QEMU {words[0]} is older than its own {words[1]}, and cannot take its state up"))
+        plan.blockers.append(Blocker(
+            "downgrade", f"the installed QEMU {_words(installed)} is older than its own {_words(running)}, and cannot take its state up",
+        ))
     try:
         connection.check_machine(plan.emulator, xml)
     except Exception as error:  # libvirt's own reason is the message
         plan.blockers.append(Blocker("unsupported", f"libvirt cannot start its machine with the installed QEMU ({describe(error)}); update libvirt first"))
-    plan.why_copy = why_copy(xml, backends)
+    plan.why_copy = why_copy(xml, backends, running)
     if plan.why_copy is None:
         plan.ram = [str(one["id"]) for one in backends]
         plan.kept = os.path.join(str(memory_folder(str(backends[0]["mem-path"]))), "vm_preserving", guest.uuid)
