@@ -25,9 +25,10 @@ from .._saved.in_place import memory as in_place
 from .._saved.ledger import SavedLedger
 from .._saved.opening import begin, entry, forget_marks, refuse_blocked
 from .._saved.ownership import REFUSE, Owners, refuse_container
-from .._saved.plan import Plan, available, copy_speed, look, prepare, unmap_speed
+from .._saved.plan import Plan, copy_speed, look, prepare, room_in, unmap_speed
 from .._saved.record import REFRESH, SavedGuest, SavedTogether
-from .._saved.rules import MIB, affordable, predicted_copy, predicted_in_place
+from .._saved.room import affordable, no_room
+from .._saved.rules import predicted_copy, predicted_in_place
 from .._saved.unfinished import refuse_unfinished
 from .._system.guests import preflight, select, wait_for_jobs
 from .._system.hypervisor import Connection, describe
@@ -63,20 +64,19 @@ def plan_refresh(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Pla
     folder = params["folder"]
     # The folder may not be there yet (check mode): its file system is.
     there = folder if os.path.isdir(folder) else os.path.dirname(folder)
-    copies = [plan for plan in movable if plan.memory == "copy"]
+    # Those first that are copied now: what they grow by counts for the others.
+    copies = sorted((plan for plan in movable if plan.memory == "copy"), key=lambda plan: (bool(plan.blockers), not plan.stale))
     copied = copy_speed(there) if copies else 1.0
     unmapped = unmap_speed() if len(copies) < len(movable) else 1.0
-    width, too_large = affordable([plan.resident for plan in copies], available(there), params["parallel"])
-    for index in too_large:
-        copies[index].blockers.append(Blocker(
-            "host_memory", f"its {copies[index].resident // MIB} MiB of memory do not fit into the {available(there) // MIB} MiB that the host has for a copy",
-        ))
+    width, without = affordable([plan.need for plan in copies], room_in(there), params["parallel"])
+    for index, left in without.items():
+        copies[index].blockers.append(Blocker("host_memory", no_room(copies[index].need, left)))
     for plan in movable:
         if plan.memory == "in_place":
             plan.predicted = predicted_in_place(plan.ordinary, unmapped)
         else:
             # Copies that go on at once share the host's memory bandwidth.
-            plan.predicted = predicted_copy(plan.resident, copied / max(1, width))
+            plan.predicted = predicted_copy(plan.need, copied / max(1, width))
         if plan.predicted > params["pause_limit"]:
             plan.blockers.append(Blocker(
                 "pause_limit", f"it would be away for about {plan.predicted:.1f} s, more than the pause limit of {params['pause_limit']:g} s",

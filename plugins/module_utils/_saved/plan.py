@@ -19,10 +19,12 @@ from .._system import qemu_program, running_code
 from .._system.guests import Candidate
 from .._system.hypervisor import Connection, describe
 from .._system.memory_backing import memory_backing_dir
+from .._system.process_memory import host_memory, process_memory
 from .._updates import stale
 from .in_place import memory as in_place
 from .ownership import Owners
-from .rules import MIB, in_place_obstacle, memory_folder, save_blockers
+from .room import MIB, CopyNeed, Room, copy_need, room
+from .rules import in_place_obstacle, memory_folder, save_blockers
 
 #: Bytes that are copied, or let go of, to learn how fast this host does that.
 PROBE = 64 * MIB
@@ -43,8 +45,8 @@ class Plan:
     :ivar ram: For `in_place`: the ids of its memory backends.
     :ivar kept: For `in_place`: the folder of the second names.
     :ivar sparse: For `copy`: its image can be sparse, which is faster.
-    :ivar resident: Memory of its QEMU in RAM, bytes.
-    :ivar ordinary: What of it is in ordinary pages, bytes; the rest is in huge ones.
+    :ivar need: What a copy of it takes.
+    :ivar ordinary: Memory of its QEMU in RAM in ordinary pages, bytes; the rest is in huge ones.
     :ivar predicted: Seconds that it will be away.
     :ivar blockers: Why it cannot be moved.
     """
@@ -58,18 +60,10 @@ class Plan:
     ram: list[str] = dataclasses.field(default_factory=list)
     kept: str = ""
     sparse: bool = False
-    resident: int = 0
+    need: CopyNeed = CopyNeed(0, 0, 0)
     ordinary: int = 0
     predicted: float = 0.0
     blockers: list[Blocker] = dataclasses.field(default_factory=list)
-
-
-def _in_ram(pid: int) -> tuple[int, int]:
-    """Memory of a process in RAM, bytes: all of it, and what is in ordinary pages. Huge pages are counted apart from the rest (proc(5))."""
-    with open(f"/proc/{pid:d}/status", encoding="utf-8", errors="replace") as stream:
-        found = {name: int(value.split()[0]) * 1024 for name, _colon, value in (line.partition(":") for line in stream) if name in ("VmRSS", "HugetlbPages")}
-    ordinary = found.get("VmRSS", 0)
-    return ordinary + found.get("HugetlbPages", 0), ordinary
 
 
 def running_version(pid: int) -> tuple[int, ...] | None:
@@ -136,7 +130,9 @@ def look(connection: Connection, candidate: Candidate, memory: str, owners: Owne
     pid = process.process.pid
     plan.emulator = xml.findtext("devices/emulator", "")
     plan.stale = bool(stale.old_files(pid, running_code.code_files(pid) or []))
-    plan.resident, plan.ordinary = _in_ram(pid)
+    memory_now = process_memory(pid)
+    plan.ordinary = memory_now.anonymous + memory_now.cached + memory_now.shared
+    plan.need = copy_need(memory_now, host_memory().swap_used)
     installed = qemu_program.version(plan.emulator)
     if running is not None and installed is not None and installed < running:
         plan.blockers.append(Blocker(
@@ -199,11 +195,9 @@ def unmap_speed() -> float:
         os.close(handle)
 
 
-def available(folder: str) -> int:
-    """Memory that the host can give and the folder can take, bytes."""
-    with open("/proc/meminfo", encoding="ascii") as stream:
-        free = next(int(line.split()[1]) * 1024 for line in stream if line.startswith("MemAvailable:"))
-    return min(free, shutil.disk_usage(folder).free)
+def room_in(folder: str) -> Room:
+    """What the host and the folder of the images have for copies."""
+    return room(host_memory(), shutil.disk_usage(folder).free)
 
 
 def prepare(folder: str) -> None:

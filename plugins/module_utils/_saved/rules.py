@@ -9,20 +9,20 @@ import typing as t
 import xml.etree.ElementTree as ET
 
 from .._core.states import Blocker, State
+from .room import MIB, CopyNeed
 
-MIB = 1024 * 1024
 #: Seconds that saving and restoring a guest take without any memory: two processes, the devices, libvirt's own work.
 FIXED = 1.2
 #: How much slower QEMU is at writing a page than a plain copy in RAM: the page is looked at, goes through a pipe, and is written.
 SAVE_FACTOR = 2.0
 #: The same for reading it back into a page that has to be made first.
 RESTORE_FACTOR = 2.0
+#: How fast pages are taken to come back from swap, bytes per second: from a solid-state disk, a few at a time, in the order of their addresses.
+SWAP_SPEED = 200 * MIB
 #: How much longer than a plain unmapping it takes a QEMU to let go of a page: with KVM the processor's own table of the guest's pages has it too.
 UNMAP_FACTOR = 2.0
 #: Reasons of a pause in which nothing is under way: its owner's; and what libvirt says of a paused guest that was restored, or after its own restart.
 QUIET = ("user", "migration", "unknown", "from-snapshot")
-#: Memory of the host that is never used for images. Bytes.
-RESERVE = 256 * MIB
 
 
 def save_blockers(xml: ET.Element, state: State) -> list[Blocker]:
@@ -134,13 +134,13 @@ def in_place_obstacle(xml: ET.Element, backends: t.Sequence[t.Mapping[str, t.Any
     return None
 
 
-def predicted_copy(resident: int, speed: float) -> float:
+def predicted_copy(need: CopyNeed, speed: float) -> float:
     """Seconds that a guest will be away whose memory is copied.
 
-    :param resident: Memory of its QEMU that is in RAM, bytes: pages that were never touched cost nothing.
+    :param need: What the copy takes.
     :param speed: How fast this host copies memory into the folder of the images, bytes per second.
     """
-    return FIXED + resident / speed * (SAVE_FACTOR + RESTORE_FACTOR)
+    return FIXED + (need.image + need.growth) / speed * (SAVE_FACTOR + RESTORE_FACTOR) + need.swapped / SWAP_SPEED
 
 
 def predicted_in_place(ordinary: int, speed: float) -> float:
@@ -167,27 +167,6 @@ def predicted_absences(residents: t.Sequence[int], speed: float, reboot: float) 
         away += FIXED + 2 * resident / speed
         found.append(away)
     return found
-
-
-def affordable(residents: t.Sequence[int], available: int, width: int) -> tuple[int, list[int]]:
-    """How many guests can be copied at once, and which never fit.
-
-    The copy of a guest and its new memory are both there for a moment; its old memory is freed before.
-
-    :param residents: Memory of each guest in RAM, bytes.
-    :param available: Memory that the host can give and the folder of the images can take, bytes.
-    :param width: How many the operator wants at once.
-    :returns: The width, at most `width`, at which the largest ones fit together (0 when not even one does), and the indexes of those that do not fit alone.
-    """
-    usable = available - RESERVE
-    too_large = [index for index, resident in enumerate(residents) if resident > usable]
-    rest = sorted((resident for index, resident in enumerate(residents) if index not in too_large), reverse=True)
-    if not rest:
-        return (0 if too_large else width), too_large
-    fits = 1
-    while fits < min(width, len(rest)) and sum(rest[:fits + 1]) <= usable:
-        fits += 1
-    return fits if fits < len(rest) else width, too_large
 
 
 @dataclasses.dataclass(frozen=True)

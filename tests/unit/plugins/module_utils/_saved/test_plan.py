@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import MaintenanceError
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.states import GuestFacts, State
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved import plan as saved_plan
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.rules import MIB
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.process_memory import host_memory
 
 RUNNING = State("running", "booted")
 FILE = {"qom-type": "memory-backend-file", "id": "pc.ram", "mem-path": "/dev/shm/libvirt/qemu/1-g/pc.ram", "share": True}
@@ -76,13 +76,6 @@ def test_a_qemu_that_does_not_tell_what_is_shared_is_copied(qemu, reason):
     assert found is None if reason is None else reason in found
 
 
-def test_memory_in_ram_counts_huge_pages(monkeypatch, tmp_path):
-    status = tmp_path / "status"
-    status.write_text("Name:\tqemu\nVmHWM:\t 900000 kB\nVmRSS:\t  1024 kB\nHugetlbPages:\t 2048 kB\n", encoding="ascii")
-    monkeypatch.setattr("builtins.open", lambda *_args, _open=open, **more: _open(status, **more))
-    assert saved_plan._in_ram(1) == (3 * MIB, MIB)
-
-
 def test_the_speed_of_a_folder_is_measured_and_leaves_nothing(tmp_path):
     assert saved_plan.copy_speed(str(tmp_path)) > 0
     assert saved_plan.copy_speed(str(tmp_path), durable=True) > 0
@@ -94,9 +87,11 @@ def test_how_fast_memory_is_let_go_of_is_measured():
     assert 4096 / 1e-3 < saved_plan.unmap_speed() < 4096 / 1e-9
 
 
-def test_what_is_available_is_what_host_and_folder_both_have(tmp_path):
+def test_the_room_is_what_host_and_folder_both_have(tmp_path):
     free = os.statvfs(tmp_path)
-    assert 0 < saved_plan.available(str(tmp_path)) <= max(free.f_bavail, free.f_bfree) * free.f_frsize
+    found = saved_plan.room_in(str(tmp_path))
+    assert 0 < found.folder <= max(free.f_bavail, free.f_bfree) * free.f_frsize
+    assert found.folder <= found.memory < host_memory().total
 
 
 def test_the_folder_of_the_images_is_ours_alone(tmp_path):
