@@ -13,8 +13,10 @@ description:
     one, each by a save and a restore on the same host, in the state in which it was (running or paused).
   - Where the memory of a guest is a shared file it stays in place. Nothing of it is copied, only the state of the devices is saved, and the pause does not
     grow with the memory. The memory of all other guests is copied, through RAM.
-  - Everything is judged before anything is touched. A guest that cannot be saved, a QEMU that is older than the running one, a libvirt that does not understand
-    the installed QEMU, too little memory for the copy, or a pause that is predicted to be longer than O(pause_limit) make the module refuse.
+  - Everything is judged before anything is touched. A guest that cannot be saved, a file or a CPU feature that its next QEMU would not find, a QEMU that is
+    older than the running one, a libvirt that does not understand the installed QEMU, too little memory for the copy, or a pause that is predicted to be
+    longer than O(pause_limit) make the module refuse. C(docs/before_a_save.md) has all of it.
+  - QEMU itself is asked whether a guest can be saved. libvirt marks the guest as tainted by that (C(custom-monitor)), also in check mode; nothing comes of it.
   - Before the first guest is saved, the host's ledger says which guests are moved and where their memory is, and a guard process on the host watches. When this
     module dies, the guard brings back every guest that was left saved. M(vm_preserving.maintenance.guest_resume) does so, too.
   - A save that takes too long is given up, and the guest runs on as before.
@@ -29,7 +31,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    description: Judges everything, predicts the pause of each guest, and touches nothing.
+    description: Judges everything, predicts the pause of each guest, and touches nothing but libvirt's mark that QEMU was asked.
   diff_mode:
     support: none
     description: What changes is the process of a guest, which is in the result.

@@ -13,21 +13,30 @@ import time
 import typing as t
 import xml.etree.ElementTree as ET
 
+from .._core.calls import call_with_timeout
 from .._core.errors import MaintenanceError
 from .._core.states import Blocker, pause_blockers
-from .._system import qemu_program, running_code
+from .._system import qemu_program, qemu_says, running_code
 from .._system.guests import Candidate
-from .._system.hypervisor import Connection, describe
+from .._system.hypervisor import Connection, Guest, describe
 from .._system.memory_backing import memory_backing_dir
+from .._system.open_files import Found, at_path, open_files, users_of
 from .._system.process_memory import host_memory, process_memory
 from .._updates import stale
 from .in_place import memory as in_place
 from .ownership import Owners
+from .restore_needs import missing, needs, rom_blocker
 from .room import MIB, CopyNeed, Room, copy_need, room
 from .rules import in_place_obstacle, memory_folder, save_blockers
 
 #: Bytes that are copied, or let go of, to learn how fast this host does that.
 PROBE = 64 * MIB
+#: Seconds for the file systems to say what is at the paths that a guest needs.
+FILES_TIMEOUT = 15.0
+#: QEMU tells from here on why it would not save a guest (qapi/migration.json, blocked-reasons) ...
+_TELLS_REASONS = (6,)
+#: ... and libvirt leaves devices of the host to that from here on (8.6, src/qemu/qemu_migration.c).
+_LEAVES_TO_QEMU = 8_006_000
 #: QEMU says from here on which of its memory is shared (qapi/machine.json, Memdev).
 _TELLS_SHARED = (6, 1)
 
@@ -71,14 +80,50 @@ def running_version(pid: int) -> tuple[int, ...] | None:
     return qemu_program.version(f"/proc/{pid:d}/exe")
 
 
-def move_blockers(candidate: Candidate, xml: ET.Element, backends: t.Sequence[t.Mapping[str, t.Any]]) -> list[Blocker]:
+def _file_blockers(pid: int, xml: ET.Element) -> list[Blocker]:
+    """Which of the files that the next QEMU will open are not what the running one has."""
+    wanted = needs(xml)
+    there: dict[str, Found | None] = {}
+
+    def find() -> None:
+        for path in sorted({need.path for need in wanted}):
+            try:
+                there[path] = at_path(path)
+            except OSError:  # a file server that lets nobody look but the user of the QEMU
+                continue
+
+    try:
+        call_with_timeout(find, FILES_TIMEOUT)
+    except TimeoutError:
+        return [Blocker("no_answer", f"what is at the paths of its files was not told within {FILES_TIMEOUT:g} s: a file system does not answer")]
+    return missing(wanted, there, open_files(pid))
+
+
+def _shmem_blockers(pid: int, xml: ET.Element) -> list[Blocker]:
+    """Memory of a guest that others have, too: with the guest it would be set back to what it was at the save, while they run on."""
+    found = []
+    for shmem in xml.findall("devices/shmem"):
+        path = f"/dev/shm/{shmem.get('name', '')}"
+        others = [one for one in users_of(path) if one != pid]
+        if shmem.get("role") == "master" and others:
+            found.append(Blocker(
+                "shmem", f"the memory {path} that it shares (shmem) is in use by the processes {', '.join(map(str, others))}, too, and would be set back to "
+                "what it was at the save",
+            ))
+    return found
+
+
+def move_blockers(
+    candidate: Candidate, xml: ET.Element, backends: t.Sequence[t.Mapping[str, t.Any]], qemu_decides: bool = False,
+) -> list[Blocker]:
     """What keeps a guest itself from being saved and restored, whatever QEMU is installed and however long it takes.
 
     :param xml: Its live XML.
     :param backends: The memory backends of its QEMU.
+    :param qemu_decides: QEMU is asked about the devices of which it knows best.
     """
     facts = candidate.facts
-    found = [one for one in pause_blockers(facts) if one.code not in ("not_running", "opted_out")] + save_blockers(xml, facts.state)
+    found = [one for one in pause_blockers(facts) if one.code not in ("not_running", "opted_out")] + save_blockers(xml, facts.state, qemu_decides)
     if not facts.state.executes and candidate.guest.job() is not None:
         found.append(Blocker("job", "a job is running on it; wait for its end or abort it (virsh domjobabort)"))
     if candidate.process is None and "status_unknown" not in [one.code for one in found]:
@@ -91,6 +136,9 @@ def move_blockers(candidate: Candidate, xml: ET.Element, backends: t.Sequence[t.
             "memory_backing_dir", f"its memory is in {', '.join(sorted(map(str, folders)))}, but memory_backing_dir in qemu.conf is {configured} now, where it "
             "may find no room; set it back and restart libvirtd, or shut the guest down and start it",
         ))
+    if candidate.process is not None:
+        pid = candidate.process.process.pid
+        found += _file_blockers(pid, xml) + _shmem_blockers(pid, xml)
     return found
 
 
@@ -112,6 +160,38 @@ def _words(version: tuple[int, ...]) -> str:
     return ".".join(map(str, version))
 
 
+def _ask_qemu(guest: Guest, xml: ET.Element, emulator: str, reasons: bool) -> list[Blocker]:
+    """What its QEMU itself says against saving a guest, or against the installed QEMU.
+
+    :param reasons: It tells why it would not save.
+    """
+    found = []
+    said = qemu_says.blocked_reasons(guest) if reasons else []
+    if said:
+        found.append(Blocker("not_migratable", f"its QEMU says that it cannot be saved: {'; '.join(said)}"))
+    folders = qemu_program.data_folders(emulator)
+    for device in [*xml.findall("devices/interface"), *xml.findall("devices/video")]:
+        alias = device.find("alias")
+        name = "" if alias is None else alias.get("name", "")
+        rom = qemu_says.rom(guest, name) if name else None
+        if rom is None or not (folders or os.path.isabs(rom[0])):
+            continue
+        paths = [rom[0]] if os.path.isabs(rom[0]) else [os.path.join(folder, rom[0]) for folder in folders]
+        there = next((one for one in map(at_path, paths) if one is not None), None)
+        wrong = rom_blocker(name, rom[0] if there is None else there.path, rom[1], None if there is None else there.size)
+        found += [wrong] if wrong else []
+    return found
+
+
+def _can_be_asked(candidate: Candidate) -> bool:
+    """Whether its QEMU has time for a question: libvirt keeps everybody from it during a job."""
+    facts = candidate.facts
+    if candidate.process is None or facts.job is not None:
+        return False
+    # Of a guest that does not run nobody has asked for its job yet.
+    return facts.state.executes or (facts.state.state == "paused" and candidate.guest.job() is None)
+
+
 def look(connection: Connection, candidate: Candidate, memory: str, owners: Owners | None, reboot: bool = False) -> Plan:
     """Everything that is known of one guest before it is touched.
 
@@ -124,11 +204,16 @@ def look(connection: Connection, candidate: Candidate, memory: str, owners: Owne
     xml = guest.xml()
     backends = [] if process is None else in_place.backends_of(process.process.pid, xml)
     running = None if process is None else running_version(process.process.pid)
-    plan.blockers = move_blockers(candidate, xml, backends) + ([] if owners is None else owners.blockers(xml, reboot))
+    asked = _can_be_asked(candidate)
+    tells = asked and running is not None and running >= _TELLS_REASONS
+    plan.blockers = move_blockers(candidate, xml, backends, tells and connection.version() >= _LEAVES_TO_QEMU)
+    plan.blockers += [] if owners is None else owners.blockers(xml, reboot)
     if process is None:
         return plan
     pid = process.process.pid
     plan.emulator = xml.findtext("devices/emulator", "")
+    if asked:
+        plan.blockers += _ask_qemu(guest, xml, plan.emulator, tells)
     plan.stale = bool(stale.old_files(pid, running_code.code_files(pid) or []))
     memory_now = process_memory(pid)
     plan.ordinary = memory_now.anonymous + memory_now.cached + memory_now.shared
@@ -142,6 +227,10 @@ def look(connection: Connection, candidate: Candidate, memory: str, owners: Owne
         connection.check_machine(plan.emulator, xml)
     except Exception as error:  # libvirt's own reason is the message
         plan.blockers.append(Blocker("unsupported", f"libvirt cannot start its machine with the installed QEMU ({describe(error)}); update libvirt first"))
+    else:
+        lacks = connection.cpu_lacks(plan.emulator, xml)
+        if lacks is not None:
+            plan.blockers.append(Blocker("cpu", f"the installed QEMU and this host cannot give it the CPU that it has ({lacks})"))
     plan.why_copy = why_copy(xml, backends, running)
     if plan.why_copy is None:
         plan.ram = [str(one["id"]) for one in backends]

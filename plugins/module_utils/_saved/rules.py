@@ -25,13 +25,26 @@ UNMAP_FACTOR = 2.0
 QUIET = ("user", "migration", "unknown", "from-snapshot")
 
 
-def save_blockers(xml: ET.Element, state: State) -> list[Blocker]:
+def _host_devices(xml: ET.Element, qemu_decides: bool) -> Blocker | None:
+    """Devices of the host that keep a guest from being saved. A USB device does not: the guest sees it unplugged and plugged in again."""
+    interfaces = [one for one in xml.findall("devices/interface") if one.get("type") in ("hostdev", "vdpa")]
+    devices = [*xml.findall("devices/hostdev"), *interfaces]
+    if any(one.find("teaming") is not None and one.find("teaming").get("type") == "transient" for one in [*devices, *xml.findall("devices/interface")]):
+        # QEMU waits until the guest has given it up, for ever: libvirt stops the vCPUs before it saves.
+        return Blocker("passthrough", "a device of the host (teaming) has to be given up by the guest, which it cannot do while it is saved; unplug it first")
+    if not qemu_decides and (interfaces or [one for one in devices if not (one.get("mode") == "subsystem" and one.get("type") == "usb")]):
+        return Blocker("passthrough", "a device of the host is passed through to it, whose state cannot be saved")
+    return None
+
+
+def save_blockers(xml: ET.Element, state: State, qemu_decides: bool = False) -> list[Blocker]:
     """Everything in a guest's definition that keeps libvirt from saving it, or a QEMU from taking it up again. There is no dry run.
 
     Source: libvirt, src/qemu/qemu_migration.c (qemuMigrationSrcIsAllowed) and the devices that QEMU marks as not migratable.
 
     :param xml: The live XML.
     :param state: Its state now.
+    :param qemu_decides: QEMU is asked about devices of the host and 9p file systems, as libvirt does; else they are judged as libvirt does without that.
     """
     found: list[Blocker] = []
 
@@ -40,16 +53,23 @@ def save_blockers(xml: ET.Element, state: State) -> list[Blocker]:
 
     if not state.executes and not (state.state == "paused" and state.reason in QUIET):
         block("not_running", f"it is {state.state} ({state.reason})")
-    if xml.findall("devices/hostdev") or [one for one in xml.findall("devices/interface") if one.get("type") in ("hostdev", "vdpa")]:
-        block("passthrough", "a device of the host is passed through to it, whose state cannot be saved")
+    devices = _host_devices(xml, qemu_decides)
+    if devices is not None:
+        found.append(devices)
     if [one for one in xml.findall("devices/filesystem/driver") if one.get("type") == "virtiofs"]:
-        block("virtiofs", "it uses a virtiofs file system, whose daemon keeps state that is not saved")
-    elif [one for one in xml.findall("devices/filesystem") if one.find("driver") is None or one.find("driver").get("type") in (None, "path")]:
+        block("virtiofs", "it uses a virtiofs file system, and that a new daemon takes up the state of the old one is not proved")
+    elif not qemu_decides and [
+        one for one in xml.findall("devices/filesystem") if one.find("driver") is None or one.find("driver").get("type") in (None, "path")
+    ]:
         block("filesystem", "it uses a 9p file system, which QEMU cannot save while it is mounted")
     if xml.findall("devices/disk/transient"):
         block("transient_disk", "it has a transient disk, whose changes would be lost")
-    if xml.findall("devices/shmem"):
-        block("shmem", "it shares memory with another guest (shmem)")
+    for shmem in xml.findall("devices/shmem"):
+        name = shmem.get("name", "")
+        if shmem.get("role") != "master":
+            block("shmem", f"the memory {name} that it shares with others (shmem) is not its own (role='master'), and libvirt does not save such a guest")
+        elif shmem.find("server") is not None:
+            block("shmem", f"the memory {name} that it shares with others (shmem) belongs to a server, and would be set back to what it was at the save")
     if xml.find("launchSecurity") is not None:
         block("launch_security", "its memory is encrypted (launchSecurity)")
     invtsc = [one for one in xml.findall("cpu/feature") if one.get("name") == "invtsc" and one.get("policy") in (None, "require", "force")]

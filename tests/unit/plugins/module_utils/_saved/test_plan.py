@@ -4,6 +4,7 @@
 """_saved/plan: what is known of a guest before it is saved."""
 from __future__ import annotations
 
+import mmap
 import os
 import types
 import xml.etree.ElementTree as ET
@@ -25,7 +26,8 @@ def domain(inner=""):
 
 def candidate(state=RUNNING, job=None, process=True, **facts):
     return types.SimpleNamespace(
-        facts=GuestFacts(state, **facts), guest=types.SimpleNamespace(job=lambda: job), process=types.SimpleNamespace() if process else None,
+        facts=GuestFacts(state, **facts), guest=types.SimpleNamespace(job=lambda: job),
+        process=types.SimpleNamespace(process=types.SimpleNamespace(pid=os.getpid())) if process else None,
     )
 
 
@@ -74,6 +76,26 @@ def test_a_confined_qemu_is_copied(label, confined):
 def test_a_qemu_that_does_not_tell_what_is_shared_is_copied(qemu, reason):
     found = saved_plan.why_copy(domain(), [FILE], qemu)
     assert found is None if reason is None else reason in found
+
+
+def test_a_file_that_is_gone_is_seen_before_the_save(tmp_path):
+    """The seed image of a first boot is removed afterwards, often."""
+    (found,) = saved_plan.move_blockers(candidate(), domain(
+        f"<devices><disk type='file' device='cdrom'><source file='{tmp_path}/seed.iso'/><target dev='sda'/></disk></devices>"), [])
+    assert found.code == "missing" and f"{tmp_path}/seed.iso" in found.message
+
+
+def test_shared_memory_that_others_have_too_would_be_set_back():
+    path = f"/dev/shm/vm-preserving-test-{os.getpid()}"
+    inner = f"<devices><shmem name='{os.path.basename(path)}' role='master'/></devices>"
+    with open(path, "w+b") as stream:
+        try:
+            stream.truncate(mmap.PAGESIZE)
+            with mmap.mmap(stream.fileno(), 0):
+                assert codes(candidate(), domain(inner)) == []
+                assert [one.code for one in saved_plan._shmem_blockers(1, domain(inner))] == ["shmem"]
+        finally:
+            os.unlink(path)
 
 
 def test_the_speed_of_a_folder_is_measured_and_leaves_nothing(tmp_path):

@@ -37,25 +37,42 @@ def guest(inner):
 
 # ---- what cannot be saved ----
 
-@pytest.mark.parametrize(("inner", "codes"), [
-    ("", []),
-    ("<devices><disk type='file'><target dev='vda'/></disk><interface type='network'/></devices>", []),
-    ("<devices><hostdev mode='subsystem' type='pci'/></devices>", ["passthrough"]),
-    ("<devices><interface type='hostdev'/></devices>", ["passthrough"]),
-    ("<devices><interface type='vdpa'/></devices>", ["passthrough"]),
-    ("<devices><filesystem type='mount'><driver type='virtiofs'/></filesystem></devices>", ["virtiofs"]),
-    ("<devices><filesystem type='mount'/></devices>", ["filesystem"]),
-    ("<devices><filesystem type='mount'><driver type='path'/></filesystem></devices>", ["filesystem"]),
-    ("<devices><disk><transient/></disk></devices>", ["transient_disk"]),
-    ("<devices><shmem name='x'/></devices>", ["shmem"]),
-    ("<launchSecurity type='sev'/>", ["launch_security"]),
-    ("<cpu><feature policy='require' name='invtsc'/></cpu>", ["invtsc"]),
-    ("<cpu><feature policy='disable' name='invtsc'/></cpu>", []),
-    ("<cpu><feature policy='require' name='invtsc'/></cpu><clock><timer name='tsc' frequency='2400000000'/></clock>", []),
-    ("<devices><hostdev/><shmem name='x'/></devices>", ["passthrough", "shmem"]),
+USB = "<hostdev mode='subsystem' type='usb'><source><vendor id='0x1234'/><product id='0xbeef'/></source></hostdev>"
+TEAMING = "<interface type='hostdev'><teaming type='transient' persistent='ua-0'/></interface>"
+
+
+@pytest.mark.parametrize(("inner", "codes", "codes_when_qemu_decides"), [
+    ("", [], []),
+    ("<devices><disk type='file'><target dev='vda'/></disk><interface type='network'/></devices>", [], []),
+    ("<devices><hostdev mode='subsystem' type='pci'/></devices>", ["passthrough"], []),
+    ("<devices><hostdev mode='subsystem' type='mdev'/></devices>", ["passthrough"], []),
+    ("<devices><hostdev/></devices>", ["passthrough"], []),
+    ("<devices><interface type='hostdev'/></devices>", ["passthrough"], []),
+    ("<devices><interface type='vdpa'/></devices>", ["passthrough"], []),
+    # libvirt saves guests with these: the guest sees the device unplugged and plugged in again.
+    (f"<devices>{USB}</devices>", [], []),
+    (f"<devices>{USB}<hostdev mode='subsystem' type='pci'/></devices>", ["passthrough"], []),
+    # QEMU has no blocker for it, and would wait for the stopped guest for ever.
+    (f"<devices>{TEAMING}</devices>", ["passthrough"], ["passthrough"]),
+    ("<devices><hostdev mode='subsystem' type='pci'><teaming type='transient'/></hostdev></devices>", ["passthrough"], ["passthrough"]),
+    ("<devices><interface type='network'><teaming type='persistent'/></interface></devices>", [], []),
+    ("<devices><filesystem type='mount'><driver type='virtiofs'/></filesystem></devices>", ["virtiofs"], ["virtiofs"]),
+    ("<devices><filesystem type='mount'/></devices>", ["filesystem"], []),
+    ("<devices><filesystem type='mount'><driver type='path'/></filesystem></devices>", ["filesystem"], []),
+    ("<devices><disk><transient/></disk></devices>", ["transient_disk"], ["transient_disk"]),
+    ("<devices><shmem name='x'/></devices>", ["shmem"], ["shmem"]),
+    ("<devices><shmem name='x' role='peer'/></devices>", ["shmem"], ["shmem"]),
+    ("<devices><shmem name='x' role='master'/></devices>", [], []),
+    ("<devices><shmem name='x' role='master'><server path='/x'/></shmem></devices>", ["shmem"], ["shmem"]),
+    ("<launchSecurity type='sev'/>", ["launch_security"], ["launch_security"]),
+    ("<cpu><feature policy='require' name='invtsc'/></cpu>", ["invtsc"], ["invtsc"]),
+    ("<cpu><feature policy='disable' name='invtsc'/></cpu>", [], []),
+    ("<cpu><feature policy='require' name='invtsc'/></cpu><clock><timer name='tsc' frequency='2400000000'/></clock>", [], []),
+    ("<devices><hostdev/><shmem name='x'/></devices>", ["passthrough", "shmem"], ["shmem"]),
 ])
-def test_what_cannot_be_saved(inner, codes):
+def test_what_cannot_be_saved(inner, codes, codes_when_qemu_decides):
     assert [one.code for one in save_blockers(guest(inner), RUNNING)] == codes
+    assert [one.code for one in save_blockers(guest(inner), RUNNING, qemu_decides=True)] == codes_when_qemu_decides
 
 
 @pytest.mark.parametrize(("state", "fine"), [
