@@ -62,6 +62,14 @@ options:
     description: How many guests are moved at once. Less, when the host has no memory for that many copies.
     type: int
     default: 1
+  on_blocked:
+    description:
+      - What is done when a guest that is to be moved cannot be.
+      - V(refuse), nobody is moved, and the module fails with the reasons.
+      - V(skip), the others are moved. It runs on its old QEMU, and RV(guests[].skipped) and RV(guests[].message) say so.
+    type: str
+    choices: [refuse, skip]
+    default: refuse
   folder:
     description: A folder of our own for the images, on a RAM file system. It is made when it is missing.
     type: path
@@ -132,6 +140,9 @@ guests:
     changed:
       description: Whether it was moved.
       type: bool
+    skipped:
+      description: Whether it was to be moved, cannot be, and was left on its old QEMU, as O(on_blocked=skip) says.
+      type: bool
     outcome:
       description:
         - V(restored), it is back on the installed QEMU; V(untouched), it runs on as before; V(gone), it has ended; V(not_ours), somebody started it anew
@@ -160,7 +171,7 @@ error:
 """
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _module
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.guest_refresh import DEFAULT_FOLDER, refresh_guests
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.guest_refresh import DEFAULT_FOLDER, ON_BLOCKED, REFUSE_ALL, refresh_guests
 
 
 def main() -> None:
@@ -168,6 +179,7 @@ def main() -> None:
     options = {
         "memory": {"type": "str", "choices": ["auto", "in_place", "copy"], "default": "auto"},
         "parallel": {"type": "int", "default": 1},
+        "on_blocked": {"type": "str", "choices": list(ON_BLOCKED), "default": REFUSE_ALL},
         "folder": {"type": "path", "default": DEFAULT_FOLDER},
     }
     common = {**_module.URI, **_module.NAME, **_module.EXCLUDE, **_module.PAUSE_LIMIT, **_module.CLOCKS, **_module.JOBS, **_module.MANAGED}

@@ -49,6 +49,7 @@ class Plan:
     :ivar emulator: Path of the QEMU that is installed.
     :ivar left_alone: Why it is not moved, whatever it runs; `None`: it may be.
     :ivar stale: Its QEMU runs code that is not what is installed, and it is not left alone.
+    :ivar skipped: It cannot be moved, and the operator wants the others to be.
     :ivar memory: `copy` or `in_place`.
     :ivar why_copy: Why its memory cannot stay in place, or `None`.
     :ivar ram: For `in_place`: the ids of its memory backends.
@@ -64,6 +65,7 @@ class Plan:
     emulator: str = ""
     left_alone: str | None = None
     stale: bool = False
+    skipped: bool = False
     memory: str = "copy"
     why_copy: str | None = None
     ram: list[str] = dataclasses.field(default_factory=list)
