@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 NAME := ansible_collections/vm_preserving/maintenance
 BUILD := $(CURDIR)/.build
-# The checkout's own files as Ansible wants to find them: a copy, for the checkers.
+# The checkout's own files where Ansible expects them: a copy, for the checkers.
 MIRROR := $(BUILD)/src/$(NAME)
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)

@@ -10,7 +10,7 @@ short_description: The guests whose clocks are ours to be put right
 version_added: 0.1.0
 author: The vm_preserving.maintenance authors (!UNKNOWN)
 description:
-  - Chooses the guests that were paused or saved by this collection last, run again, and whose clocks nobody has proved to be right since.
+  - Chooses the guests that were paused or saved by this collection last, run again, and whose clocks have not been proved to be right since.
   - Clocks of other guests are their owners' affair. The role P(vm_preserving.maintenance.host_update#role) and the playbook C(recover.yml) set none of them.
   - An empty list means that no clock is to be set. For M(vm_preserving.maintenance.guest_clock) an empty O(vm_preserving.maintenance.guest_clock#module:name)
     means all guests; do not run it then.

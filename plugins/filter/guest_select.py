@@ -67,7 +67,7 @@ def guest_select(guests: t.Any, condition: t.Any) -> list[str]:
     if jmespath is None:
         raise AnsibleFilterError("guest_select needs the Python package jmespath on the controller; install it and run again")
     if not isinstance(guests, list) or not all(isinstance(guest, dict) and "uuid" in guest for guest in guests):
-        raise AnsibleFilterError("guest_select wants the list of guests that guest_info returns")
+        raise AnsibleFilterError("guest_select needs the list of guests that guest_info returns")
     try:
         # Each guest by itself: a condition that is a list or a string of its own must not change the shape of the answer.
         expression = jmespath.compile(str(condition))

@@ -82,7 +82,7 @@ _value:
       description: Whether all guests are saved to disk, and the host is rebooted, at the end.
       type: bool
     exclude:
-      description: Names and UUIDs that modules are told to leave alone.
+      description: Names and UUIDs of guests that the modules have to leave alone.
       type: list
       elements: str
     left_out:

@@ -10,7 +10,7 @@ short_description: Why a host is refused or has failed, as a sentence for operat
 version_added: 0.1.0
 author: The vm_preserving.maintenance authors (!UNKNOWN)
 description:
-  - Makes the sentences with which the role P(vm_preserving.maintenance.host_update#role) fails. Each kind takes the facts that it tells of.
+  - Makes the sentences with which the role P(vm_preserving.maintenance.host_update#role) fails. Each kind takes the facts that it is about.
 positional: kind
 options:
   _input:

@@ -68,7 +68,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The plan; C(lines) says it in lines for people.
+  description: The plan; C(lines) says it in words.
   type: dict
 """
 

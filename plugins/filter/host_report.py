@@ -11,7 +11,7 @@ version_added: 0.1.0
 author: The vm_preserving.maintenance authors (!UNKNOWN)
 description:
   - Puts together, guest by guest, how long it was paused, its clock before and after, and whether its memory was kept, and whether the update is done.
-  - A guest is the business of this collection from the pause (or save) until it is given back. What its owner does with it before and after is told, and no
+  - A guest is the business of this collection from the pause (or save) until it is given back. What its owner does with it before and after is noted, and no
     problem. What an owner does not do, as a pause by an I/O error, is one.
   - The role P(vm_preserving.maintenance.host_update#role) leaves it in the fact C(host_update_report).
 positional: update_domain
@@ -85,7 +85,7 @@ _value:
       description: Empty when the update is done and every guest is what it was.
       type: list
       elements: str
-    told:
+    notes:
       description: What owners did with guests that were not ours at that time, and what else is worth knowing and no problem.
       type: list
       elements: str

@@ -28,7 +28,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: For each guest C(window), the id of the pause window, and C(uuid).
+  description: For each guest C(window), the id of the pause window, C(uuid), and C(clock_target) if its clock was to be set.
   type: list
   elements: dict
 """

@@ -19,6 +19,8 @@ from ._system.hypervisor import describe, libvirt
 
 #: Interpreters for which distributions package the bindings of libvirt.
 _INTERPRETERS = ["/usr/bin/python3", "/usr/libexec/platform-python", "python3"]
+#: The oldest Python that this code runs on.
+_OLDEST = (3, 9)
 
 URI = {"uri": {"type": "str", "default": SYSTEM_URI}}
 NAME = {"name": {"type": "list", "elements": "str", "aliases": ["guest"], "default": []}}
@@ -40,13 +42,30 @@ PAUSE = {
 SECOND_LOOK = {"second_look": {"type": "float", "default": 2}}
 
 
+def _is_too_old(module: AnsibleModule, interpreter: str) -> bool:
+    """Whether an interpreter cannot run this code, as the platform-python 3.6 of RHEL 8: it would end in a traceback."""
+    status, _out, _err = module.run_command([interpreter, "-c", f"import sys; sys.exit(sys.version_info < {_OLDEST})"])
+    return bool(status != 0)
+
+
 def _require_libvirt(module: AnsibleModule) -> None:
     if libvirt is not None:
         return
-    if not has_respawned():
-        interpreter = probe_interpreters_for_module(_INTERPRETERS, "libvirt")
-        if interpreter:
+    too_old = []
+    for name in [] if has_respawned() else _INTERPRETERS:
+        interpreter = probe_interpreters_for_module([name], "libvirt")
+        if not interpreter:
+            continue
+        if not _is_too_old(module, interpreter):
             respawn_module(interpreter)  # does not return
+        too_old.append(interpreter)
+    oldest = ".".join(map(str, _OLDEST))
+    if too_old:
+        module.fail_json(
+            msg=f"{platform.node()}: of the Pythons on this host only such import libvirt as are older than {oldest} ({', '.join(too_old)}), and this collection "
+            f"needs {oldest}; no guest was touched. Install libvirt's bindings for a Python from {oldest} on, or update the host's release",
+            error={"code": "python_too_old", "message": f"the Python with libvirt's bindings is older than {oldest}"},
+        )
     module.fail_json(
         msg=f"{platform.node()}: the Python bindings of libvirt are missing on this host (no Python there can import libvirt); no guest was touched. "
         "Install the distribution's package python3-libvirt and run again",
@@ -64,7 +83,7 @@ def run(
 ) -> None:
     """Run a module: parse, call `body`, return. The one place where errors become `fail_json`.
 
-    Messages begin with the host's own name, so that they tell it also where Ansible's prefix has been cut off.
+    Messages begin with the host's own name, so that it is known also where Ansible's prefix has been cut off.
 
     :param argument_spec: The module's options.
     :param body: Gets the parameters and whether this is check mode, and returns the result. A key `warnings` in the result
@@ -87,7 +106,7 @@ def run(
             msg=f"{platform.node()}: libvirt answered with an error: {describe(error)}. Run guest_info to see in which state the guests are",
             error={"code": "libvirt", "message": describe(error)}, **partial,
         )
-    except Exception as error:  # a defect of ours: told in a sentence all the same, the traceback with -vvv
+    except Exception as error:  # a defect of ours: reported in a sentence all the same, the traceback with -vvv
         module.fail_json(
             msg=f"{platform.node()}: unexpected {type(error).__name__} ({error}), a defect of this collection. Run guest_info to see in which state the "
             "guests are; what was paused is resumed by the guard at its deadline",

@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--uri", default=SYSTEM_URI, choices=[SYSTEM_URI, SESSION_URI], help="libvirt URI (default: %(default)s)")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--watch", metavar="WINDOW", help="id of a pause window: follow it, and resume its guests at its deadline")
-    what.add_argument("--finish", metavar="SAVE_ID", help="id of saved guests: follow them, and bring them back if nobody else does")
+    what.add_argument("--finish", metavar="SAVE_ID", help="id of saved guests: follow them, and bring them back if nothing else does")
     what.add_argument("--reboot", metavar="SAVE_ID", help="id of saved guests: reboot the host for which they were saved, if no guest loses its memory by it")
     what.add_argument("--recover", action="store_true", help="resume now what an earlier run left paused on this host")
     what.add_argument("--restore", action="store_true", help="restore now the guests that were saved on this host")
@@ -86,7 +86,7 @@ def main(arguments: list[str]) -> int:
     with contextlib.suppress(OSError, ValueError):
         os.set_blocking(sys.stdout.fileno(), False)
     if is_awaited() and not have_bindings():
-        # The backstop, which nobody awaits, is better than nothing without them: it still has the monitors.
+        # The backstop, which is not waited for, is better than nothing without them: it still has the monitors.
         say("the Python bindings of libvirt are not installed for this interpreter; the guard does not start without them")
         return 1
     # Load everything now: in the window the packages of libvirt, or of Python itself, may be replaced under us.

@@ -14,8 +14,8 @@ description:
   - The verdict of each guest is V(in_sync) (proved within the tolerance), V(out_of_sync) (proved outside) or V(unverified)
     (no agent, or one whose answers are too slow or too coarse to prove either).
   - The bound is half of the quickest round trip and the granularity of the guest's clock, which the agent's own word of its operating system decides.
-    That is a microsecond, and 16.6 ms on Windows and where the agent does not tell.
-  - A clock whose agent is too slow to tell whether it is right is left alone; to set it could only make it worse.
+    That is a microsecond, and 16.6 ms on Windows and where the agent does not say what it is.
+  - A clock whose agent is too slow to prove it right or wrong is left alone; to set it could only make it worse.
   - The reference is the host's own clock. The kernel is asked whether that is synchronized by a time service (adjtimex(2)), which the result says.
   - libvirt's time-out of the agent is set for the measurement and put back to libvirt's default.
 notes:

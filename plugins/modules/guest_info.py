@@ -32,6 +32,13 @@ options:
     description: Seconds for each answer of a guest agent.
     type: int
     default: 5
+  expect_agents:
+    description:
+      - Names or UUIDs of guests whose agents answered before. With O(boot_id) those that run and do not answer are asked again for up to 30 seconds, because
+        a guest that its owner has just rebooted needs a while.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -79,7 +86,7 @@ guests:
       type: str
     managed_by:
       description:
-        - Who else manages the guest and watches its state, such as a cloud or a cluster; empty for nobody. For each C(manager), C(resource) (what
+        - Who else manages the guest and watches its state, such as a cloud or a cluster; empty when nothing does. For each C(manager), C(resource) (what
           Pacemaker calls the guest) and C(maintenance), the kinds of maintenance mode that it is seen to be in.
       type: list
       elements: dict
@@ -93,16 +100,16 @@ guests:
       description: C(pid) and C(start_time) (clock ticks since boot) of its QEMU, V(null) when unknown.
       type: dict
     os:
-      description: What its agent calls its operating system, V(null) when O(boot_id) is false or it is not to be had. Not to be trusted.
+      description: What its agent calls its operating system, V(null) when O(boot_id) is false or it is not available. Not to be trusted.
       type: str
       sample: mswindows
     boot_id:
-      description: Its boot id, V(null) when not asked for or not to be had.
+      description: Its boot id, V(null) when not asked for or not available.
       type: str
     memory_in_place:
       description:
         - C(qualifies), whether M(vm_preserving.maintenance.guest_refresh) can leave its memory in place; C(reason), why not, V(null) when it can.
-        - M(vm_preserving.maintenance.guest_memory) tells the same of its next start.
+        - M(vm_preserving.maintenance.guest_memory) says the same of its next start.
       type: dict
       sample: {"qualifies": true, "reason": null}
     blockers:
@@ -145,7 +152,11 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions
 
 def main() -> None:
     """The module."""
-    options = {"boot_id": {"type": "bool", "default": False}, "agent_timeout": {"type": "int", "default": 5}}
+    options = {
+        "boot_id": {"type": "bool", "default": False},
+        "agent_timeout": {"type": "int", "default": 5},
+        "expect_agents": {"type": "list", "elements": "str", "default": []},
+    }
     _module.run({**_module.URI, **_module.NAME, **options}, lambda params, _check_mode: guest_info(params), empty={"guests": []})
 
 

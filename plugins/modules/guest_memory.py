@@ -9,7 +9,7 @@ module: guest_memory
 short_description: Show whether guests' memory can stay in place, and set what they need for it at their next start
 version_added: 0.1.0
 description:
-  - M(vm_preserving.maintenance.guest_refresh) leaves the memory of a guest in place when it is shared files. This module tells, for each guest whose definition
+  - M(vm_preserving.maintenance.guest_refresh) leaves the memory of a guest in place when it is shared files. This module says, for each guest whose definition
     libvirt keeps, whether that is so now and whether it will be so after its next start.
   - With O(apply) it changes the definitions of the named guests, C(<memoryBacking><source type='file'/><access mode='shared'/></memoryBacking>). NUMA cells and
     DIMMs that are private become shared, and C(discard) is removed. A running guest is not touched; the change counts from its next start (a reboot from

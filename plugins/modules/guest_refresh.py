@@ -50,7 +50,7 @@ options:
       - V(auto), in place where the guest qualifies, else by copy.
       - A guest qualifies when it was started with C(<memoryBacking><source type='file'/><access mode='shared'/></memoryBacking>), without C(<discard/>), with
         C(memory_backing_dir) in C(qemu.conf) on a RAM file system, and when no AppArmor or SELinux confines its QEMU. Several NUMA cells and DIMMs are fine,
-        C(<hugepages/>) and other memory devices are not. M(vm_preserving.maintenance.guest_memory) tells, and sets what is needed.
+        C(<hugepages/>) and other memory devices are not. M(vm_preserving.maintenance.guest_memory) says which do, and sets what is needed.
     type: str
     choices: [auto, in_place, copy]
     default: auto
@@ -127,7 +127,7 @@ guests:
       type: float
     blockers:
       description:
-        - Why it cannot be moved, each with C(code) and C(message). Also told of a guest that is not stale (yet); only those of stale guests are an error.
+        - Why it cannot be moved, each with C(code) and C(message). Also given for a guest that is not stale (yet); only those of stale guests are an error.
       type: list
       elements: dict
     live_xml_additions:
@@ -160,7 +160,7 @@ guests:
         - What became of its clock after it ran again. C(verdict) as in M(vm_preserving.maintenance.guest_clock), C(before) and C(after) the correction
           (C(offset) and C(bound) in seconds), C(changed), C(error), C(reference) (what it was held
           against, in words) and C(set_after), the seconds from its own resume to the end of the check.
-        - V(null) when its clock was not our business, or nobody has looked at it yet.
+        - V(null) when its clock was not our business, or it has not been looked at yet.
       type: dict
       sample: {verdict: in_sync, before: {offset: -2.01, bound: 0.0004}, after: {offset: 0.0001, bound: 0.0004}, changed: true, set_after: 0.031,
         reference: a host clock that is synchronized (within 0.021 s), error: null}

@@ -10,7 +10,7 @@ short_description: See that the guests saved for a reboot are back
 version_added: 0.1.0
 description:
   - After a reboot the host restores the guests that M(vm_preserving.maintenance.guest_save) saved by itself. This module waits for that, restores what is not
-    back, and tells how long each guest was away.
+    back, and says how long each guest was away.
   - On a host that was not rebooted, it brings the guests back, too.
   - No guest is ever started but from its saved memory. One that somebody started anew meanwhile is left as it is, and makes the module fail.
 extends_documentation_fragment:
@@ -56,7 +56,7 @@ rebooted:
   type: bool
 reboot_took:
   description:
-    - Seconds from the moment when the host was told to reboot until the first guest was being restored, by the host's own clock; V(null) when not known.
+    - Seconds from the moment when the host was ordered to reboot until the first guest was being restored, by the host's own clock; V(null) when not known.
   returned: success
   type: float
 pause_limit:
@@ -97,7 +97,7 @@ guests:
         - What became of its clock after it ran again. C(verdict) as in M(vm_preserving.maintenance.guest_clock), C(before) and C(after) the correction
           (C(offset) and C(bound) in seconds), C(changed), C(error), C(reference) (what it was held
           against, in words) and C(set_after), the seconds from its own resume to the end of the check.
-        - V(null) when its clock was not our business, or nobody has looked at it yet.
+        - V(null) when its clock was not our business, or it has not been looked at yet.
       type: dict
       sample: {verdict: in_sync, before: {offset: -2.01, bound: 0.0004}, after: {offset: 0.0001, bound: 0.0004}, changed: true, set_after: 0.031,
         reference: a host clock that is synchronized (within 0.021 s), error: null}

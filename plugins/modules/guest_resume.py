@@ -38,11 +38,12 @@ options:
     default: 20
   arrived:
     description:
-      - Guests that have gone from other hosts in a pause window of ours, each with C(window) (the window's id) and C(uuid), as the ledgers of these hosts tell
-        (RV(vm_preserving.maintenance.guest_info#module:window)).
+      - Guests that have gone from other hosts in a pause window of ours, each with C(window) (the window's id) and C(uuid), as the ledgers of these hosts say
+        (RV(vm_preserving.maintenance.guest_info#module:window)), and with C(clock_target), the seconds that its clock should be ahead of the host's. Without
+        the latter its clock is left alone.
       - A guest that its owner has migrated while it was paused arrives paused. Those of them that are found here, paused and with the mark of that window,
         are resumed. A guest with a mark that neither this host nor this list knows is left as it is, and makes the module fail.
-      - Left out, nobody looks for such guests. Not used with O(window).
+      - Left out, such guests are not looked for. Not used with O(window).
     type: list
     elements: dict
 seealso:
@@ -113,7 +114,7 @@ guests:
         - What became of its clock after it ran again. C(verdict) as in M(vm_preserving.maintenance.guest_clock), C(before) and C(after) the correction
           (C(offset) and C(bound) in seconds), C(changed), C(error), C(reference) (what it was held
           against, in words) and C(set_after), the seconds from its own resume to the end of the check.
-        - V(null) when its clock was not our business, or nobody has looked at it yet.
+        - V(null) when its clock was not our business, or it has not been looked at yet.
       type: dict
       sample: {verdict: in_sync, before: {offset: -2.01, bound: 0.0004}, after: {offset: 0.0001, bound: 0.0004}, changed: true, set_after: 0.031,
         reference: a host clock that is synchronized (within 0.021 s), error: null}

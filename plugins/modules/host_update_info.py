@@ -9,13 +9,17 @@ module: host_update_info
 short_description: What is pending on a host, which technique it needs, and what runs old code
 version_added: 0.1.0
 description:
-  - Asks the host's package manager what an update would change, and tells for each package by which technique it can be applied under
+  - Asks the host's package manager what an update would change, and says for each package by which technique it can be applied under
     running guests, and why.
   - Returns the commands that stage the update while guests run, and that apply it.
   - Tells what runs on code that was replaced on disk already - guests, libvirt's daemons, the kernel.
-  - An update that would remove a package is refused. A package that another one replaces (C(Obsoletes) of an rpm), and old kernels that
+  - An update that would remove a package, change one that is held, or make one older is refused, and so is what comes from a source that apt cannot
+    authenticate. So a host is refused before the update is begun, in check mode and without it alike.
+  - A package that another one replaces (C(Obsoletes) of an rpm), and old kernels that
     make room for a new one, do not count as removed.
-  - Knows apt, and dnf 4 with the Python bindings that come with it. Which of them is decided by C(/etc/os-release).
+  - Knows apt, dnf 4 with the Python bindings that come with it, and dnf 5. Which of them is decided by C(/etc/os-release), and by which of the two
+    C(dnf) is.
+  - Whether an rpm is signed is seen by dnf only when it is applied.
   - Asks libvirt nothing, and answers also when libvirt does not.
 extends_documentation_fragment:
   - vm_preserving.maintenance.maintenance.reads
@@ -26,12 +30,18 @@ attributes:
 options:
   packages:
     description:
-      - Package names, or C(name=version), to be brought to their newest (or the named) version, or installed.
-      - Left empty, everything that is pending on the host. Packages that an upgrade needs are installed, and what could be upgraded only
+      - Package names, or C(name=version), to be brought to their newest (or the named) version.
+      - V(*) alone, or left empty, everything that is pending on the host. Packages that an upgrade needs are installed, and what could be upgraded only
         by removing a package is left as it is.
     type: list
     elements: str
     default: []
+  only_upgrade:
+    description:
+      - Leave out which of O(packages) are not installed on the host, as a kernel's flavour on a fleet that has several. They are listed in RV(not_installed).
+      - V(false) installs them.
+    type: bool
+    default: true
   default_release:
     description: apt's target release, for example a backports suite. Not for dnf.
     type: str
@@ -45,7 +55,7 @@ options:
     description:
       - Which technique updates of some packages need. These rules come before the collection's own table, the first that matches wins,
         and what it says is final, also for code that a guest's QEMU runs.
-      - The table is told in C(docs/techniques.md).
+      - The table is in C(docs/techniques.md).
     type: list
     elements: dict
     default: []
@@ -76,6 +86,7 @@ options:
 requirements:
   - python >= 3.9 on the host
   - root for V(qemu:///system)
+  - python3-libdnf5 on hosts with dnf 5
 author:
   - The vm_preserving.maintenance authors (!UNKNOWN)
 """
@@ -92,6 +103,10 @@ EXAMPLES = r"""
   loop: "{{ update.pending }}"
   loop_control:
     label: "{{ item.name }}"
+
+- name: See what a kernel update means, of whichever flavour the host has
+  vm_preserving.maintenance.host_update_info:
+    packages: [linux-image-amd64, linux-image-cloud-amd64]
 
 - name: Download it
   ansible.builtin.command:
@@ -145,6 +160,11 @@ pending:
       description: The names of the guests whose QEMU runs code from it now.
       type: list
       elements: str
+not_installed:
+  description: Which of O(packages) are left out, because they are not installed and O(only_upgrade) is V(true).
+  returned: success
+  type: list
+  elements: str
 technique:
   description: The strongest technique of RV(pending), in the order V(live), V(pause), V(refresh), V(reboot), V(refuse). V(null) when nothing is pending.
   returned: success
@@ -191,7 +211,8 @@ stale:
           type: int
         files:
           description:
-            - The programs and libraries that its QEMU runs and that are no longer what is installed there.
+            - The programs and libraries that its QEMU, or a helper process that is renewed with it (C(swtpm), C(qemu-pr-helper), C(nbdkit)), runs and
+              that are no longer what is installed there.
             - One that was installed again with the same content (build id) does not count, and neither do files that are no code, as guest
               memory in V(/dev/shm) or huge pages.
           type: list
@@ -210,14 +231,17 @@ stale:
           files: [/usr/lib/x86_64-linux-gnu/libvirt.so.0.9000.0, /usr/sbin/virtlogd]
     processes:
       description:
-        - The other processes of the host that do, each with C(name) (of the program), C(pid), C(unit) (of systemd, V(null) when it has none) and C(files).
-          They take up what is installed when they are started anew. Those of containers are not told of.
+        - The other processes of the host that do, each with C(name) (of the program), C(pid), C(unit) (of systemd, V(null) when it has none), C(guest)
+          and C(files).
+        - C(guest) is the name of the guest whose helper it is, as a C(passt), which goes on until that guest is started anew. V(null) for all others.
+          They run what is installed when they are started anew. Those of containers are not listed.
       type: list
       elements: dict
       sample:
         - name: sshd
           pid: 410
           unit: ssh.service
+          guest: null
           files: [/usr/lib/x86_64-linux-gnu/libcrypto.so.3]
     kernel:
       description: The kernel.
@@ -228,10 +252,15 @@ stale:
           type: str
           sample: 6.1.0-28-amd64
         newest:
-          description: The newest release that is installed, by the numbers it begins with; V(null) when there is none, as in a container.
+          description: The newest release of the flavour that runs (C(amd64), C(azure)) which is installed; V(null) when there is none, as in a container.
           type: str
         differs:
           description: Whether the newest is another than the one that runs. V(false) when there is none.
+          type: bool
+        pinned:
+          description:
+            - Whether the newest was installed already when the host was booted, so that its boot loader prefers the older one that runs. After a reboot for an
+              update look at what this was before.
           type: bool
 error:
   description: What went wrong, as C(code) and C(message).
@@ -253,6 +282,7 @@ def main() -> None:
     }
     options = {
         "packages": {"type": "list", "elements": "str", "default": []},
+        "only_upgrade": {"type": "bool", "default": True},
         "default_release": {"type": "str"},
         "update_cache": {"type": "bool", "default": False},
         "rules": {"type": "list", "elements": "dict", "options": rule, "default": []},

@@ -144,7 +144,7 @@ guests:
         - What became of its clock after it ran again. C(verdict) as in M(vm_preserving.maintenance.guest_clock), C(before) and C(after) the correction
           (C(offset) and C(bound) in seconds), C(changed), C(error), C(reference) (what it was held
           against, in words) and C(set_after), the seconds from its own resume to the end of the check.
-        - V(null) when its clock was not our business, or nobody has looked at it yet.
+        - V(null) when its clock was not our business, or it has not been looked at yet.
       type: dict
       sample: {verdict: in_sync, before: {offset: -2.01, bound: 0.0004}, after: {offset: 0.0001, bound: 0.0004}, changed: true, set_after: 0.031,
         reference: a host clock that is synchronized (within 0.021 s), error: null}

@@ -69,7 +69,7 @@ def _since(guest: Result, before: Result, after: Result | None, whose: str, ende
             return f"guest {name!r}, {whose}, has ended, and not by its owner: {_FAULTY_ENDS[ended]}", True
         return f"guest {name!r}, {whose}, runs no more: {_OWNERS_ENDS.get(ended or '', 'it was ended')}", False
     if guest["memory"] == "unknown":
-        # One that libvirt told nothing of before, either, was so before us.
+        # One of which libvirt said nothing before, either, was so before us.
         known = before.get("process") is not None
         return f"libvirt gave no answer about guest {name!r} (state {guest['state']}), so nothing is proved of it; look at it on the host", known
     if guest["state"] == "paused" and guest["state_before"] != "paused" and guest["reason"] in _FAULTY_PAUSES:
@@ -89,7 +89,7 @@ def _since(guest: Result, before: Result, after: Result | None, whose: str, ende
 def verdict(guest: Result, before: Result, after: Result | None, record: Result | None, ended: str | None) -> tuple[str, bool] | None:
     """What happened to a guest other than what we did to it, and whether it is a problem; `None` when nothing did.
 
-    In our hands everything is. What an owner does with a guest that was not ours, or not any more, is his affair, and only told.
+    In our hands everything is. What an owner does with a guest that was not ours, or not any more, is that owner's affair, and only noted.
 
     :param guest: The guest of the report.
     :param before: The guest as guest_info returned it before the update.

@@ -32,9 +32,10 @@ def host_decision(
     :param exclude: Names or UUIDs of guests that are left alone.
     :param chosen: UUIDs of the guests for which the operator's condition holds; `None` without a condition.
     :returns: `technique`; `applies`, there is something to apply; `needed`, there is something to do at all; `pauses`, guests are paused while it is applied;
-        `splits`, what needs no pause is applied before; `refreshes`, guests that run replaced code are moved at the end; `reboots`; `exclude`, what the modules
-        are told to leave alone; `left_out`, names of active guests among them; `left_alone`, UUIDs of the guests that are not moved whatever they run on;
-        `stale`, names of the guests that run replaced code and are not left alone; `moved`, UUIDs of the guests that would be moved.
+        `splits`, what needs no pause is applied before; `refreshes`, guests that run replaced code are moved at the end; `reboots`; `kernel_pinned`, the boot
+        loader prefers an older kernel; `exclude`, what the modules have to leave alone; `left_out`, names of active guests among them; `left_alone`, UUIDs of
+        the guests that are not moved whatever they run on; `stale`, names of the guests that run replaced code and are not left alone; `moved`, UUIDs of the
+        guests that would be moved.
     """
     automatic = technique == AUTO
     pending = [] if update is None else update["pending"]
@@ -61,6 +62,7 @@ def host_decision(
         "splits": pauses and automatic and update is not None and bool(update["commands"]["before_pause"]),
         "refreshes": refreshes,
         "reboots": row.reboots,
+        "kernel_pinned": update is not None and update["stale"]["kernel"]["pinned"],
         "exclude": excluded,
         "left_out": [guest["name"] for guest in left_out],
         "left_alone": sorted(alone),

@@ -59,7 +59,7 @@ def _refresh(guests: t.Sequence[Result]) -> str:
 
 def _reboot(names: t.Sequence[str]) -> str:
     return (
-        "refused, no guest was touched: the update needs a reboot of the host, which meets every guest, and these are left out: "
+        "refused, no guest was touched: the update needs a reboot of the host, which affects every guest, and these are left out: "
         f"{', '.join(names)}. Move them away, or shut them down, first"
     )
 
@@ -116,6 +116,6 @@ def host_failure(host: str, kind: str, **facts: t.Any) -> str:
 
     :param host: The inventory name of the host.
     :param kind: A key of `KINDS`.
-    :param facts: What the sentence of that kind tells of.
+    :param facts: What the sentence of that kind is about.
     """
     return f"{host}: {KINDS[kind](**facts)}."

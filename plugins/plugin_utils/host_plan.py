@@ -9,7 +9,7 @@ import typing as t
 from .techniques import DEFAULT_PAUSE_LIMIT
 
 Result = t.Mapping[str, t.Any]
-_DUE = "the host is still to be rebooted for an earlier update (remove /run/vm_preserving/reboot_due on it if that is not wanted any more)"
+_DUE = "the host is still to be rebooted for an earlier update (remove /run/vm_preserving/reboot_due on it if that is not needed any more)"
 
 
 def host_plan(
@@ -38,7 +38,7 @@ def host_plan(
     :param pause_limit: Seconds that a guest may be paused.
     :param due: The host is still to be rebooted for an earlier update.
     :param applies: There is something to apply.
-    :returns: `host`, `technique`, `pending`, `guests` and `lines`, the same for people. Each guest has `name`, `uuid`, `pause` (seconds that it is
+    :returns: `host`, `technique`, `pending`, `guests` and `lines`, the same in words. Each guest has `name`, `uuid`, `pause` (seconds that it is
         paused for, at the most), `away` (seconds that it is away while it is moved, or its host rebooted), each `None` when that is not done
         to it, `memory` (how it is kept while it is away) and `left_alone` (why nothing is done to it, or empty).
     """

@@ -25,7 +25,7 @@ def not_done(planned: t.Sequence[Result], now: t.Sequence[Result]) -> list[str]:
 def _waits(planned: Result, now: Result) -> bool:
     if now["candidate"] == planned["candidate"]:
         return True
-    # Of packages that stay beside older ones, as kernels do, no installed version is told: there another candidate is all there is to see.
+    # Of packages that stay beside older ones, as kernels do, no installed version is given: there another candidate is all there is to see.
     return now["installed"] is not None and now["installed"] == planned["installed"] != planned["candidate"]
 
 
@@ -49,36 +49,43 @@ def proof(
     :param update: What it returned afterwards, without reading the package lists anew; `None` when the update was not given as packages.
     :param still_something_to_do: The operator's command says that there still is something to do.
     :param skipped: UUIDs of the guests that could not be moved, and were left on their old QEMU as the operator wants it.
-    :returns: The problems, and what is told and no problem.
+    :returns: The problems, and what is worth knowing and no problem.
     """
     problems: list[str] = []
-    told: list[str] = []
+    notes: list[str] = []
     waiting = not_done(planned, [] if update is None else update["pending"])
     if waiting or still_something_to_do:
         what = f"{', '.join(waiting)} still waits to be updated" if waiting else "host_update_pending_command says that there still is something to do"
         where = "the host's log of the package manager" if waiting else "what that command looks at"
         problems.append(f"the update ran without an error, and yet {what}. Look at {where}")
     if update is None:
-        return problems, told
+        return problems, notes
     since = published(planned, update["pending"])
     if since:
-        told.append(f"published meanwhile, and for the next run: {', '.join(since)}")
+        notes.append(f"published meanwhile, and for the next run: {', '.join(since)}")
+    if update["not_installed"]:
+        notes.append(f"not installed on this host, and left out: {', '.join(update['not_installed'])}")
     old = [guest for guest in update["stale"]["guests"] if guest["uuid"] not in decision["left_alone"] and guest["uuid"] not in skipped]
     names = ", ".join(guest["name"] for guest in old)
     if old and (decision["refreshes"] or decision["reboots"]):
         problems.append(f"the update was applied, and these guests still run what was replaced: {names}. They run. Run guest_refresh on the host to see why")
     elif old:
-        told.append(f"still on what was replaced, as the technique {decision['technique']} leaves them: guest {names}")
+        notes.append(f"still on what was replaced, as the technique {decision['technique']} leaves them: guest {names}")
+    helping = sorted({f"{process['name']} of guest {process['guest']}" for process in update["stale"]["processes"] if process["guest"]})
+    if helping:
+        notes.append(f"still on what was replaced, until their guest is started anew: {', '.join(helping)}")
     alone = [guest["name"] for guest in update["stale"]["guests"] if guest["uuid"] in decision["left_alone"]]
     if alone:
-        told.append(f"still on what was replaced, because they are left alone: guest {', '.join(alone)}")
+        notes.append(f"still on what was replaced, because they are left alone: guest {', '.join(alone)}")
     unmoved = [guest["name"] for guest in update["stale"]["guests"] if guest["uuid"] in skipped]
     if unmoved:
-        told.append(f"still on what was replaced, because they could not be moved (guest_refresh on the host says why): guest {', '.join(unmoved)}")
+        notes.append(f"still on what was replaced, because they could not be moved (guest_refresh on the host says why): guest {', '.join(unmoved)}")
     kernel = update["stale"]["kernel"]
-    if decision["reboots"] and kernel["differs"]:
+    if decision["reboots"] and kernel["differs"] and decision["kernel_pinned"]:
+        notes.append(f"the host runs the kernel {kernel['running']} although {kernel['newest']} is installed, as it did before: its boot loader says so")
+    elif decision["reboots"] and kernel["differs"]:
         problems.append(
             f"the update was applied and the host was rebooted, and it runs the kernel {kernel['running']} although {kernel['newest']} is installed. The "
             "guests are back. Look at the host's boot loader"
         )
-    return problems, told
+    return problems, notes

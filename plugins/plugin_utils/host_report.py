@@ -89,7 +89,7 @@ def _too_long(guest: Result) -> list[str]:
     ]
 
 
-def _summary(guests: t.Sequence[Result], told: t.Sequence[str]) -> str:
+def _summary(guests: t.Sequence[Result], notes: t.Sequence[str]) -> str:
     pauses = [one for guest in guests for one in guest["pauses"] if one["paused_for"] is not None]
     words = "no guest paused"
     if pauses:
@@ -107,7 +107,7 @@ def _summary(guests: t.Sequence[Result], told: t.Sequence[str]) -> str:
     set_after = [guest["clock_set_after"] for guest in guests if guest["clock_set_after"] is not None]
     if set_after:
         clocks += f", right at most {max(set_after):.1f} s after the resume"
-    return "; ".join(["updated", words, f"clocks: {clocks}", *told])
+    return "; ".join(["updated", words, f"clocks: {clocks}", *notes])
 
 
 def host_report(
@@ -140,14 +140,14 @@ def host_report(
     :param decision: What host_decision decided.
     :param update: What host_update_info returned afterwards.
     :param still_something_to_do: The operator's command says so, afterwards.
-    :returns: `host`, `update_domain`, `updated`, `pause_limit`, `pending`, `guests`, `problems`, `told` and `summary`. Each guest has its single interruptions
+    :returns: `host`, `update_domain`, `updated`, `pause_limit`, `pending`, `guests`, `problems`, `notes` and `summary`. Each guest has its single interruptions
         in `pauses`, and the longest of them in `paused_for` and `resumed_by`.
     """
     times = _times(window, refresh, reboot)
     clock_before, clock_after, seen_after, ended = _by_uuid(clocks_before), _by_uuid(clocks_after), _by_uuid(after), _by_uuid(after, "inactive")
     guests: list[dict[str, t.Any]] = []
     problems: list[str] = []
-    told: list[str] = []
+    notes: list[str] = []
     for uuid, was in _by_uuid(before).items():
         held, now = times.get(uuid, []), seen_after.get(uuid)
         guest = _guest(was, now, held, _clock(held, clock_before.get(uuid), clock_after.get(uuid)))
@@ -155,13 +155,13 @@ def host_report(
         # What happened last decides whose it is.
         seen = verdict(guest, was, now, held[-1].record if held else None, ended.get(uuid, {}).get("reason"))
         if seen is not None:
-            (problems if seen[1] else told).append(seen[0])
+            (problems if seen[1] else notes).append(seen[0])
         problems += _too_long(guest)
     if decision is not None:
         skipped = [uuid for uuid, guest in _by_uuid(refresh).items() if guest.get("skipped")]
         undone, rest = proof(decision, pending, update, still_something_to_do, skipped)
         problems = [*undone, *problems]
-        told = [*told, *rest]
+        notes = [*notes, *rest]
     return {
         "host": host,
         "update_domain": None if update_domain is None else str(update_domain),
@@ -170,6 +170,6 @@ def host_report(
         "pending": list(pending),
         "guests": guests,
         "problems": problems,
-        "told": told,
-        "summary": "nothing was pending, nothing was paused" if before is None else _summary(guests, told),
+        "notes": notes,
+        "summary": "nothing was pending, nothing was paused" if before is None else _summary(guests, notes),
     }

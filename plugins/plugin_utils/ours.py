@@ -38,17 +38,17 @@ def _stopped(record: Result) -> bool:
 
 
 def _right(guest: Result, record: Result, history: t.Container[str]) -> bool:
-    """Whether somebody has proved that the clock of a guest in the ledger is right, or has looked at it in an earlier run and could not tell."""
+    """Whether somebody has proved that the clock of a guest in the ledger is right, or has looked at it in an earlier run and could not know."""
     verdict = (guest["clock"] or {}).get("verdict")
     return verdict == "in_sync" or (verdict == "unverified" and record["id"] in history)
 
 
 def clocks_due(found: Result, earlier: Result | None = None) -> list[str]:
-    """The guests whose clocks are ours to be put right: they were stopped by us last, run again, and nobody has proved since that their clocks are right.
+    """The guests whose clocks are ours to be put right: they were stopped by us last, run again, and it has not been proved since that their clocks are right.
 
     :param found: What guest_info returned: the guests, and the ledger's last `window` and `saved`. In both `clock` is what whoever resumed a guest made of its
         clock, `None` when he did not get to it.
-    :param earlier: The same before the caller touched anything. A clock that nobody could tell anything of by then is not looked at again.
+    :param earlier: The same before the caller touched anything. A clock of which nothing could be known by then is not looked at again.
     :returns: Their UUIDs.
     """
     history = {record["id"] for record in _records(earlier or {}) if not record["open"]}
@@ -63,14 +63,14 @@ def _records(found: Result) -> list[Result]:
     return [record for record in (found.get("window"), found.get("saved")) if record]
 
 
-def left_while_paused(found: t.Iterable[Result]) -> list[dict[str, str]]:
+def left_while_paused(found: t.Iterable[Result]) -> list[dict[str, t.Any]]:
     """The guests that had gone from their hosts when they were to be resumed there: their owners may have migrated them while they were paused by us.
 
     :param found: What guest_info returned on each host; one that could not be asked may be empty.
-    :returns: For each `window` and `uuid`, for guest_resume's `arrived`.
+    :returns: For each `window` and `uuid`, and `clock_target` if its clock was to be set, for guest_resume's `arrived`.
     """
     windows = [one["window"] for one in found if one.get("window")]
     return [
-        {"window": window["id"], "uuid": guest["uuid"]} for window in windows for guest in window["guests"]
+        {"window": window["id"], "uuid": guest["uuid"], **({} if guest["clock_target"] is None else {"clock_target": guest["clock_target"]})} for window in windows for guest in window["guests"]
         if guest["outcome"] == "gone" and guest["was_paused"]
     ]

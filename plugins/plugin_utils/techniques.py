@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-#: Seconds that a guest may be paused, where nobody says otherwise.
+#: Seconds that a guest may be paused, where the operator says nothing else.
 DEFAULT_PAUSE_LIMIT = 30
 #: What an operator says to have the technique chosen.
 AUTO = "auto"

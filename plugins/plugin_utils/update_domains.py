@@ -24,7 +24,7 @@ _NEXT = (
 
 
 class UpdateDomainError(ValueError):
-    """The variables C(update_domain) or C(update_domain_order) cannot be used; the text is for the operator."""
+    """The variables `update_domain` or `update_domain_order` cannot be used; the text is for the operator."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class UpdateDomain:
 
 
 def natural_key(name: str) -> tuple[list[tuple[int, str]], str]:
-    """Sort key that puts C(2) before C(10) and C(rack2) before C(rack10); different names never compare equal."""
+    """Sort key that puts `2` before `10` and `rack2` before `rack10`; different names never compare equal."""
     # Splitting at the digits makes text and numbers alternate, so that a number is never compared with text. A number is
     # compared by its length first: no int(), which refuses thousands of digits.
     parts = [(len(part), part) if index % 2 else (0, part) for index, part in enumerate(_text_and_numbers(name))]
@@ -51,7 +51,7 @@ def _text_and_numbers(name: str) -> list[str]:
 
 
 def domain_name(value: object) -> str:
-    """The name that a value of C(update_domain) stands for; empty if it is not set.
+    """The name that a value of `update_domain` stands for; empty if it is not set.
 
     An integer is the same as its digits in a string: INI inventories make integers where YAML inventories have strings.
     Raises TypeError, with the name of the type, for everything that is neither.
@@ -65,9 +65,9 @@ def domain_name(value: object) -> str:
 
 
 def as_numbers(values: Mapping[str, object]) -> str | None:
-    """A warning if C(values) (host name: its C(update_domain)) has numbers that may have been written otherwise than they are read; else None.
+    """A warning if `values` (host name: its `update_domain`) has numbers that may have been written otherwise than they are read; else None.
 
-    YAML reads C(010) as 8, C(0x10) as 16 and C(1:30) as 90, and does not say so. Up to 7 no domain can be taken for another by that.
+    YAML reads `010` as 8, `0x10` as 16 and `1:30` as 90, and does not say so. Up to 7 no domain can be taken for another by that.
     """
     groups: dict[int, list[str]] = {}
     for host, value in values.items():
@@ -91,7 +91,7 @@ def _type_name(value: object) -> str:
 
 
 def group_hosts(values: Mapping[str, object]) -> list[UpdateDomain]:
-    """The update domains of C(values) (host name: its C(update_domain)), in the order in which they first appear.
+    """The update domains of `values` (host name: its `update_domain`), in the order in which they first appear.
 
     An exception as a value says why it could not be read. Raises UpdateDomainError that names every host without a usable
     value, so that an operator repairs the inventory once.
@@ -127,7 +127,7 @@ def _one_line(error: Exception) -> str:
 
 
 def common_order(values: Mapping[str, object]) -> object:
-    """The one value of C(update_domain_order) that all hosts see (host name: value).
+    """The one value of `update_domain_order` that all hosts see (host name: value).
 
     Raises UpdateDomainError if the hosts do not agree, or if an exception stands for a value that could not be read.
     """
@@ -146,9 +146,9 @@ def common_order(values: Mapping[str, object]) -> object:
 
 
 def order_domains(domains: Iterable[UpdateDomain], order: object = None) -> list[UpdateDomain]:
-    """The domains in the order in which they are to be updated: as listed in C(order), else in natural order.
+    """The domains in the order in which they are to be updated: as listed in `order`, else in natural order.
 
-    C(order) may name domains that have no host here (a run with --limit). Raises UpdateDomainError if it is not a list of
+    `order` may name domains that have no host here (a run with --limit). Raises UpdateDomainError if it is not a list of
     names, names a domain twice, or leaves out a domain that has hosts.
     """
     domains = list(domains)
@@ -187,13 +187,13 @@ def _order_names(order: object) -> list[str]:
 
 
 def within(domains: Iterable[UpdateDomain], hosts: Collection[str]) -> list[UpdateDomain]:
-    """The domains with only those of their hosts that are in C(hosts); a domain without any is left out."""
+    """The domains with only those of their hosts that are in `hosts`; a domain without any is left out."""
     kept = (UpdateDomain(domain.name, tuple(host for host in domain.hosts if host in hosts)) for domain in domains)
     return [domain for domain in kept if domain.hosts]
 
 
 def down(hosts: Iterable[str], *, failed: Collection[str], unreachable: Collection[str]) -> list[str]:
-    """What went wrong earlier with any of C(hosts), as phrases; empty if nothing did. Other failed hosts do not matter."""
+    """What went wrong earlier with any of `hosts`, as phrases; empty if nothing did. Other failed hosts do not matter."""
     hosts = list(hosts)
     return _phrases(
         # The strategy marks hosts of domains that it did not start as failed.
@@ -211,10 +211,10 @@ def shortfalls(
     result: int = 0,
     ended: bool = False,
 ) -> list[str]:
-    """Why the next update domain must not start after C(domain) was worked on, as phrases; empty if it may.
+    """Why the next update domain must not start after `domain` was worked on, as phrases; empty if it may.
 
-    C(failed) and C(unreachable) may hold hosts of other domains and plays: they do not count. C(finished) are the hosts with
-    no task left. C(result) is what the run of the domain returned. C(ended) says that the play was told to end.
+    `failed` and `unreachable` may hold hosts of other domains and plays: they do not count. `finished` are the hosts with
+    no task left. `result` is what the run of the domain returned. `ended` says that the play was ordered to end.
     """
     known = {*failed, *unreachable}
     reasons = _phrases(
@@ -236,7 +236,7 @@ def _phrases(*states: tuple[str, list[str]]) -> list[str]:
 
 
 def stop_message(domain: UpdateDomain, reasons: Iterable[str], not_started: Collection[UpdateDomain]) -> str:
-    """What an operator reads when the rollout stops at C(domain)."""
+    """What an operator reads when the rollout stops at `domain`."""
     if domain in not_started:
         headline = f"The rollout stops before update domain {domain.name}, because of an earlier play or batch: {'; '.join(reasons)}."
     else:

@@ -19,7 +19,7 @@ description:
     later play, and C(ansible-playbook) ends with a non-zero exit code. The hosts of the domains that were not started count as failed, so that a
     retry file holds all that is left to do.
   - A host that failed and was rescued, or whose error was ignored, did not fail.
-  - A number above 7 is warned of, because YAML reads C(010) without quotes as 8, and C(1:30) as 90, and nobody can tell later what was written.
+  - A number above 7 is warned of, because YAML reads C(010) without quotes as 8, and C(1:30) as 90, and it cannot be seen later what was written.
     Quote the names.
   - The domains run in natural order, V(2) before V(10), or as listed in the variable C(update_domain_order) (set it in the play or with C(-e)).
     The list must name every update domain that has hosts in the play, once. It may name domains that have none.
@@ -50,7 +50,7 @@ EXAMPLES = r"""
   hosts: kvm
   strategy: vm_preserving.maintenance.update_domain
   vars:
-    # Only if natural order is not what you want.
+    # Only if natural order does not fit.
     update_domain_order: [rack2, rack10, rack1]
   roles:
     - vm_preserving.maintenance.host_update

@@ -2,7 +2,7 @@
 
 Every test runs, with the Python of .venv; `compile` and `import` run with Python 3.9 too, the oldest on the hosts, if it is installed here.
 Only pslint has nothing to look at, for there is no PowerShell in the collection. `shebang` looks at plugins/ alone: elsewhere it
-wants `python`, a name that Debian does not have.
+asks for `python`, a name that Debian does not have.
 
 ansible-test makes virtual environments of its own below the home directory, and downloads a get-pip for them from the ansible project. It
 gets a home in .build, which keeps these environments from run to run, and a get-pip that takes the pip which comes with Python.

@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 import typing as t
 
-from .._clock.check import CORRECTIONS, WIDTH, check_clock
+from .._clock.check import CORRECTIONS, WIDTH, check_clock, continued
 from .._clock.wish import check_tolerance, checked_targets
 from .._core.calls import Call, run_lanes
 from .._core.errors import MaintenanceError
@@ -72,12 +72,13 @@ def check_clocks(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]
         }
         # Each measurement may take: every sample and the question for the system, or the order to set the clock, each until its time-out.
         run_lanes([list(made.values())], WIDTH, agent_timeout * (params["samples"] + 1) * (CORRECTIONS + 1) * (1 + len(waiting) / WIDTH))
+        earlier = {uuid: call.result() for uuid, call in calls.items() if call.state == "done"}
         calls.update(made)
         waiting = [guest for guest in waiting if made[guest.uuid].state == "done" and made[guest.uuid].result().get("error", {}).get("code") == "agent"]
     records = []
     for guest in guests:
         try:
-            records.append(calls[guest.uuid].result())
+            records.append(continued(calls[guest.uuid].result(), earlier.get(guest.uuid)))
         except Exception as error:  # the guest ended meanwhile, or its agent never came back
             records.append({
                 "name": guest.name, "uuid": guest.uuid, "before": None, "after": None, "target": wanted[guest.uuid], "verdict": "unverified",

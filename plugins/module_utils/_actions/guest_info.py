@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import time
 import typing as t
 import xml.etree.ElementTree as ET
 
@@ -31,6 +32,8 @@ TIMEOUT = 60.0
 #: Seconds that each agent has at first, how many are asked at the same time (of libvirtd's 20 workers), and how many rounds of patience there are.
 QUICK = 1
 AGENTS_AT_ONCE = 12
+#: Seconds that an agent has to be there again which answered before.
+EXPECTED = 30.0
 PATIENT_ROUNDS = 3
 _BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
 #: What os-release allows for ID.
@@ -81,7 +84,7 @@ def _boot_id(guest: Guest, timeout: int) -> str | None:
     """The boot id of a Linux guest, read by its agent; `None` when the agent cannot, or may not, read files."""
     try:
         handle = json.loads(_ask(guest, timeout, "guest-file-open", path=_BOOT_ID_FILE, mode="r"))["return"]
-    except Exception:  # no agent, no Linux, or guest-file-* forbidden by the guest: all mean "not to be had"
+    except Exception:  # no agent, no Linux, or guest-file-* forbidden by the guest: all mean "not available"
         return None
     answer = ""
     for command, arguments in (("guest-file-read", {"handle": handle, "count": 64}), ("guest-file-close", {"handle": handle})):
@@ -100,11 +103,11 @@ def agent_facts(guest: Guest, timeout: int) -> dict[str, t.Any]:
     other, which a reboot does not change.
 
     :param timeout: Seconds for each answer. An agent that gives none is not asked again.
-    :returns: `os` and `boot_id`, each `None` when it is not to be had; `silent`: it gave no answer at all.
+    :returns: `os` and `boot_id`, each `None` when it is not available; `silent`: it gave no answer at all.
     """
     try:
         system = parse_system(_ask(guest, timeout, "guest-get-osinfo"))
-    except Exception as error:  # an agent before QEMU 2.10, or one that may not tell, can still have a boot id
+    except Exception as error:  # an agent before QEMU 2.10, or one that may not say, can still have a boot id
         if agent_silent(error):
             return {"os": None, "boot_id": None, "silent": True}
         system = None
@@ -174,6 +177,28 @@ def _ask_agents(candidates: t.Sequence[Candidate], found: t.Sequence[dict[str, t
             break
 
 
+def _await_agents(guests: t.Sequence[Guest], found: t.Sequence[dict[str, t.Any]], names: t.Collection[str], timeout: int) -> None:
+    """Ask the agents again that answered before, for a while: a guest that was rebooted by its owner just now needs one.
+
+    :param names: Names or UUIDs of the guests.
+    :param timeout: Seconds for each answer.
+    """
+    missing = [
+        (guest, record) for guest, record in zip(guests, found)
+        if record["boot_id"] is None and record["state"] == "running" and {record["name"], record["uuid"]} & set(names)
+    ]
+    give_up = time.monotonic() + EXPECTED
+    while missing and time.monotonic() < give_up:
+        calls = [Call(lambda guest=guest: agent_facts(guest, timeout)) for guest, _record in missing]
+        run_lanes([calls], AGENTS_AT_ONCE, timeout * PATIENT_ROUNDS)
+        for (_guest, record), call in zip(missing, calls):
+            if call.state == "done" and call.value is not None:
+                record.update(os=call.value["os"], boot_id=call.value["boot_id"])
+        missing = [(guest, record) for guest, record in missing if record["boot_id"] is None]
+        if missing:
+            time.sleep(1.0)
+
+
 def guest_info(params: dict[str, t.Any]) -> dict[str, t.Any]:
     """The body of guest_info.
 
@@ -194,10 +219,10 @@ def guest_info(params: dict[str, t.Any]) -> dict[str, t.Any]:
     for candidate, call in zip(candidates, calls):
         try:
             found.append(call.result())
-        except Exception as error:  # a guest that hangs is told of; the others are still of use
+        except Exception as error:  # a guest that hangs is reported; the others are still of use
             found.append({
                 "name": candidate.guest.name, "uuid": candidate.guest.uuid, "id": candidate.guest.id, **candidate.facts.state.as_dict(),
-                "memory_in_place": {"qualifies": False, "reason": "it could not be looked at"},
+                "os": None, "boot_id": None, "memory_in_place": {"qualifies": False, "reason": "it could not be looked at"},
                 "blockers": {
                     "pause": [blocker.as_dict() for blocker in candidate.blockers],
                     "refresh": [{"code": "no_answer", "message": f"it could not be looked at ({describe(error)})"}],
@@ -206,6 +231,7 @@ def guest_info(params: dict[str, t.Any]) -> dict[str, t.Any]:
             })
     if params["boot_id"]:
         _ask_agents(candidates, found, params["agent_timeout"])
+        _await_agents([one.guest for one in candidates], found, params["expect_agents"], params["agent_timeout"])
     window = Ledger(where).read()
     return {
         "changed": False, "guests": found, "inactive": _inactive(connection), "window": None if window is None else summary(window),

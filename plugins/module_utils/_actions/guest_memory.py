@@ -67,24 +67,24 @@ def _now(guest: Guest, where: Places) -> dict[str, t.Any] | None:
 
 def _described(found: _Found, where: Places) -> dict[str, t.Any]:
     guest = found.guest
-    told: dict[str, t.Any] = {"name": guest.name, "uuid": guest.uuid, "running": guest.id >= 0, "changed": found.changed, "problem": found.problem}
+    record: dict[str, t.Any] = {"name": guest.name, "uuid": guest.uuid, "running": guest.id >= 0, "changed": found.changed, "problem": found.problem}
     if not found.before:
         unread = {"qualifies": False, "reason": found.problem}
-        return {**told, "now": unread if told["running"] else None, "next_start": unread}
+        return {**record, "now": unread if record["running"] else None, "next_start": unread}
     try:
         reason = next_start_obstacle(ET.fromstring(found.after or found.before))
         if reason is None and guest.has_managed_save():
             reason = "libvirt has a saved image of it, and its next start takes that up as it was saved"
-        return {**told, "now": _now(guest, where), "next_start": {"qualifies": reason is None, "reason": reason}}
+        return {**record, "now": _now(guest, where), "next_start": {"qualifies": reason is None, "reason": reason}}
     except Exception as error:  # a guest that cannot be looked at must not keep the others from being shown
         unknown = {"qualifies": False, "reason": f"it could not be looked at ({describe(error)})"}
-        return {**told, "now": unknown if told["running"] else None, "next_start": unknown}
+        return {**record, "now": unknown if record["running"] else None, "next_start": unknown}
 
 
 def _look(guest: Guest) -> _Found:
     try:
         text = guest.definition()
-    except Exception as error:  # told of this guest; the others are still of use
+    except Exception as error:  # reported with this guest; the others are still of use
         return _Found(guest, problem=f"its definition could not be read ({describe(error)})")
     return _Found(guest, text, text)
 
@@ -183,6 +183,6 @@ def _define(connection: Connection, chosen: t.Sequence[_Found], check_mode: bool
                 done = ", ".join(one.guest.name for one in chosen if one.changed) or "none"
                 raise MaintenanceError(
                     f"libvirt refused the new definition of guest {found.guest.name!r} ({describe(error)}); its definition is as it was, and nothing that runs "
-                    f"was touched. Changed before it: {done}; mend its definition (virsh edit) and run again", "define",
+                    f"was touched. Changed before it: {done}; correct its definition (virsh edit) and run again", "define",
                 ) from error
         found.changed = True

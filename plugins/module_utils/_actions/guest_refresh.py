@@ -59,7 +59,7 @@ def plan_refresh(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Pla
     for plan in plans:
         if plan.candidate.facts.opted_out and not params["name"]:
             plan.left_alone, plan.stale = "its metadata says that it must not be paused", False
-    # Also those that are not stale yet: whoever is about to install another QEMU wants to know before.
+    # Also those that are not stale yet: whoever is about to install another QEMU has to know before.
     movable = [plan for plan in plans if plan.left_alone is None]
     if not movable:
         return plans, params["parallel"]
@@ -123,11 +123,11 @@ def _check(params: t.Mapping[str, t.Any]) -> None:
 
 
 def _move(refresh: SavedTogether, move: SavedGuest, plan: Plan, save_limit: float) -> None:
-    """Move one guest. The entry tells how it ended; unsettled, it is left to the guard."""
+    """Move one guest. The entry says how it ended; unsettled, it is left to the guard."""
     guest = plan.candidate.guest
     try:
         if move.memory == "in_place":
-            transfer.stay_in_place(guest, move)
+            transfer.keep_memory_in_place(guest, move)
         move.began_at = time.monotonic()
         transfer.save(guest, move, save_limit, plan.sparse)
     except Exception as error:  # MaintenanceError says it; anything else is libvirt's
@@ -201,22 +201,22 @@ def _admitted(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Plan],
 
 
 def _move_all(refresh: SavedTogether, moving: t.Sequence[Plan], width: int, limit: float, clocks: DueClocks) -> None:
-    """Move the guests, so many at once. After the first that fails no further one is begun."""
+    """Move the guests, so many at once. After the first that fails no further one is started."""
     failed = threading.Event()
     ledger = SavedLedger(places(refresh.uri))
     writing = threading.Lock()
 
     def one(plan: Plan, move: SavedGuest) -> None:
         if failed.is_set():
-            move.settle("untouched", "it was not begun with, because another guest failed")
+            move.settle("untouched", "it was not started, because another guest failed")
             return
         move.phase, move.began_at = "moving", time.monotonic()
         try:
             with writing:
                 ledger.write(refresh)
         except LedgerError as error:
-            # Nobody would know of it, should we die.
-            move.settle("untouched", f"it was not begun with, because {error.problem}")
+            # Should we die, nothing would know of it.
+            move.settle("untouched", f"it was not started, because {error.problem}")
             failed.set()
             return
         # Half of what is predicted is the restore, which nothing can hurry.

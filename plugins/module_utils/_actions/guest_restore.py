@@ -30,8 +30,9 @@ def restore_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
         if params["save_id"] is None:
             return {"changed": False, "rebooted": None, "reboot_took": None, "pause_limit": None, "guests": []}
         raise MaintenanceError(
-            f"the ledger of this host knows no guests saved as {params['save_id']}; no guest was touched. Run guest_info to see what it holds. What is saved "
-            f"on the host all the same: virsh list --all --managed-save shows it (virsh start takes it up), or it is in {images_folder(where)} (virsh restore)",
+            f"the ledger of this host knows no guests saved as {params['save_id']}; no guest was touched. Run guest_info to see what it holds. Guests that "
+            "are saved on the host all the same: those that virsh list --all --managed-save shows (virsh start restores them), and those in "
+            f"{images_folder(where)} (virsh restore)",
             "save_unknown",
         )
     rebooted = saving.boot_id != identity.boot_id()
@@ -44,7 +45,7 @@ def restore_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
                 finish_saved(saving.uri, where, False, params["patience"])
             saving = ledger.read() or saving
     elif params["save_id"] is None:
-        # History: told when asked for by its id.
+        # History: returned when asked for by its id.
         return {"changed": False, "rebooted": None, "reboot_took": None, "pause_limit": None, "guests": []}
     result = {
         "changed": changed, "rebooted": rebooted, "reboot_took": saving.reboot_took, "pause_limit": saving.pause_limit,

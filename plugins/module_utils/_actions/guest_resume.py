@@ -9,6 +9,7 @@ import typing as t
 
 from .._clock.due import PATIENCE as CLOCKS
 from .._clock.due import DueClocks
+from .._clock.wish import checked_targets
 from .._core.errors import GuestGone, LedgerError, LibvirtUnreachable, MaintenanceError, WindowBusy
 from .._core.places import Places, places
 from .._core.states import OWNERS_ACTS, State
@@ -51,7 +52,7 @@ def resumed_guests(window: Window, changed: bool) -> list[dict[str, t.Any]]:
 
 
 def _states_now(window: Window, uuids: t.Sequence[str]) -> dict[str, State]:
-    """The states of the guests that libvirt tells at once; the others are missing."""
+    """The states of the guests that libvirt returns at once; the others are missing."""
     try:
         lanes = Lanes(window.uri, uuids, 5.0)
     except LibvirtUnreachable:
@@ -88,7 +89,7 @@ def look_again(window: Window, after: float, told: list[str]) -> tuple[str, str]
     unseen = [name for uuid, name in resumed.items() if uuid not in found]
     if unseen:
         return "libvirt_unreachable", (
-            f"every guest was resumed, but libvirt does not tell whether these still run: {', '.join(unseen)}. See on the host what holds it up "
+            f"every guest was resumed, but libvirt does not say whether these still run: {', '.join(unseen)}. See on the host what blocks it "
             "(systemctl status libvirtd)"
         )
     stopped = {uuid: state for uuid, state in found.items() if not state.executes}
@@ -107,9 +108,11 @@ def _arrived(params: t.Sequence[t.Any]) -> list[Left]:
     """The option `arrived`, checked."""
     found = []
     for number, one in enumerate(params, 1):
-        if not isinstance(one, dict) or set(one) != {"window", "uuid"} or not all(isinstance(value, str) for value in one.values()):
+        ids = {key: value for key, value in one.items() if key != "clock_target"} if isinstance(one, dict) else {}
+        if set(ids) != {"window", "uuid"} or not all(isinstance(value, str) for value in ids.values()):
             raise MaintenanceError(f"entry {number} of arrived is {one!r}, it must have window and uuid; no guest was touched", "arrived")
-        found.append(Left(one["window"], one["uuid"]))
+        target = checked_targets({ids["uuid"]: one["clock_target"]})[ids["uuid"]] if "clock_target" in one else None
+        found.append(Left(ids["window"], ids["uuid"], target))
     return found
 
 
@@ -191,7 +194,7 @@ def _not_given_back(window: Window) -> tuple[str, str] | None:
     rows = "; ".join(f"guest {entry.name!r}: {entry.problem}" for entry in window.guests if entry.problem)
     if not rows:
         return None
-    return "not_given_back", f"every guest runs again, but not with all that it had: {rows}. Mend that on the host (ip link, bridge fdb)"
+    return "not_given_back", f"every guest runs again, but not with all that it had: {rows}. Repair that on the host (ip link, bridge fdb)"
 
 
 def _resume_window(
@@ -210,11 +213,11 @@ def _resume_window(
         due = summary(window)["clocks_due"]
         log: list[str] = []
         set_one = due and not check_mode and DueClocks(window).settle(window, CLOCKS, lambda now: _write(ledger, now, log))
-        # An old window is history: told when asked for by its id, or when something was left to do.
-        told = window_id is not None or due
+        # An old window is history: shown when asked for by its id, or when something was left to do.
+        shown = window_id is not None or due
         return {
-            "changed": set_one or (due and check_mode), "window": summary(window) if told else None,
-            "guests": resumed_guests(window, False) if told else [], "warnings": log,
+            "changed": set_one or (due and check_mode), "window": summary(window) if shown else None,
+            "guests": resumed_guests(window, False) if shown else [], "warnings": log,
         }
     if check_mode:
         guests = [
@@ -231,5 +234,5 @@ def _resume_window(
         )
     clocks.settle(closed, CLOCKS, lambda now: _write(ledger, now, log))
     result = {"changed": changed, "window": summary(closed), "guests": resumed_guests(closed, changed), "warnings": log}
-    story = look_again(closed, second_look, log) or _not_given_back(closed)
-    return result if story is None else {**result, "failed_because": story}
+    failure = look_again(closed, second_look, log) or _not_given_back(closed)
+    return result if failure is None else {**result, "failed_because": failure}

@@ -31,7 +31,7 @@ from .._system.hypervisor import Connection, describe
 from .._system.process_memory import host_memory
 from .._system.qemu_processes import unknown
 
-#: Seconds that a reboot is taken to last when nobody knows it better: firmware of servers is slow.
+#: Seconds that a reboot is taken to last when nothing better is known: firmware of servers is slow.
 REBOOT_TIME = 300.0
 #: libvirt's folder of managed saves (src/qemu/qemu_conf.c).
 MANAGED = "/var/lib/libvirt/qemu/save"
@@ -55,13 +55,13 @@ def _check(params: t.Mapping[str, t.Any]) -> None:
 
 
 def _plans(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Plan], float]:
-    """Judge every guest that runs on the host: the reboot meets all of them.
+    """Judge every guest that runs on the host: the reboot affects all of them.
 
     :returns: A plan for each, in the order of the restores, and the seconds that the reboot is taken to last.
     """
     connection = Connection(params["uri"])
     active = connection.running()
-    # As they were started, but for those that the operator wants first.
+    # As they were started, but for those that the operator puts first.
     named = select(active, connection.inactive_names(), params["first"]) if params["first"] else []
     rest = sorted((guest for guest in active if guest.uuid not in {one.uuid for one in named}), key=lambda guest: guest.id)
     owners = Owners() if params["managed_guests"] == REFUSE else None
@@ -190,7 +190,7 @@ def _admitted(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Plan],
     _refuse_foreign(plans)
     refuse_blocked(
         [plan for plan in plans if plan.blockers], [_described(plan, None) for plan in plans],
-        ". A reboot meets every guest: move these away, or shut them down, first",
+        ". A reboot affects every guest: move these away, or shut them down, first",
     )
     return plans, reboot
 

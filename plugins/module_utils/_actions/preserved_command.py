@@ -35,7 +35,7 @@ def _checked_commands(raw: t.Sequence[t.Any]) -> list[list[str]]:
     return commands
 
 
-def _story(commands: CommandList, deadline_missed: bool, on_deadline: str, pause_limit: float) -> tuple[str, str] | None:
+def _failure(commands: CommandList, deadline_missed: bool, on_deadline: str, pause_limit: float) -> tuple[str, str] | None:
     """What went wrong, as code and words for the operator, or `None`."""
     if deadline_missed:
         late = commands.current or commands.commands[0]
@@ -61,7 +61,7 @@ def _story(commands: CommandList, deadline_missed: bool, on_deadline: str, pause
     words = " ".join((last["stderr"] or last["stdout"]).split())[-300:]
     return "command", (
         f"command {' '.join(failed.argv)!r} failed: {how}{': ' + words if words else ''}. No further command was run, and every guest that "
-        "had been paused was resumed. Mend the host and run again"
+        "had been paused was resumed. Repair the host and run again"
     )
 
 
@@ -117,10 +117,10 @@ def preserved_command(params: dict[str, t.Any], check_mode: bool) -> dict[str, t
         warnings = list(resumed["warnings"])
         if ended and resumed["window"]["closed_by"] == "guard":
             warnings.append("the commands had ended, but the guests were resumed by the guard at the deadline and not by this run; "
-                            "see journalctl -u 'vm-preserving-guard-*' on the host for what held libvirt up")
+                            "see journalctl -u 'vm-preserving-guard-*' on the host for what blocked libvirt")
         result.update(window=resumed["window"], guests=records + skipped, warnings=warnings)
     result["commands"] = [command.as_dict() for command in commands.commands]
-    story = _story(commands, result["deadline_missed"], params["on_deadline"], request.pause_limit) or stopped_again
-    if story is not None:
-        result["failed_because"] = story
+    failure = _failure(commands, result["deadline_missed"], params["on_deadline"], request.pause_limit) or stopped_again
+    if failure is not None:
+        result["failed_because"] = failure
     return result

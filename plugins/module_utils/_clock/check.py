@@ -44,7 +44,7 @@ def _samples(guest: Guest | AgentSocket, count: int) -> list[measurement.Sample]
 def _resolution(guest: Guest | AgentSocket) -> float:
     try:
         return measurement.resolution_of(guest.system())
-    except Exception:  # an agent before QEMU 2.10, or one that may not tell
+    except Exception:  # an agent before QEMU 2.10, or one that may not say
         return measurement.resolution_of({})
 
 
@@ -52,13 +52,21 @@ def _correct(guest: Guest | AgentSocket, ahead: float) -> str | None:
     """Set the clock to the host's.
 
     :param ahead: Seconds that are added.
-    :returns: What the agent said against it, or `None`. It also writes the emulated RTC and may fail at that alone: the measurement tells what holds.
+    :returns: What the agent said against it, or `None`. It also writes the emulated RTC and may fail at that alone: the measurement decides.
     """
     try:
         guest.set_clock(time.time() + ahead)
     except Exception as error:
         return describe(error)
     return None
+
+
+def continued(record: dict[str, t.Any], earlier: t.Mapping[str, t.Any] | None) -> dict[str, t.Any]:
+    """The record of a check that was made because an earlier one came to no end. What was set in the earlier one was set.
+
+    :param earlier: The record of the earlier one; `None`: there was none.
+    """
+    return {**record, "before": earlier["before"], "changed": True} if earlier is not None and earlier["changed"] else record
 
 
 def check_clock(
@@ -99,6 +107,7 @@ def check_clock(
                 earlier = found
                 # The order takes about half a round trip to arrive, so the time is given for that moment.
                 refused = _correct(guest, target + found.bound - resolution)
+                record["after"] = None  # until it is known: what was measured before does not hold any more
                 found = measurement.offset(_samples(guest, samples), resolution)
                 record["after"] = found.as_dict()
                 record["verdict"] = measurement.verdict(found, target, tolerance)
@@ -114,5 +123,5 @@ def check_clock(
     if record["verdict"] == "unverified" and "error" not in record:
         record["error"] = {"code": "bound", "message": f"its clock could be read to {found.bound:.4f} s only, which proves it neither right nor wrong"}
     if record["verdict"] == "out_of_sync" and refused is not None:
-        record["error"] = {"code": "refused", "message": f"its agent said, when it was told to set the clock: {refused}"}
+        record["error"] = {"code": "refused", "message": f"its agent answered the order to set the clock with: {refused}"}
     return record

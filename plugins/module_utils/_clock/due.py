@@ -32,7 +32,7 @@ class Record(t.Protocol):
 
     @property
     def clocks_due(self) -> t.Sequence[t.Any]:
-        """The guests that run again after we had stopped them, and whose clock nobody has looked at since."""
+        """The guests that run again after we had stopped them, and whose clock has not been looked at since."""
 
     def back_at(self, entry: t.Any) -> float | None:
         """When a guest ran again, `CLOCK_MONOTONIC` seconds; `None` when that is not known."""

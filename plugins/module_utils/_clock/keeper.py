@@ -4,8 +4,9 @@
 """Putting clocks right at once: each guest's as soon as it runs again, beside whatever else goes on."""
 from __future__ import annotations
 
-import collections
 import contextlib
+import heapq
+import itertools
 import threading
 import time
 import typing as t
@@ -15,7 +16,7 @@ from .._core.host_clock import words
 from .._system.agent_socket import AgentSocket
 from .._system.host_clock import host_clock
 from .._system.hypervisor import Connection, Guest, describe
-from .check import check_clock
+from .check import check_clock, continued
 from .result import AGENT_TIMEOUT, clock_result
 
 #: Clocks that are looked at at the same time. An agent that hangs occupies one of libvirt's workers until its time-out.
@@ -26,7 +27,7 @@ QUICK = 1
 SAMPLES = 5
 #: Seconds for an agent, or libvirt itself, to be there again after a restart of libvirtd or of the guest's QEMU.
 BACK_AGAIN = 10.0
-#: Seconds between two tries.
+#: Seconds between two tries for one guest.
 AGAIN = 0.2
 #: Seconds after which a thread with nothing to do ends.
 IDLE = 1.0
@@ -51,6 +52,22 @@ class Task(t.NamedTuple):
     agent: str = ""
 
 
+class _Try(t.NamedTuple):
+    """One look at a clock that is to come; the one that is due first is the smallest.
+
+    :ivar due: When, `CLOCK_MONOTONIC` seconds.
+    :ivar number: Those that are due together come in this order.
+    :ivar agent_timeout: Seconds for each answer of the agent.
+    :ivar earlier: The record of the look before, when it came to no end.
+    """
+
+    due: float
+    number: int
+    task: Task
+    agent_timeout: int = QUICK
+    earlier: dict[str, t.Any] | None = None
+
+
 def _reference() -> str:
     """What clocks are held against, in words."""
     try:
@@ -69,7 +86,7 @@ class Keeper:
     :param uri: The libvirt URI.
     :param tolerance: Seconds by which a clock may be off.
     :param correct: Whether a wrong clock is set, or only measured.
-    :param patience: Seconds that a libvirt that is away is waited for.
+    :param patience: Seconds that a libvirt, or an agent, that is away is waited for, from the resume of the guest.
     """
 
     def __init__(self, uri: str, tolerance: float, correct: bool, patience: float = BACK_AGAIN) -> None:
@@ -78,7 +95,8 @@ class Keeper:
         self._correct = correct
         self._patience = patience
         self._changed = threading.Condition()
-        self._waiting: collections.deque[tuple[Task, int]] = collections.deque()
+        self._waiting: list[_Try] = []
+        self._numbers = itertools.count()
         self._given: dict[str, Task] = {}
         self._done: dict[str, dict[str, t.Any]] = {}
         self._threads = 0
@@ -89,9 +107,9 @@ class Keeper:
             if task.uuid in self._given:
                 return
             self._given[task.uuid] = task
-            self._waiting.append((task, QUICK))
+            heapq.heappush(self._waiting, _Try(time.monotonic(), next(self._numbers), task))
             if self._threads < WIDTH:
-                # No thread to be had: those that there are do it, or nobody, which the result says.
+                # No thread can be started: those that run do it, or none does, which the result says.
                 with contextlib.suppress(RuntimeError):
                     threading.Thread(target=self._work, daemon=True).start()
                     self._threads += 1
@@ -100,7 +118,7 @@ class Keeper:
     def results(self, timeout: float) -> dict[str, dict[str, t.Any]]:
         """What became of the clocks, by the guests' UUIDs.
 
-        :param timeout: Seconds to wait for all of them. Those that are not done by then are told as unverified.
+        :param timeout: Seconds to wait for all of them. Those that are not done by then are reported as unverified.
         """
         give_up = time.monotonic() + timeout
         with self._changed:
@@ -109,13 +127,16 @@ class Keeper:
             late = clock_result(_nothing_known("no_answer", f"its clock could not be looked at within {timeout:.0f} s"), None, _reference())
             return {uuid: self._done.get(uuid, late) for uuid in self._given}
 
-    def _next(self) -> tuple[Task, int] | None:
+    def _next(self) -> _Try | None:
+        """The next look that is due; `None`: there was nothing to do for a while. Guests that are asked again do not hold up those that just ran."""
         with self._changed:
-            while not self._waiting:
-                if not self._changed.wait(IDLE) and not self._waiting:
+            while True:
+                wait = self._waiting[0].due - time.monotonic() if self._waiting else IDLE
+                if wait <= 0:
+                    return heapq.heappop(self._waiting)
+                if not self._changed.wait(wait) and not self._waiting:
                     self._threads -= 1
                     return None
-            return self._waiting.popleft()
 
     def _work(self) -> None:
         connection: Connection | None = None
@@ -123,7 +144,7 @@ class Keeper:
             found = self._next()
             if found is None:
                 return
-            task, agent_timeout = found
+            task, agent_timeout = found.task, found.agent_timeout
             try:
                 connection = connection or Connection(self._uri, 2.0)
                 record = self._check(connection, task, agent_timeout)
@@ -135,21 +156,23 @@ class Keeper:
             except Exception as error:  # whatever it is with one guest, the others come next
                 connection = None  # it may be the connection that broke
                 record = _nothing_known("no_answer", describe(error))
+            record = continued(record, found.earlier)
             again = self._again(task, record, agent_timeout)
             with self._changed:
                 if again is not None:
-                    self._waiting.append((task, again))
+                    heapq.heappush(self._waiting, _Try(time.monotonic() + AGAIN, next(self._numbers), task, again, record))
                 else:
                     self._done[task.uuid] = clock_result(record, time.monotonic() - task.since, _reference())
                 self._changed.notify_all()
-            if again is not None:
-                time.sleep(AGAIN)
 
     def _check(self, connection: Connection, task: Task, agent_timeout: int) -> dict[str, t.Any]:
         try:
             guest = connection.guest(task.uuid)
         except GuestGone as error:
             return _nothing_known("not_running", str(error))
+        state = guest.state()
+        if state.state == "paused" and state.reason in ("user", "unknown"):
+            return _nothing_known("paused", f"libvirt says that it is paused ({state.reason})")
         return self._checked(guest, agent_timeout, task.target)
 
     def _without_libvirt(self, task: Task, agent_timeout: int) -> dict[str, t.Any] | None:
@@ -171,11 +194,12 @@ class Keeper:
         """Whether to ask again, and with how many seconds for the agent."""
         code = (record.get("error") or {}).get("code")
         age = time.monotonic() - task.since
-        if code in ("libvirt_unreachable", "no_answer"):
+        # Paused: it ran just now. A libvirt that was away when it was resumed takes a moment to see that, or has to be told.
+        if code in ("libvirt_unreachable", "no_answer", "paused"):
             return agent_timeout if age < self._patience else None
         if not task.had_agent:
             return None
         if code == "no_agent":
-            return agent_timeout if age < BACK_AGAIN else None
+            return agent_timeout if age < self._patience else None
         # It was asked and gave no time: a slow one gets one more chance.
         return AGENT_TIMEOUT if code == "agent" and agent_timeout == QUICK else None

@@ -1,13 +1,15 @@
 # Copyright: (c) 2026, The vm_preserving.maintenance authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How an operator wants clocks to be: the options that several modules have in common, checked. Pure."""
+"""How clocks are to be: the options that several modules have in common, checked. Pure."""
 from __future__ import annotations
 
-import math
 import typing as t
 
 from .._core.errors import MaintenanceError
+
+#: Seconds; more than a thousand years. No agent can set a clock that is further off.
+LONGEST_OFFSET = 1e11
 
 
 def check_tolerance(name: str, value: float) -> None:
@@ -29,7 +31,7 @@ def checked_targets(raw: t.Mapping[str, t.Any]) -> dict[str, float]:
     """
     targets: dict[str, float] = {}
     for name, value in raw.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise MaintenanceError(f"target_offsets of guest {name!r} is {value!r}, it must be a number of seconds; no guest was touched", "limit")
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < LONGEST_OFFSET:
+            raise MaintenanceError(f"target_offsets of guest {name!r} is {value!r:.40}, it must be a number of seconds; no guest was touched", "limit")
         targets[name] = float(value)
     return targets

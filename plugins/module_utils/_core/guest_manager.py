@@ -4,11 +4,11 @@
 """Who else manages a guest: a cloud or a cluster that watches it, and that would take a saved guest for one that was shut off.
 
 A pause is safe under all of them. A saved guest is not: it is stopped in their books, or started anew, here or elsewhere, while its memory lies on the
-disk. What a manager leaves in a guest is told by its sources: nova (nova/virt/libvirt/config.py, `NOVA_NS`), vdsm and the oVirt engine
+disk. What a manager leaves in a guest is known from its sources: nova (nova/virt/libvirt/config.py, `NOVA_NS`), vdsm and the oVirt engine
 (LibvirtVmXmlBuilder.java), OpenNebula (src/vmm/LibVirtDriverKVM.cc), KubeVirt, CloudStack (LibvirtVMDef.java; a cloud can choose other words there) and
 ZStack. Pacemaker leaves nothing in the guest: its configuration (CIB) names the file from which the guest was started (heartbeat/VirtualDomain).
 
-Cockpit, virt-manager, libosinfo and Vagrant write metadata as well, and watch nobody. Ganeti, Proxmox and Incus run QEMU without libvirt.
+Cockpit, virt-manager, libosinfo and Vagrant write metadata as well, and watch no guest. Ganeti, Proxmox and Incus run QEMU without libvirt.
 """
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ MANAGERS: dict[str, Manager] = {manager.name: manager for manager in (
     ),
     Manager(
         "opennebula", "OpenNebula", False,
-        "take {host} offline in OpenNebula (onehost offline), and see to it that nobody resumes its guests there meanwhile",
+        "take {host} offline in OpenNebula (onehost offline), and make sure that its guests are not resumed there meanwhile",
     ),
     Manager("kubevirt", "KubeVirt", False, "drain the node {host}, so that KubeVirt moves its guests away"),
     Manager("cloudstack", "Apache CloudStack", False, "prepare {host} for maintenance in CloudStack, which moves its guests away"),

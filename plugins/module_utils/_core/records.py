@@ -77,5 +77,5 @@ def checked(raw: t.Any, types: t.Mapping[str, tuple[type, ...]], optional: t.Con
 
 
 def now_utc() -> str:
-    """The wall clock, ISO 8601 in UTC, for people."""
+    """The wall clock, ISO 8601 in UTC, for the reader only."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

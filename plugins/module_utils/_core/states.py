@@ -94,7 +94,7 @@ class GuestFacts:
     :ivar fake_reboot: libvirt's status file carries `<fakereboot/>`.
     :ivar opted_out: Its metadata says that it must not be paused.
     :ivar status_known: libvirt's status file could be read: without it identity and monitor are unknown.
-    :ivar no_fallback: Why nobody but libvirt could resume it, should libvirtd be gone at the deadline; `None`: QEMU's own monitor can be used.
+    :ivar no_fallback: Why only libvirt could resume it, should libvirtd be gone at the deadline; `None`: QEMU's own monitor can be used.
     """
 
     state: State

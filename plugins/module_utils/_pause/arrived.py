@@ -10,13 +10,15 @@ import typing as t
 
 from .._clock.keeper import Keeper, Task
 from .._clock.result import TOLERANCE
-from .._core.calls import Call, run_lanes
+from .._core.calls import Call, call_with_timeout, run_lanes
 from .._core.errors import GuestGone
 from .._core.states import State
-from .._system.hypervisor import Connection, Guest, describe
+from .._system.hypervisor import TOKEN_NAMESPACE, Connection, Guest, describe
 
-#: Seconds for libvirt to tell of all guests.
+#: Seconds for libvirt to answer about all guests.
 LOOK_TIMEOUT = 15.0
+#: Seconds for libvirt to resume one: a guest that is stuck must not keep the others paused.
+RESUME_TIMEOUT = 10.0
 #: Seconds for the clocks of those that are resumed.
 CLOCKS = 20.0
 
@@ -26,10 +28,12 @@ class Left(t.NamedTuple):
 
     :ivar window: The id of the window, which is the guest's mark.
     :ivar uuid: libvirt's UUID.
+    :ivar clock_target: Seconds that its clock should be ahead of the host's; `None`: its clock is left alone.
     """
 
     window: str
     uuid: str
+    clock_target: float | None = None
 
 
 @dataclasses.dataclass
@@ -40,7 +44,7 @@ class Arrival:
     :ivar window: The id of that window.
     :ivar resumed: It was resumed (in check mode, would be).
     :ivar message: What became of it, in words.
-    :ivar clock: What became of its clock; `None` when it was not resumed.
+    :ivar clock: What became of its clock; `None` when nobody looked at it.
     """
 
     guest: Guest
@@ -59,7 +63,7 @@ def _mark(guest: Guest) -> str | None:
 
 
 def find(connection: Connection, known: t.Container[str]) -> list[Arrival]:
-    """The guests that are paused with a mark that nobody on this host has set.
+    """The guests that are paused with a mark that was not set on this host.
 
     :param known: The ids of the windows, refreshes and reboots in the ledgers of this host.
     """
@@ -76,8 +80,10 @@ def resume(uri: str, arrivals: t.Sequence[Arrival], left: t.Collection[Left], ch
     :param left: What the ledgers of the other hosts say.
     """
     keeper = Keeper(uri, TOLERANCE, True)
+    known = {(one.window, one.uuid): one for one in left}
     for one in arrivals:
-        if Left(one.window, one.guest.uuid) not in left:
+        origin = known.get((one.window, one.guest.uuid))
+        if origin is None:
             one.message = (
                 f"it is paused and carries the mark of pause window {one.window}, which no ledger that was asked knows; it was left as it is. If it was "
                 "migrated here in a pause of ours, run recover.yml over the host that it came from, too, or resume it by hand (virsh resume)"
@@ -88,12 +94,20 @@ def resume(uri: str, arrivals: t.Sequence[Arrival], left: t.Collection[Left], ch
         if check_mode:
             continue
         try:
-            one.guest.resume()
-            keeper.give(Task(one.guest.uuid, 0.0, time.monotonic(), True))
-            one.guest.clear_token()
+            call_with_timeout(one.guest.resume, RESUME_TIMEOUT)
         except Exception as error:  # the others come next
             one.resumed = False
             one.message = f"it was migrated here while it was paused by us, and could not be resumed ({describe(error)}); resume it by hand (virsh resume)"
+            continue
+        if origin.clock_target is not None:
+            keeper.give(Task(one.guest.uuid, origin.clock_target, time.monotonic(), True))
+        try:
+            call_with_timeout(one.guest.clear_token, RESUME_TIMEOUT)
+        except Exception as error:  # it runs, which is what matters
+            one.message += (
+                f", and our mark on it could not be removed ({describe(error)}): should its owner pause it, recover.yml would take that for ours. Remove it with "
+                f"virsh metadata {one.guest.name} --uri {TOKEN_NAMESPACE} --live --remove"
+            )
     clocks = keeper.results(CLOCKS)
     for one in arrivals:
         one.clock = clocks.get(one.guest.uuid)

@@ -9,7 +9,7 @@ from .record import MAX_PAUSE_BUDGET, MAX_PAUSE_LIMIT
 
 #: Seconds that a guest may be paused, unless the operator says otherwise: what public clouds promise.
 DEFAULT_PAUSE_LIMIT = 30.0
-#: The longest that a module waits because it was told to. Seconds.
+#: The longest that a module can be asked to wait. Seconds.
 MAX_PATIENCE = 3600.0
 #: The longest that a job on a guest is waited for: a day. Seconds.
 MAX_WAIT = 86400.0
@@ -65,7 +65,7 @@ def check_limits(pause_limit: float, pause_budget: float) -> None:
 
 
 def check_wait(seconds: float) -> None:
-    """Refuse a wait for jobs that nobody can mean.
+    """Refuse a wait for jobs that makes no sense.
 
     :param seconds: `wait_for_jobs`.
     :raises MaintenanceError: code `limit`.
@@ -75,7 +75,7 @@ def check_wait(seconds: float) -> None:
 
 
 def check_patience(second_look: float, patience: float = 0.0) -> None:
-    """Refuse times that nobody can wait for.
+    """Refuse times that are too long to wait for.
 
     :param second_look: Seconds.
     :param patience: Seconds.

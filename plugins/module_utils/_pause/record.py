@@ -47,11 +47,11 @@ class Entry:
     :ivar message: The reason in words.
     :ivar devices: Network devices of the host that have to be up when it runs, in the order in which they are set up. libvirt takes them down.
     :ivar forwarding: Entries of bridges that libvirt takes away: for each the port and the MAC address.
-    :ivar only_libvirt: Why nobody but libvirt may resume it; empty: QEMU's own monitor may be used.
+    :ivar only_libvirt: Why only libvirt may resume it; empty: QEMU's own monitor may be used.
     :ivar agent: Path of the socket of its guest agent; empty when none was connected.
     :ivar clock_target: Seconds that its clock should be ahead of the host's.
     :ivar problem: What could not be given back to it, in words; empty when it has everything.
-    :ivar clock: What became of its clock, see `_clock.result`; `None` while nobody has looked at it.
+    :ivar clock: What became of its clock, see `_clock.result`; `None` while it has not been looked at.
     """
 
     name: str
@@ -95,8 +95,11 @@ class Entry:
 
     @property
     def stood_still(self) -> bool:
-        """Whether it was paused by us and runs again, whoever resumed it: then its clock is our business."""
-        return self.paused_at is not None and self.resumed_at is not None and self.outcome in ("resumed", "running")
+        """Whether it was paused by us and runs again, whoever resumed it: then its clock is our business.
+
+        Without somebody who resumed it, a guest that ran when it was looked at was never seen to be paused.
+        """
+        return None not in (self.paused_at, self.resumed_at, self.resumed_by) and self.outcome in ("resumed", "running")
 
     def settle(self, outcome: Outcome, message: str, by: str | None = None, at: float | None = None) -> None:
         """Close this entry."""
@@ -114,10 +117,10 @@ class Window:
     :ivar id: A UUID; also the token in the guests' LIVE metadata.
     :ivar uri: The libvirt URI.
     :ivar boot_id: The boot of the host in which it was opened.
-    :ivar opener: Who opened it, for people: for example `ansible-playbook run by root from 10.0.0.1`.
+    :ivar opener: Who opened it, for the reader only: for example `ansible-playbook run by root from 10.0.0.1`.
     :ivar opener_pid: The process that opened it.
     :ivar opener_start_time: When that process started, in clock ticks since boot.
-    :ivar opened_at: Wall clock, ISO 8601 in UTC, for people only.
+    :ivar opened_at: Wall clock, ISO 8601 in UTC, for the reader only.
     :ivar pause_limit: Seconds that a guest may be paused.
     :ivar deadline: `CLOCK_MONOTONIC` seconds at which every guest must run again.
     :ivar guests: The guests.
@@ -153,7 +156,7 @@ class Window:
 
     @property
     def clocks_due(self) -> list[Entry]:
-        """The guests that ran again after a pause of ours, and whose clock nobody has looked at since."""
+        """The guests that ran again after a pause of ours, and whose clock has not been looked at since."""
         return [entry for entry in self.guests if entry.stood_still and entry.clock is None]
 
     def back_at(self, entry: Entry) -> float | None:

@@ -19,7 +19,7 @@ from .._core.errors import GuestGone, LedgerError, LibvirtHangs, LibvirtUnreacha
 from .._core.places import places
 from .._system import qmp
 from .._system.hypervisor import TOKEN_NAMESPACE, Connection, Guest, Lanes, daemon_said, describe
-from .devices import give_back
+from .devices import UNANSWERED, give_back
 from .ledger import Ledger
 from .record import MAX_PAUSE_BUDGET, Entry, Window
 
@@ -49,6 +49,7 @@ def _resume(entry: Entry, guest: Guest, refusal: str) -> tuple[str, str, float]:
     """
     if not refusal:
         if guest.resume():
+            entry.problem = ""  # what a look without libvirt could not give back, libvirt has
             return "resumed", "resumed through libvirt", time.monotonic()
         return "running", "it ran already", time.monotonic()
     guest.monitor({"execute": "cont"})
@@ -110,7 +111,10 @@ def _recorded(entry: Entry, runtime: str) -> tuple[str | None, str, str | None] 
 
 
 def _ask_monitor(entry: Entry, window: Window) -> tuple[str, str, float]:
-    """One guest without libvirt: look, resume if QEMU says paused. Returns what `_look_and_resume` does, or `waits` as the outcome."""
+    """One guest without libvirt: look, resume if QEMU says paused. Returns what `_look_and_resume` does, or `waits` as the outcome.
+
+    Its devices are still to be given back.
+    """
     if not identity.is_alive(identity.ProcessIdentity(entry.pid, entry.start_time)):
         return "gone", "its QEMU process does not run any more", time.monotonic()
     recorded = _recorded(entry, places(window.uri).runtime)
@@ -121,9 +125,6 @@ def _ask_monitor(entry: Entry, window: Window) -> tuple[str, str, float]:
         return "waits", f"libvirt does not answer, and only libvirt may resume it ({entry.only_libvirt}); trying again", time.monotonic()
     status = qmp.resume_if_paused(entry.monitor, MONITOR_TIMEOUT)
     at = time.monotonic()
-    if status in ("paused", "running"):
-        # Also of one that ran already: a conversation of ours may have broken off after it was resumed.
-        entry.problem = give_back(entry)
     if status == "paused":
         return "resumed", "resumed through QEMU's monitor, libvirt did not answer", at
     if status == "running":
@@ -137,7 +138,7 @@ class Settler:
     :param by: Who we are, for the record: `module` or `guard`.
     :param connect: Seconds that libvirt has to accept a connection before the monitors are tried.
     :param calls: Seconds that libvirt has for the guests of one pass.
-    :param runs_again: Is told of each guest, in the thread that resumed it, as soon as it runs again.
+    :param runs_again: Called with each guest, in the thread that resumed it, as soon as it runs again.
     :ivar libvirt_hangs: In the last pass libvirt did not answer, and somebody held the guests' monitors.
     """
 
@@ -180,7 +181,7 @@ class Settler:
         except LibvirtUnreachable as error:
             # Also one that refuses connections may hold the monitors: it is starting, or stopping, which takes seconds with many guests.
             silent = self._through_monitors(window, window.unsettled(), late)
-            # Where only libvirt may resume a guest, its successor has to.
+            # The monitor of a guest that only libvirt may resume is not asked, so it tells nothing.
             self.libvirt_hangs = silent or (isinstance(error, LibvirtHangs) and any(entry.only_libvirt for entry in window.unsettled()))
 
     def _through_libvirt(self, window: Window, late: bool) -> None:
@@ -235,13 +236,27 @@ class Settler:
 
     def _through_monitors(self, window: Window, entries: t.Sequence[Entry], late: bool) -> bool:
         """One pass over some guests without libvirt. Returns whether a monitor was silent, that is: libvirtd lives but does not answer."""
-        calls = [Call(lambda entry=entry: _ask_monitor(entry, window)) for entry in entries]
+        seen: dict[str, tuple[str, str, float]] = {}
+
+        def one(entry: Entry) -> tuple[str, str, float]:
+            found = _ask_monitor(entry, window)
+            if found[0] in ("resumed", "running"):
+                entry.problem = UNANSWERED if entry.devices or entry.forwarding else ""
+            seen[entry.uuid] = found
+            self._tell(entry, found)
+            if found[0] in ("resumed", "running"):
+                # Also to one that ran already: a conversation of ours may have broken off after it was resumed.
+                entry.problem = give_back(entry)
+            return found
+
+        calls = [Call(lambda entry=entry: one(entry)) for entry in entries]
         # Together: monitors that libvirtd holds cost their whole time-out each.
         run_lanes([calls], MONITORS_AT_ONCE, MONITOR_TIMEOUT * 2 * (1 + len(calls) / MONITORS_AT_ONCE))
         silent = False
         for entry, call in zip(entries, calls):
             try:
-                outcome, why, at = call.result()
+                # A guest that runs is not asked for again because the kernel takes its time for the guest's devices.
+                outcome, why, at = seen[entry.uuid] if entry.uuid in seen else call.result()
             except (qmp.MonitorSilent, TimeoutError):
                 silent = True
                 entry.message = "libvirt does not answer and holds its monitor; trying again"
@@ -255,7 +270,6 @@ class Settler:
             if outcome in ("resumed", "running"):
                 # A guest found running may have been resumed by a conversation of ours that broke off.
                 self.by_monitor.add(entry.uuid)
-            self._tell(entry, (outcome, why, at))
             _record(entry, outcome, why, at, self.by, late)
         return silent
 
@@ -325,7 +339,7 @@ class Settler:
 
 
 def save(ledger: Ledger, window: Window, log: list[str]) -> bool:
-    """Write the ledger; a failure is told and does not stop the settling, which matters more.
+    """Write the ledger; a failure is reported and does not stop the settling, which matters more.
 
     :param log: Takes the message of a failure.
     :returns: Whether it was written.

@@ -31,13 +31,13 @@ from .settle import Settler, save
 
 #: Seconds between two looks at the ledger while there is nothing to do.
 FOLLOW = 0.2
-#: How long the guard tries to tell a libvirtd that comes back later which guests run. Seconds.
+#: How long the guard tries to have a libvirtd that comes back later know which guests run. Seconds.
 TELL_LIBVIRT = 120.0
 #: How long libvirt may hold the monitors without answering, once the guests have to be resumed, before it is killed: one whole pass. Seconds.
 HANG_LIMIT = 1.0
 #: How often one guard takes the last resort. A libvirtd that hangs anew each time is not what is wrong.
 KILLS = 2
-#: Seconds between two looks whether libvirt hangs, shortly before the deadline.
+#: Seconds between two looks whether libvirt hangs, shortly before the deadline, and the longest that one takes.
 PROBE = 1.0
 #: How long the monitors alone are tried after libvirtd was killed: a QEMU needs a moment to see its old reader gone. Seconds.
 MONITORS_FREE = 1.0
@@ -48,8 +48,10 @@ DISK = 1.0
 
 #: How long the guard waits for the clocks of all guests, once they run and libvirt answers. Seconds.
 CLOCKS = 60.0
+#: Seconds to wait for the ledger's lock, to write down what became of them.
+CLOCKS_LOCK = 30.0
 
-#: How long a guard that nobody awaits (the backstop) tries to read the ledger at all. Seconds.
+#: How long a guard that is not waited for (the backstop) tries to read the ledger at all. Seconds.
 FIRST_LOOK = 20.0
 
 T = t.TypeVar("T")
@@ -59,7 +61,7 @@ RECOVER = 60.0
 
 def say(text: str) -> None:
     """Print a line for the journal."""
-    # The journal may be restarted by the very update: nobody listening must not keep guests paused.
+    # The journal may be restarted by the very update: a pipe without a reader must not keep guests paused.
     with contextlib.suppress(OSError, ValueError):
         print(text, flush=True)  # pylint: disable=ansible-bad-function
 
@@ -82,20 +84,22 @@ def notify_ready() -> None:
         os.close(handle)
 
 
-def same_story(before: Window, now: Window) -> bool:
-    """Whether a later reading of the ledger tells of the same window as an earlier one.
+def same_window(before: Window, now: Window) -> bool:
+    """Whether a later reading of the ledger is of the same window as an earlier one.
 
     Only how far we got with the guests changes, and the deadline only comes nearer. Anything else was not written by us.
     """
-    def told_once(window: Window) -> tuple[t.Any, ...]:
+    def fixed(window: Window) -> tuple[t.Any, ...]:
         return (
             window.id, window.uri, window.boot_id, window.opener_pid, window.opener_start_time, window.pause_limit,
+            window.correct_clocks, window.clock_tolerance,
             [(
                 entry.name, entry.uuid, entry.id, entry.pid, entry.start_time, entry.monitor, entry.devices, entry.forwarding, entry.only_libvirt,
+                entry.agent, entry.clock_target,
             ) for entry in window.guests],
         )
 
-    return told_once(before) == told_once(now) and now.deadline <= before.deadline and (now.is_open or not now.unsettled())
+    return fixed(before) == fixed(now) and now.deadline <= before.deadline and (now.is_open or not now.unsettled())
 
 
 def _may_be_paused(window: Window) -> bool:
@@ -170,10 +174,10 @@ class Guard:
         if window is None:
             # Somebody removed the file; the guests are still paused by us.
             return self._what_it_said()
-        if self.last_good is not None and not same_story(self.last_good, window) and _may_be_paused(self.last_good):
+        if self.last_good is not None and not same_window(self.last_good, window) and _may_be_paused(self.last_good):
             self._distrusted = True
             # If the window was closed and the next one opened between two looks, going on is harmless: the guests carry the next one's mark.
-            self._tell(f"the ledger tells another story than before (of window {window.id}); going on with what it said before")
+            self._tell(f"the ledger does not match what it said before (it has window {window.id} now); going on with what it said before")
             return self._what_it_said()
         if window.id != self.window_id or not window.is_open:
             return None
@@ -195,7 +199,7 @@ class Guard:
                 break
             except LedgerError as error:
                 self._tell(f"{error.problem}; this guard knows no window to go by")
-                # Nobody pauses a guest by a guard that says so when it is awaited; and systemd starts one anew that had watched before.
+                # When the guard is waited for, no guest is paused after such an answer; and systemd restarts a guard that had watched before.
                 if is_awaited() or time.monotonic() > give_up:
                     return 1
                 time.sleep(FOLLOW)
@@ -214,7 +218,7 @@ class Guard:
                 time.sleep(FOLLOW)
         if window is None:
             return 0
-        say(f"the deadline of window {window.id} comes; resuming {', '.join(entry.name for entry in window.unsettled())}")
+        say(f"the deadline of window {window.id} is near; resuming {', '.join(entry.name for entry in window.unsettled())}")
         self._stop_a_stuck_opener(window)
         self._settle(None)
         return 0
@@ -231,12 +235,14 @@ class Guard:
             begins = lead(window.pause_limit, window.paused_within)
             if left <= begins:
                 return window
-            if left <= max(early_lead(window.pause_limit), begins) and now >= probe_at:
+            # Not so late that the look itself, which takes as long with a libvirtd that hangs, would cost the time that the resume needs.
+            if begins + PROBE <= left <= early_lead(window.pause_limit) and now >= probe_at:
                 probe_at = now + PROBE
                 if _hangs(window.uri):
                     say("libvirt accepts connections and does not answer; beginning early")
                     self._hanging_since = now
                     return window
+                continue
             time.sleep(min(FOLLOW, left - begins))
 
     def recover(self) -> int:
@@ -295,6 +301,9 @@ class Guard:
                 return None
             before = {entry.uuid for entry in window.unsettled()}
             self.settler.settle(window, through_libvirt=time.monotonic() >= self._monitors_until)
+            for entry in window.clocks_due:
+                # Also of those that a module resumed which went no further: the guests that are left can take long.
+                self._runs_again(entry, t.cast(float, entry.resumed_at))
             for entry in window.guests:
                 if entry.uuid in before:
                     self._tell(f"guest {entry.name}: {entry.outcome or entry.phase}: {entry.message}")
@@ -361,9 +370,22 @@ class Guard:
 
     def _after(self, window: Window) -> None:
         """Put libvirt's view right, remove our marks, and see that the clocks are right. The guests run."""
-        self._tidy(window)
-        if self._clocks is not None and self._clocks.settle(window, CLOCKS, self._save):
+        try:
+            self._tidy(window)
+        except Exception as error:  # a mark that stays is harmless; clocks that stay behind are not
+            self._tell(f"unexpected {type(error).__name__} ({error}) while tidying up; going on")
+        if self._clocks is not None and self._clocks.settle(window, CLOCKS, self._save_clocks):
             _say_clocks(window)
+
+    def _save_clocks(self, window: Window) -> None:
+        """Write down what became of the clocks of a closed window, unless another one has been opened since: that one's record is not to be replaced."""
+        try:
+            with self.ledger.locked(CLOCKS_LOCK):
+                found = self.ledger.read()
+                if found is not None and found.id == window.id:
+                    self.ledger.write(window)
+        except (WindowBusy, LedgerError) as error:
+            self._tell(f"what became of the clocks is not in the ledger: {error}")
 
     def _tidy(self, window: Window) -> None:
         self._on_disk = None  # with it goes a lock that may have been taken after we had given it up
@@ -424,7 +446,7 @@ class Guard:
 def _hangs(uri: str) -> bool:
     """Whether libvirt accepts a connection and does not answer (a dead one refuses it), or has no worker left for what is asked."""
     try:
-        call_with_timeout(Connection(uri, 1.0).answer, 1.0)
+        call_with_timeout(lambda: Connection(uri, PROBE).answer(), PROBE)
     except (LibvirtHangs, TimeoutError):
         return True
     except Exception:  # it has gone, or answers with an error

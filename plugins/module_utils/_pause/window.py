@@ -23,6 +23,7 @@ from .._system.status_file import GuestProcess
 from .._system.units import READY_TIMEOUT
 from .guard_unit import disarm
 from .ledger import Ledger
+from .limits import early_lead
 from .record import Entry, Window
 from .settle import Settler, save
 
@@ -97,12 +98,12 @@ class _NotRunning(Exception):
 
 
 def _suspend(guest: Guest, seen: dict[str, _NotRunning]) -> None:
-    # libvirt suspends a paused guest without a word; only this look tells that the pause is ours.
+    # libvirt suspends a paused guest without an error; only this look shows that the pause is ours.
     state = guest.state()
     if not state.executes:
         not_ours = _NotRunning(f"it is {state.state} ({state.reason}), which we did not do")
         seen[guest.uuid] = not_ours
-        # Without our mark nobody will take the owner's pause for ours, whatever happens to this process. It may take a job, which may be held.
+        # Without our mark the owner's pause is not taken for ours, whatever happens to this process. Removing it needs a job, which may be held.
         with contextlib.suppress(Exception):
             guest.clear_token()
         raise not_ours
@@ -197,7 +198,7 @@ def open_window(
             "resumes it" if left else "Every guest that had been paused was resumed"
         )
         raise MaintenanceError(
-            f"{'; '.join(problems)}; the update was not begun. {rest}. Look at that guest (virsh domstate, virsh qemu-monitor-command "
+            f"{'; '.join(problems)}; the update was not started. {rest}. Look at that guest (virsh domstate, virsh qemu-monitor-command "
             "--hmp NAME info status) and run again", "pause", {"window": summary(window)},
         )
     return window
@@ -208,9 +209,9 @@ def _given_up(window: Window, error: Exception) -> MaintenanceError:
     left = [entry.name for entry in window.unsettled()]
     rest = f"guests that may still be paused: {', '.join(left)}; the guard resumes them" if left else "no guest is left paused by this run"
     if isinstance(error, MaintenanceError):
-        text = str(error) if "no guest was paused" in str(error) and not left else f"{error}; the update was not begun, and {rest}"
+        text = str(error) if "no guest was paused" in str(error) and not left else f"{error}; the update was not started, and {rest}"
         return MaintenanceError(text, error.code, {**error.result, "window": summary(window)})
-    return MaintenanceError(f"unexpected {type(error).__name__} ({error}) while guests were being paused; the update was not begun, and {rest}", "pause")
+    return MaintenanceError(f"unexpected {type(error).__name__} ({error}) while guests were being paused; the update was not started, and {rest}", "pause")
 
 
 def _require(calls: dict[str, Call[t.Any]], window: Window, what: str) -> None:
@@ -235,6 +236,11 @@ def _give_up(window: Window, ledger: Ledger) -> None:
     settler.settle(window)
     if _finish(window, ledger, settler, []):
         clocks.settle(window, PATIENCE, lambda now: save(ledger, now, []))
+        return
+    # The guard looks at the clocks of an open window too, once it acts; until then it is our part. It ends us if we are still here by then.
+    left = window.deadline - early_lead(window.pause_limit) - time.monotonic()
+    if left > 0:
+        clocks.settle(window, min(PATIENCE, left), lambda _window: None)
 
 
 def _finish(window: Window, ledger: Ledger, settler: Settler, log: list[str]) -> bool:
@@ -269,8 +275,8 @@ def close_window(
 
     :param window_id: Close this window and no other; `None`: whichever is open.
     :param patience: Seconds to go on trying. Then the rest is left to the guard.
-    :param runs_again: Is told of each guest as soon as it runs again.
-    :returns: The window (`None`: there never was one), whether this call closed it, and what to tell the operator.
+    :param runs_again: Called with each guest as soon as it runs again.
+    :returns: The window (`None`: there never was one), whether this call closed it, and what the operator has to know.
     :raises WindowBusy: Another window than `window_id` is open.
     :raises MaintenanceError: code `resume`: guests are still paused; the message says which and why.
     """
@@ -297,7 +303,7 @@ def close_window(
     if not window.unsettled():
         raise LedgerError(
             f"all guests of pause window {window.id} run, but the window could not be closed: {'; '.join(log)}. "
-            "Mend that and run recover.yml"
+            "Repair that and run recover.yml"
         )
     rest = "; ".join(f"guest {entry.name!r}: {entry.message or 'not seen to run'}" for entry in window.unsettled())
     raise MaintenanceError(
@@ -332,6 +338,7 @@ def summary(window: Window) -> dict[str, t.Any]:
                 "name": entry.name, "uuid": entry.uuid, "phase": entry.phase, "outcome": entry.outcome, "message": entry.message,
                 "paused_for": _rounded(entry.paused_for), "resumed_by": entry.resumed_by,
                 "was_paused": entry.paused_at is not None, "problem": entry.problem, "clock": entry.clock,
+                "clock_target": entry.clock_target if window.correct_clocks else None,
             }
             for entry in window.guests
         ],

@@ -85,13 +85,13 @@ def begin(
             plan.candidate.guest.set_token(saving.id)
     except Exception as error:
         for one in saving.guests:
-            one.settle("untouched", "it was not begun with")
+            one.settle("untouched", "it was not started")
         forget_marks(saving)
         transfer.close(ledger, saving, "module")
         if isinstance(error, MaintenanceError):
             raise
         raise MaintenanceError(
-            f"the {technique} could not be begun with ({describe(error)}); no guest was touched. Mend that and run again", "not_begun",
+            f"the {technique} could not be started ({describe(error)}); no guest was touched. Repair that and run again", "not_started",
         ) from error
     return saving, armed
 

@@ -15,8 +15,10 @@ import xml.etree.ElementTree as ET
 
 from .._core.calls import call_with_timeout
 from .._core.errors import MaintenanceError
+from .._core.places import places
 from .._core.states import Blocker, pause_blockers
-from .._system import qemu_program, qemu_says, running_code
+from .._system import qemu_program, qemu_says
+from .._system.guest_helpers import helpers
 from .._system.guests import Candidate
 from .._system.hypervisor import Connection, Guest, describe
 from .._system.memory_backing import memory_backing_dir
@@ -48,7 +50,7 @@ class Plan:
     :ivar candidate: The guest as the preflight found it.
     :ivar emulator: Path of the QEMU that is installed.
     :ivar left_alone: Why it is not moved, whatever it runs; `None`: it may be.
-    :ivar stale: Its QEMU runs code that is not what is installed, and it is not left alone.
+    :ivar stale: Its QEMU, or a helper that is renewed with it, runs code that is not what is installed, and it is not left alone.
     :ivar skipped: It cannot be moved, and the operator wants the others to be.
     :ivar memory: `copy` or `in_place`.
     :ivar why_copy: Why its memory cannot stay in place, or `None`.
@@ -216,7 +218,7 @@ def look(connection: Connection, candidate: Candidate, memory: str, owners: Owne
     plan.emulator = xml.findtext("devices/emulator", "")
     if asked:
         plan.blockers += _ask_qemu(guest, xml, plan.emulator, tells)
-    plan.stale = bool(stale.old_files(pid, running_code.code_files(pid) or []))
+    plan.stale = bool(stale.old_code(stale.code_of(pid, helpers(places(connection.uri), process.monitor))))
     memory_now = process_memory(pid)
     plan.ordinary = memory_now.anonymous + memory_now.cached + memory_now.shared
     plan.need = copy_need(memory_now, host_memory().swap_used)

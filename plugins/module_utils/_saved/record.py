@@ -15,11 +15,11 @@ from .._pause.record import MAX_PAUSE_LIMIT
 
 #: The version of the document. A reader refuses any other.
 VERSION = 2
-#: Seconds. The longest limit of a reboot: nobody waits longer for a host that comes back.
+#: Seconds. The longest limit of a reboot: longer than that no host is waited for.
 MAX_REBOOT_PAUSE_LIMIT = 7200.0
 
 #: `restored`: it is back, on the installed QEMU. `untouched`: it runs on, and was not saved. `gone`: it does not exist any more.
-#: `not_ours`: somebody else started it anew meanwhile; what we kept of it is told.
+#: `not_ours`: somebody else started it anew meanwhile; where we kept its memory is reported.
 Outcome = t.Literal["restored", "untouched", "gone", "not_ours"]
 #: Why guests are saved.
 REFRESH, REBOOT = "refresh", "reboot"
@@ -40,7 +40,7 @@ class SavedGuest:
     :ivar image: Where libvirt saves it to. While libvirt is asked to restore it, the file has the suffix `.restoring`. Empty for `managed`.
     :ivar ram: For `in_place`: names of the files in the folder of the kept links, one for each memory backend; the name is the backend's id.
     :ivar kept: For `in_place`: the folder of the kept links.
-    :ivar autostart: libvirt started it at boot, was told not to, and is to be told so again.
+    :ivar autostart: libvirt started it at boot; that is switched off meanwhile, and on again when it is restored.
     :ivar phase: `planned`: not touched yet. `moving`: it may be saved. `saved`: it is, and waits for the reboot. `settled`: nothing is left to do.
     :ivar began_at: Seconds just before the save was asked for: `CLOCK_MONOTONIC` in a refresh, `CLOCK_REALTIME` in a reboot, which ends the other one.
     :ivar ended_at: Seconds of the same clock just after it was seen to be back.
@@ -48,7 +48,7 @@ class SavedGuest:
     :ivar message: The reason in words.
     :ivar had_agent: Its guest agent was connected before.
     :ivar clock_target: Seconds that its clock should be ahead of the host's.
-    :ivar clock: What became of its clock, see `_clock.result`; `None` while nobody has looked at it.
+    :ivar clock: What became of its clock, see `_clock.result`; `None` while it has not been looked at.
     """
 
     name: str
@@ -96,15 +96,15 @@ class SavedTogether:
     :ivar uri: The libvirt URI.
     :ivar technique: `refresh`: each is restored at once, on the installed QEMU. `reboot`: all are restored when the host was booted anew.
     :ivar boot_id: The boot of the host in which it began: images in RAM do not outlive it.
-    :ivar opener: Who began it, for people.
+    :ivar opener: Who started it, for the reader only.
     :ivar opener_pid: The process that began it.
     :ivar opener_start_time: When that process started, in clock ticks since boot.
-    :ivar opened_at: Wall clock, ISO 8601 in UTC, for people only.
+    :ivar opened_at: Wall clock, ISO 8601 in UTC, for the reader only.
     :ivar pause_limit: Seconds that a guest may be away.
     :ivar guests: The guests, in the order in which they are restored.
     :ivar correct_clocks: Whether clocks that are wrong afterwards are set.
     :ivar clock_tolerance: Seconds by which a clock may be off.
-    :ivar rebooting_at: For `reboot`: seconds (`CLOCK_REALTIME`) when the host was told to reboot.
+    :ivar rebooting_at: For `reboot`: seconds (`CLOCK_REALTIME`) when the host was ordered to reboot.
     :ivar reboot_took: Seconds from the last such moment on this host until the first guest was being restored; `None` when not known.
     :ivar closed_at: Wall clock of the end; `None` while something may be left to do.
     :ivar closed_by: Who ended it: `module`, `guard`.
@@ -139,14 +139,14 @@ class SavedTogether:
 
     @property
     def clocks_due(self) -> list[SavedGuest]:
-        """The guests that run again after they were saved, or nearly so, and whose clock nobody has looked at since."""
+        """The guests that run again after they were saved, or nearly so, and whose clock has not been looked at since."""
         return [
             one for one in self.guests
             if one.outcome in ("restored", "untouched") and one.began_at is not None and not one.paused and one.clock is None
         ]
 
     def now(self) -> float:
-        """Seconds of the clock in which this is told: the monotonic one ends with the boot of the host."""
+        """Seconds of the clock that this record uses: the monotonic one ends with the boot of the host."""
         return time.time() if self.technique == REBOOT else time.monotonic()
 
     def back_at(self, one: SavedGuest) -> float | None:

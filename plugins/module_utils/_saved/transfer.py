@@ -21,7 +21,7 @@ from .ledger import SavedLedger
 from .record import REBOOT, SavedGuest, SavedTogether
 from .rules import Remains, recover_verdict
 
-#: The suffix of an image from when on its guest, restored paused, is let run.
+#: The suffix of an image from the moment on which its guest, restored paused, is resumed.
 RESTORING = ".restoring"
 #: How often a restore is tried before the guest is left to the guard.
 TRIES = 3
@@ -29,7 +29,7 @@ TRIES = 3
 BETWEEN = 0.5
 #: Seconds for libvirt to end a save that was aborted.
 ABORT_TIMEOUT = 60.0
-#: Seconds for a host that was told to reboot to begin with it: other programs may hold it up (systemd-inhibit), by 5 s or by what its administrator allows.
+#: Seconds for a host that was ordered to reboot to start with it: other programs may delay it (systemd-inhibit), by 5 s or by what its administrator allows.
 HELD_UP = 120.0
 
 
@@ -37,16 +37,16 @@ def _ignore_shared(guest: Guest, value: bool) -> None:
     guest.monitor(capability(in_place.CAPABILITY, value))
 
 
-def stay_in_place(guest: Guest, one: SavedGuest) -> None:
+def keep_memory_in_place(guest: Guest, one: SavedGuest) -> None:
     """Make the memory of a running guest outlive its QEMU.
 
     :raises MaintenanceError: code `memory`: it cannot be done; the guest runs on as before.
     """
     backends = in_place.backends_of(one.pid, guest.xml())
     # What is not shared and not ours is lost with the old QEMU: here, where QEMU is spoken to anyway, it has the last word.
-    told = guest.monitor({"execute": "query-memdev"})
-    shared = sorted(str(memory.get("id")) for memory in told if memory.get("share") is True)
-    if not sorted(str(backend["id"]) for backend in backends) == sorted(one.ram) == shared or len(told) != len(shared):
+    known = guest.monitor({"execute": "query-memdev"})
+    shared = sorted(str(memory.get("id")) for memory in known if memory.get("share") is True)
+    if not sorted(str(backend["id"]) for backend in backends) == sorted(one.ram) == shared or len(known) != len(shared):
         raise MaintenanceError(f"the memory of guest {one.name!r} has changed since it was looked at; it runs on as before, run again", "memory")
     try:
         os.makedirs(os.path.dirname(one.kept), mode=0o700, exist_ok=True)
@@ -76,9 +76,9 @@ def _as_before(guest: Guest, one: SavedGuest) -> None:
 
 
 def goes_down(saving: SavedTogether) -> bool:
-    """Whether the host is on its way down, or was told to be just now: what is started now would be cut off."""
-    told = saving.boot_id == identity.boot_id() and saving.rebooting_at is not None and abs(time.time() - saving.rebooting_at) < HELD_UP
-    return told or host_power.goes_down()
+    """Whether the host is on its way down, or was ordered to go down just now: what is started now would be cut off."""
+    ordered = saving.boot_id == identity.boot_id() and saving.rebooting_at is not None and abs(time.time() - saving.rebooting_at) < HELD_UP
+    return ordered or host_power.goes_down()
 
 
 def _is_there(guest: Guest) -> bool:
@@ -133,11 +133,11 @@ def restore(connection: Connection, one: SavedGuest) -> None:
         xml = connection.image_xml(one.image)
         cleaned = in_place.with_handover(xml, None)
         connection.restore(one.image, None if cleaned == xml else cleaned)
-    let_run(connection, one)
+    resume_restored(connection, one)
 
 
-def let_run(connection: Connection, one: SavedGuest) -> None:
-    """Let a guest run that was restored paused, unless its owner had paused it. The suffix says from when on its image is an older state.
+def resume_restored(connection: Connection, one: SavedGuest) -> None:
+    """Resume a guest that was restored paused, unless its owner had paused it. The suffix says from when on its image is an older state.
 
     :raises Exception: libvirt's error; the guest is there, paused.
     """
@@ -232,7 +232,7 @@ def _remains(connection: Connection, one: SavedGuest, same_boot: bool) -> tuple[
 
 
 def _without_a_part(connection: Connection, one: SavedGuest, found: Remains, guest: Guest | None) -> Remains:
-    """Remove an image that was never finished, because its guest ended while it was saved: nobody can take anything up from it."""
+    """Remove an image that was never finished, because its guest ended while it was saved: it cannot be restored from."""
     if one.phase != "moving" or found.image != "saved" or found.same_process:
         return found
     if one.memory == "managed" and guest is not None:
@@ -253,7 +253,7 @@ def bring_back(connection: Connection, saving: SavedTogether, one: SavedGuest) -
     """
     same_boot = saving.boot_id == identity.boot_id()
     if one.phase == "planned" and same_boot:
-        one.settle("untouched", "it was not begun with")
+        one.settle("untouched", "it was not started")
         return
     if one.memory == "in_place" and in_place.is_waiting(in_place.meeting_of(one.uuid), one.pid):
         # libvirt waits for this QEMU, holding the guest; and QEMU waits for somebody who has died. Nothing else is known before it goes on.
@@ -269,7 +269,7 @@ def bring_back(connection: Connection, saving: SavedTogether, one: SavedGuest) -
     if verdict == "abort" and guest is not None:
         guest.abort_job()
     elif verdict in ("restore", "resume"):
-        (restore if verdict == "restore" else let_run)(connection, one)
+        (restore if verdict == "restore" else resume_restored)(connection, one)
         ended_at = saving.now()
         after(connection, one)
         one.settle("restored", "restored from where it was saved", ended_at)
@@ -305,8 +305,8 @@ def bring_back_all(
     """One pass over the guests that an interrupted program, or a reboot, left saved; in their order.
 
     :param by: Who does it: `module` or `guard`.
-    :param say: Takes what is worth telling, one line at a time.
-    :param runs_again: Is told of each guest as soon as it runs again, with the `CLOCK_MONOTONIC` seconds.
+    :param say: Takes what is worth reporting, one line at a time.
+    :param runs_again: Called with each guest as soon as it runs again, with the `CLOCK_MONOTONIC` seconds.
     :returns: Whether nothing is left to do; the ledger is closed then.
     :raises LibvirtUnreachable: libvirt does not answer.
     """
@@ -330,7 +330,7 @@ def bring_back_all(
             except Exception as error:  # one guest's trouble must not keep the others away
                 one.message = f"it could not be brought back ({describe(error)}); trying again"
             if saving.technique == REBOOT:
-                with contextlib.suppress(LedgerError):  # told at the end of the pass
+                with contextlib.suppress(LedgerError):  # reported at the end of the pass
                     ledger.write(saving)
     for one in saving.guests:
         say(f"guest {one.name}: {one.outcome or one.phase}: {one.message}")

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The vm_preserving.maintenance authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Guests that an earlier run saved and did not bring back: telling of them, going no further, bringing them back."""
+"""Guests that an earlier run saved and did not bring back: reporting them, refusing to go on, bringing them back."""
 from __future__ import annotations
 
 import os
@@ -55,19 +55,19 @@ def refuse_unfinished(where: Places) -> None:
         return
     names = ", ".join(one.name for one in found.unsettled()) or "none"
     raise WindowBusy(
-        f"a {found.technique} was begun on this host at {found.opened_at} (by {found.opener}) and is not finished; guests that may be saved: {names}. "
+        f"a {found.technique} was started on this host at {found.opened_at} (by {found.opener}) and is not finished; guests that may be saved: {names}. "
         "No guest was touched by this run. Run recover.yml, or guest_resume, on this host first"
     )
 
 
 def kept_in(saving: SavedTogether) -> str:
-    """Where the images of saved guests are, for people."""
+    """Where the images of saved guests are, in words."""
     folders = {"libvirt's managed save" if one.memory == "managed" else os.path.dirname(one.image) for one in saving.guests}
     return " and ".join(sorted(folders)) or "no place"
 
 
 def _left(saving: SavedTogether, log: t.Sequence[str]) -> str:
-    """Why nobody may go on yet, for people."""
+    """Why no run may go on yet, in words."""
     last = f" ({log[-1]})" if log else ""
     if not saving.unsettled():
         return f"no guest of the {saving.technique} is left saved, and that cannot be written down{last}"
@@ -96,7 +96,7 @@ def _after(one: SavedGuest) -> dict[str, str]:
 def finish_saved(uri: str, where: Places, check_mode: bool, patience: float) -> tuple[list[dict[str, t.Any]], list[str]]:
     """Bring back what an earlier run left saved. The lock is held by the caller.
 
-    :returns: The guests, as guest_resume tells of them, and what went on.
+    :returns: The guests, as guest_resume returns them, and what happened.
     :raises MaintenanceError: code `restore`: a guest is still saved.
     """
     ledger = SavedLedger(where)

@@ -32,7 +32,7 @@ AGAIN = 2.0
 def is_stuck(saving: SavedTogether, at: float) -> bool:
     """Whether the program that saves guests hangs: with one of them for much longer than that guest may be away.
 
-    :param at: Seconds of the clock in which the saving is told.
+    :param at: Seconds of the clock that the record uses.
     """
     return any(
         one.phase == "moving" and one.began_at is not None and at - one.began_at > saving.pause_limit + STUCK for one in saving.guests
@@ -44,7 +44,7 @@ class SavedGuard:
 
     :param uri: The libvirt URI.
     :param saving_id: What to watch; `None`: whichever is open.
-    :param say: Takes what is worth telling.
+    :param say: Takes what is worth reporting.
     """
 
     def __init__(self, uri: str, saving_id: str | None, say: t.Callable[[str], None]) -> None:
@@ -80,7 +80,7 @@ class SavedGuard:
         if self._lost:
             found = t.cast(SavedTogether, self._known)
             for one in found.guests:
-                # Since then it may have been begun with. (Looking at a guest is all that this costs.)
+                # Since then its save may have been started. (Looking at a guest is all that this costs.)
                 one.phase = "moving" if one.phase == "planned" else one.phase
             return found
         self._known = found if found is not None and found.is_open and self.saving_id in (None, found.id) else None
@@ -96,7 +96,7 @@ class SavedGuard:
             time.sleep(AGAIN)
 
     def follow(self, ready: t.Callable[[], None]) -> int:
-        """Watch until it is over, and finish it if nobody else will. Returns the exit code of the process."""
+        """Watch until it is over, and finish it if nothing else does. Returns the exit code of the process."""
         try:
             if self._saving() is None:
                 self._say("nothing is saved any more; nothing to do")
@@ -123,7 +123,7 @@ class SavedGuard:
                 self._say(f"process {saving.opener_pid}, which was saving guests, has died; bringing back what it left")
                 break
             elif is_stuck(saving, saving.now()):
-                self._say(f"process {saving.opener_pid}, which is saving guests, has not got on for {saving.pause_limit + STUCK:.0f} s; killing it")
+                self._say(f"process {saving.opener_pid}, which is saving guests, has made no progress for {saving.pause_limit + STUCK:.0f} s; killing it")
                 with contextlib.suppress(OSError):
                     os.kill(saving.opener_pid, signal.SIGKILL)
             time.sleep(FOLLOW)
@@ -189,7 +189,7 @@ class SavedGuard:
     def reboot(self) -> int:
         """Have the host rebooted if that costs no guest its memory. Returns the exit code of the process: 1 when it would.
 
-        Under the lock, so that nobody brings the guests back meanwhile; once told, nobody does.
+        Under the lock, so that no other program brings the guests back meanwhile; after the order to reboot none does.
         """
         try:
             with self.ledger.locked(60.0):

@@ -54,7 +54,7 @@ class AgentSocket:
         :raises MaintenanceError: code `agent`: it gave no time.
         """
         found = self._ask("guest-get-time")
-        if not isinstance(found, int) or isinstance(found, bool):
+        if not isinstance(found, int) or isinstance(found, bool) or not 0 <= found < 1 << 64:
             raise MaintenanceError(f"the agent of guest {self.name!r} answered something that is no time", "agent")
         return found / 1e9
 
@@ -89,7 +89,7 @@ class AgentSocket:
                     pass
                 link.sendall(json.dumps(message).encode("ascii") + b"\n")
                 answer = self._line(link, give_up)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise MaintenanceError(f"the agent of guest {self.name!r} does not answer on its own socket ({error})", "agent") from error
         if "error" in answer:
             words = answer["error"].get("desc") if isinstance(answer["error"], dict) else None
@@ -102,6 +102,7 @@ class AgentSocket:
 
         :raises TimeoutError: It does not come in time.
         :raises ValueError: It is no JSON, or has no end.
+        :raises RecursionError: It is JSON without a bottom.
         """
         data = b""
         while not data.endswith(b"\n"):

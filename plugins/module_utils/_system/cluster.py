@@ -35,7 +35,7 @@ def _answer(argv: t.Sequence[str], timeout: float) -> str | None:
 
 
 def configuration(timeout: float) -> str | None:
-    """The configuration and status of the cluster that this host is in, `None` when no Pacemaker runs here: then nobody watches its guests.
+    """The configuration and status of the cluster that this host is in, `None` when no Pacemaker runs here: then no cluster watches its guests.
 
     :param timeout: Seconds.
     :raises OSError: It cannot be had, in words.
@@ -44,7 +44,7 @@ def configuration(timeout: float) -> str | None:
 
 
 def node_name(timeout: float) -> str:
-    """What the cluster calls this host; the host's own name when it does not tell.
+    """What the cluster calls this host; the host's own name when it does not say.
 
     :param timeout: Seconds.
     :raises OSError: It cannot be found out, in words.

@@ -25,7 +25,7 @@ class Daemon(t.NamedTuple):
 def _is_ours(pid: int) -> bool:
     """Whether a process has the root file system that we have.
 
-    The mount namespace does not tell: systemd gives many a service of the host one of its own, with the same root.
+    The mount namespace does not show it: systemd gives many a service of the host one of its own, with the same root.
 
     :raises OSError: It has ended, or may not be looked at.
     """

@@ -42,7 +42,7 @@ class Candidate:
 
 
 def opener() -> str:
-    """Who runs this, for people: the user, and where the SSH session comes from."""
+    """Who runs this, in words: the user, and where the SSH session comes from."""
     client = os.environ.get("SSH_CLIENT", "").split()
     try:
         user = getpass.getuser()
@@ -82,7 +82,7 @@ def select(running: t.Sequence[Guest], inactive: t.Sequence[tuple[str, str]], na
 
 
 def _no_fallback(process: GuestProcess, lock_manager: str | None) -> Blocker | None:
-    """Why nobody but libvirt could resume a guest, should libvirtd be gone; `None`: QEMU's own monitor can be used."""
+    """Why only libvirt could resume a guest, should libvirtd be gone; `None`: QEMU's own monitor can be used."""
     if process.taken is None:
         return Blocker("devices_unknown", "libvirt's status file does not name its network devices, so only libvirt could give them back to it")
     if process.taken.leases:
@@ -133,7 +133,7 @@ def _has_job(guest: Guest) -> bool:
 
 
 def wait_for_jobs(uri: str, names: t.Sequence[str], exclude: t.Collection[str], timeout: float) -> None:
-    """Wait for the jobs on guests to end, a backup for example. Those that do not are told by the preflight, which refuses them.
+    """Wait for the jobs on guests to end, a backup for example. Those that do not are left to the preflight, which refuses them.
 
     :param names: Names or UUIDs of the guests; empty: all active guests.
     :param exclude: Those of guests that do not matter.
@@ -147,7 +147,7 @@ def wait_for_jobs(uri: str, names: t.Sequence[str], exclude: t.Collection[str], 
     while guests and time.monotonic() < give_up:
         calls = [Call(lambda guest=guest: _has_job(guest)) for guest in guests]
         run_lanes([calls], 4, PREFLIGHT_TIMEOUT)
-        # One that does not answer, or with an error, is not waited for: the preflight tells.
+        # One that does not answer, or with an error, is not waited for: the preflight reports it.
         guests = [guest for guest, call in zip(guests, calls) if call.state == "done" and call.value]
         if guests:
             time.sleep(min(JOB_LOOK, max(0.0, give_up - time.monotonic())))
@@ -171,6 +171,6 @@ def preflight(guests: t.Sequence[Guest], where: Places) -> list[Candidate]:
             continue  # it ended while we looked; there is nothing to pause
         except Exception as error:  # a time-out or libvirt's error: either way this guest cannot be judged
             facts, process = GuestFacts(State("unknown", "unknown"), status_known=False), None
-            blockers = [Blocker("no_answer", f"libvirt could not tell its state ({describe(error)})")]
+            blockers = [Blocker("no_answer", f"libvirt could not say in which state it is ({describe(error)})")]
         found.append(Candidate(guest, facts, process, blockers))
     return found

@@ -1,9 +1,9 @@
 # Copyright: (c) 2026, The vm_preserving.maintenance authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the host's own clock is synchronized: the kernel is told by the time service, and asked by adjtimex(2). No privilege is needed.
+"""Whether the host's own clock is synchronized: the time service reports it to the kernel, and adjtimex(2) asks the kernel. No privilege is needed.
 
-chronyd tells the kernel only with `rtcsync` in its configuration, which is what distributions ship; without it its clock counts as not synchronized.
+chronyd reports it only with `rtcsync` in its configuration, which is what distributions ship; without it its clock counts as not synchronized.
 In containers the answer is that of the host, whose clock it is.
 """
 from __future__ import annotations
@@ -38,5 +38,5 @@ def host_clock() -> HostClock:
     state = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(answer))
     if state < 0:
         number = ctypes.get_errno()
-        raise OSError(number, f"the kernel does not tell whether the host's clock is synchronized ({os.strerror(number)})")
+        raise OSError(number, f"the kernel does not say whether the host's clock is synchronized ({os.strerror(number)})")
     return HostClock(state != _TIME_ERROR, answer.maxerror / 1e6)

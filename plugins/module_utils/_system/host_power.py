@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import subprocess
 
-#: Seconds for systemd to tell its state, and to take a reboot on.
+#: Seconds for systemd to report its state, and to accept a reboot.
 TIMEOUT = 60.0
 
 
 def _systemctl(verb: str) -> subprocess.CompletedProcess[str]:
-    """Run systemctl; an error of starting it is told as one of its own."""
+    """Run systemctl; an error of starting it is returned like one of its own."""
     try:
         return subprocess.run(  # pylint: disable=ansible-bad-function
             ["systemctl", verb], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=TIMEOUT, check=False,

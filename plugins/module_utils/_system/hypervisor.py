@@ -149,7 +149,7 @@ class Guest:
         self._domain.saveFlags(path, None, 0)
 
     def managed_save(self) -> None:
-        """The same into libvirt's own image of it, from which libvirt takes it up at its next start, whoever starts it."""
+        """The same into libvirt's own image of it, from which libvirt restores it at its next start, whoever starts it."""
         self._domain.managedSave(0)
 
     def has_managed_save(self) -> bool:
@@ -304,7 +304,7 @@ def opted_out(xml: ET.Element) -> bool:
 
 
 def _quiet(raw: t.Any) -> t.Any:
-    """A connection whose end nobody waits for: closing is a call to libvirtd, without a time-out like all the others."""
+    """A connection whose end is not waited for: closing is a call to libvirtd, without a time-out like all the others."""
     over = sys.is_finalizing  # not by its module, which may be empty by then
 
     class Quiet(type(raw)):  # type: ignore[misc]
@@ -358,13 +358,13 @@ class Connection:
                 "the Python bindings of libvirt are not installed for this interpreter; no guest was touched. "
                 "Install the distribution's python3-libvirt on the host"
             )
-        # libvirt prints every error to stderr as well; an error is told once, by whoever catches it.
+        # libvirt prints every error to stderr as well; an error is reported once, by whoever catches it.
         libvirt.registerErrorHandler(lambda _context, _error: None, None)
         try:
             self._raw = _open(uri, timeout)
         except TimeoutError as error:
             raise LibvirtHangs(
-                f"libvirt at {uri} accepts connections but did not answer within {timeout:g} s; see on the host what holds it up "
+                f"libvirt at {uri} accepts connections but did not answer within {timeout:g} s; see on the host what blocks it "
                 "(systemctl status libvirtd, journalctl -u libvirtd) and run again"
             ) from error
         except libvirt.libvirtError as error:
@@ -393,14 +393,14 @@ class Connection:
             return t.cast("list[t.Any]", call_with_timeout(lambda: self._raw.listAllDomains(which), CONNECT_TIMEOUT))
         except TimeoutError as error:
             raise LibvirtHangs(
-                f"libvirt at {self.uri} did not list its guests within {CONNECT_TIMEOUT:g} s; no guest was touched. See on the host what holds it up "
+                f"libvirt at {self.uri} did not list its guests within {CONNECT_TIMEOUT:g} s; no guest was touched. See on the host what blocks it "
                 "(systemctl status libvirtd, journalctl -u libvirtd) and run again"
             ) from error
 
     def running(self) -> list[Guest]:
         """All active guests, paused ones included, by name. (libvirt's word for them is "running domains".)
 
-        :raises LibvirtHangs: libvirt does not tell.
+        :raises LibvirtHangs: libvirt does not answer.
         """
         found: list[Guest] = []
         for domain in self._domains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
@@ -412,14 +412,14 @@ class Connection:
     def inactive_names(self) -> list[tuple[str, str]]:
         """Name and UUID of every defined guest that is not active.
 
-        :raises LibvirtHangs: libvirt does not tell.
+        :raises LibvirtHangs: libvirt does not answer.
         """
         return [(domain.name(), domain.UUIDString()) for domain in self._domains(libvirt.VIR_CONNECT_LIST_DOMAINS_INACTIVE)]
 
     def defined(self) -> list[Guest]:
         """All guests that libvirt keeps a definition of, running or not, by name. Those that do not run have the id -1.
 
-        :raises LibvirtHangs: libvirt does not tell.
+        :raises LibvirtHangs: libvirt does not answer.
         """
         return sorted((Guest(domain) for domain in self._domains(libvirt.VIR_CONNECT_LIST_DOMAINS_PERSISTENT)), key=lambda guest: guest.name)
 
@@ -442,7 +442,7 @@ class Connection:
         return int(self._raw.getLibVersion())
 
     def restore(self, path: str, xml: str | None) -> None:
-        """Take up the guest of an image, paused: whoever lets it run knows from when on the image is an older state. The image stays.
+        """Restore the guest of an image, paused: whoever resumes it knows from when on the image is an older state. The image stays.
 
         :param path: The image.
         :param xml: What to start it with instead of the definition in the image.

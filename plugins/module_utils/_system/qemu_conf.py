@@ -28,7 +28,7 @@ _WORD = re.compile(r'''
 class LockManager(t.NamedTuple):
     """What guards the guests' disks against a second start elsewhere.
 
-    :ivar name: `lockd`, `sanlock`, or whatever else libvirt is told to load; `None`: nothing.
+    :ivar name: `lockd`, `sanlock`, or whatever else libvirt is configured to load; `None`: nothing.
     :ivar disk_leases: Whether it takes a lease for each writable disk, or only those that a guest's XML names.
     """
 

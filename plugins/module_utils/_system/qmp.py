@@ -39,7 +39,7 @@ class _Monitor:
             self._wait()
             self._socket.connect(path)
         except (BlockingIOError, socket.timeout) as error:
-            # The queue of connections that nobody accepts is full: ours of earlier tries.
+            # The queue of connections that are not accepted is full: ours of earlier tries.
             self._socket.close()
             raise MonitorSilent("the monitor accepts no connection") from error
         except (OSError, ValueError) as error:  # ValueError: a path that is none, from a damaged ledger

@@ -44,11 +44,13 @@ class GuestCode(t.NamedTuple):
     :ivar name: libvirt's name.
     :ivar uuid: libvirt's UUID.
     :ivar pid: The process.
+    :ivar monitor: Its monitor by libvirt's status file; empty when that names none.
     """
 
     name: str
     uuid: str
     pid: int
+    monitor: str = ""
 
 
 def parse_maps(text: str) -> list[CodeFile]:
@@ -95,7 +97,7 @@ def build_id_of(path: str) -> str | None:
 
 
 def mapped_build_id(pid: int, file: CodeFile) -> str | None:
-    """The build id of the very file that a process has mapped, also when it was deleted; `None` when not to be had."""
+    """The build id of the very file that a process has mapped, also when it was deleted; `None` when not available."""
     return build_id_of(f"/proc/{pid:d}/map_files/{file.area}")
 
 
@@ -140,7 +142,7 @@ def guests(where: Places) -> tuple[list[GuestCode], list[str]]:
             continue
         process = guest_process(where, name, uuid)
         if process is not None:
-            found.append(GuestCode(name, uuid, process.process.pid))
+            found.append(GuestCode(name, uuid, process.process.pid, process.monitor))
     return found, unreadable
 
 
@@ -202,3 +204,25 @@ def installed_kernels(root: str = "/") -> list[str]:
     found = {name[len("vmlinuz-"):] for name in names("boot") if name.startswith("vmlinuz-")}
     found |= {name for name in names("lib", "modules") if os.path.exists(os.path.join(root, "lib", "modules", name, "vmlinuz"))}
     return sorted(found)
+
+
+def kernel_since(release: str, root: str = "/") -> float | None:
+    """When a kernel was installed: when its image got there (its ctime; packages give images an mtime of their own). `None` when that is not known.
+
+    :param release: Its release.
+    :param root: Where the file system begins.
+    :returns: Seconds since the epoch.
+    """
+    found = []
+    for path in (os.path.join(root, "boot", f"vmlinuz-{release}"), os.path.join(root, "lib", "modules", release, "vmlinuz")):
+        try:
+            found.append(os.stat(path).st_ctime)
+        except OSError:
+            continue
+    return min(found, default=None)
+
+
+def booted() -> float:
+    """When this host was booted (`btime` of `/proc/stat`, proc(5)), seconds since the epoch."""
+    with open("/proc/stat", encoding="ascii") as stream:
+        return float(next(line for line in stream if line.startswith("btime ")).split()[1])

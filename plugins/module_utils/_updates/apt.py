@@ -4,6 +4,7 @@
 """The adapter of apt and dpkg."""
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import typing as t
@@ -12,7 +13,8 @@ from .._core.errors import MaintenanceError
 from .package_manager import Change, Commands, Plan, not_a_name, run, usr_merged
 
 #: Nothing may ask; needrestart must not restart services of its own accord inside the pause.
-_ENVIRONMENT = ["env", "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_SUSPEND=1"]
+#: LANGUAGE would win over LC_ALL, and what apt-get says is read here.
+_ENVIRONMENT = ["env", "LC_ALL=C.UTF-8", "LANGUAGE=", "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_SUSPEND=1"]
 #: Keep the operator's configuration files; never remove a package; look no mirror up that was not asked for.
 _APT = ["apt-get", "--assume-yes", "--no-remove", "-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"]
 #: Seconds to wait for another package manager's lock, before the pause. Inside it there is no time to wait.
@@ -21,13 +23,16 @@ _NO_LOCK_WAIT = ["-o", "DPkg::Lock::Timeout=2"]
 #: Debian Policy 5.6.1 and 5.6.12, with an optional architecture. Above all: never an option of apt-get.
 #: Nor a name with a minus at its end, which apt-get takes for a removal.
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*(?<!-)(:[a-z0-9-]*[a-z0-9])?(=[A-Za-z0-9.+:~-]+)?")
+#: Headings of apt-get's lists of packages for which it wants more than a yes.
+_HELD = "The following held packages will be changed:"
+_DOWNGRADED = "The following packages will be DOWNGRADED:"
 _RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.~+/_-]*")
 
-# "Inst name [installed] (candidate origin [arch])"; "Remv name [installed]"; apt-get(8), --simulate
+# "Inst name [installed] (candidate origin [arch])"; "Remv name [installed]", "Purg name [installed]" with APT::Get::Purge; apt-get(8), --simulate
 _INST = re.compile(r"^Inst (?P<name>\S+)(?: \[(?P<installed>[^\]]*)\])? \((?P<candidate>[^\s)]+)")
 # A package that an interrupted update left unpacked: "Conf name (version origin [arch])" without an Inst.
 _CONF = re.compile(r"^Conf (?P<name>\S+) \((?P<candidate>[^\s)]+)")
-_REMV = re.compile(r"^Remv (?P<name>\S+)(?: \[(?P<installed>[^\]]*)\])?")
+_REMV = re.compile(r"^(?:Remv|Purg) (?P<name>\S+)(?: \[(?P<installed>[^\]]*)\])?")
 
 
 def parse_simulation(text: str) -> list[Change]:
@@ -51,6 +56,44 @@ def parse_simulation(text: str) -> list[Change]:
     return found
 
 
+def listed(text: str, heading: str) -> list[str]:
+    """The names that apt-get lists under a heading.
+
+    :param text: Its standard output in the C locale.
+    :param heading: The line above them; theirs are indented. With APT::Get::Show-Versions each has versions in parentheses.
+    """
+    lines = text.splitlines()
+    below = lines[lines.index(heading) + 1:] if heading in lines else []
+    return [name for line in itertools.takewhile(lambda line: line.startswith(" "), below) for name in re.sub(r"\([^)]*\)", " ", line).split()]
+
+
+def parse_status(text: str) -> set[str]:
+    """The names of the installed packages that `dpkg-query --show` tells of, with and without their architecture.
+
+    :param text: Its standard output, lines of `package package:arch status`. One that an interrupted update left unpacked is installed.
+    """
+    found: set[str] = set()
+    for line in text.splitlines():
+        name, known_as, status = line.split(" ")
+        if status not in ("not-installed", "config-files"):
+            found |= {name, known_as}
+    return found
+
+
+def untrusted(targets: str, uris: str) -> list[str]:
+    """The sources of an update that apt cannot authenticate, by their addresses.
+
+    :param targets: What `apt-get indextargets` says of the lists of packages: `trusted address` each. A list without a trusted one of the same address
+        counts: whose package it is when there are both is not told.
+    :param uris: What `apt-get --print-uris` says would be fetched: `'address' file size hash` each.
+    """
+    lists = [line.partition(" ")[::2] for line in targets.splitlines()]
+    good = {address for trusted, address in lists if trusted == "yes"}
+    bad = {address for trusted, address in lists if trusted == "no" and address} - good
+    fetched = [line[1:].partition("'")[0] for line in uris.splitlines() if line.startswith("'")]
+    return sorted(address for address in bad if any(uri.startswith(address) for uri in fetched))
+
+
 def parse_search(text: str) -> dict[str, list[str]]:
     """What `dpkg-query --search` says: packages by path, without their architecture.
 
@@ -69,10 +112,11 @@ class Apt:
 
     :param packages: Names, or `name=version`; none: everything that can be upgraded without removing a package.
     :param release: apt's target release, or `None`.
+    :param only_upgrade: Whether a named package that is not installed is left out.
     :raises MaintenanceError: code `packages`: something that is no package name or release, or there is no apt-get.
     """
 
-    def __init__(self, packages: t.Sequence[str], release: str | None) -> None:
+    def __init__(self, packages: t.Sequence[str], release: str | None, only_upgrade: bool = True) -> None:
         for name in packages:
             if not _NAME.fullmatch(name):
                 raise not_a_name(name)
@@ -85,10 +129,14 @@ class Apt:
             )
         target = [] if release is None else ["--target-release", release]
         # Of everything: new packages where an upgrade needs them; what it would remove a package for is kept back.
-        action = ["install", *packages] if packages else ["upgrade", "--with-new-pkgs"]
+        named = ["install", *(["--only-upgrade"] if only_upgrade else []), *packages]
+        action = named if packages else ["upgrade", "--with-new-pkgs"]
         change = [*_ENVIRONMENT, *_APT, *target]
-        # Without --no-remove: what would be removed shall be seen and named.
+        self._packages = [name.partition("=")[0] for name in packages] if only_upgrade else []
+        # Without --no-remove and --assume-yes: what apt-get would then refuse shall be seen and named.
         self._simulate = [*_ENVIRONMENT, "apt-get", "--simulate", "-o", "Debug::NoLocking=true", *target, *action]
+        # To an empty cache: of what is downloaded already nothing is told.
+        self._uris = [*_ENVIRONMENT, *_APT, "-o", "Debug::NoLocking=true", "-o", "Dir::Cache::archives=/nonexistent/", "--print-uris", *target, *action]
         self.commands = Commands(
             refresh=[*_ENVIRONMENT, "apt-get", *_LOCK_WAIT, "-o", "APT::Update::Error-Mode=any", "update"],
             stage=[*change, *_LOCK_WAIT, "--download-only", *action],
@@ -97,8 +145,35 @@ class Apt:
 
     def plan(self) -> Plan:
         """See `PackageManager`."""
-        changes = parse_simulation(run(self._simulate, 120))
-        return Plan(changes, [change.name for change in changes if change.candidate is None], [])
+        said = run(self._simulate, 120)
+        changes = parse_simulation(said)
+        removed = [change.name for change in changes if change.candidate is None]
+        held, downgraded = listed(said, _HELD), listed(said, _DOWNGRADED)
+        refused = []
+        if held:
+            refused.append(f"{', '.join(held)} is held (apt-mark hold), and would be changed. Release it with apt-mark unhold, or name other packages")
+        if downgraded:
+            refused.append(f"{', '.join(downgraded)} would become older than it is. Do that by hand first, or name other versions")
+        # apt-get would not come to what is fetched.
+        sources = self._untrusted() if changes and not (removed or refused) else []
+        if sources:
+            refused.append(
+                f"apt cannot authenticate what comes from {', '.join(sources)}. Give that source its key (Signed-By), or trusted=yes if you do trust it"
+            )
+        return Plan(changes, removed, [], self._not_installed(), refused)
+
+    def _not_installed(self) -> list[str]:
+        if not self._packages:
+            return []
+        # 1: dpkg has never heard of some of them
+        show = ["dpkg-query", "--show", "--showformat", "${Package} ${Package}:${Architecture} ${db:Status-Status}\n", *self._packages]
+        installed = parse_status(run(show, 60, fine=(0, 1)))
+        return [name for name in self._packages if name not in installed]
+
+    def _untrusted(self) -> list[str]:
+        lists = [*_ENVIRONMENT, "apt-get", "indextargets", "--format", "$(TRUSTED) $(REPO_URI)", "Created-By: Packages"]
+        targets = run(lists, 60)
+        return untrusted(targets, run(self._uris, 120)) if "no " in targets else []
 
     def owners(self, paths: t.Sequence[str]) -> dict[str, list[str]]:
         """See `PackageManager`."""

@@ -4,7 +4,6 @@
 """The adapter of dnf 4 and rpm."""
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import shutil
@@ -12,7 +11,7 @@ import typing as t
 
 from .._core.errors import MaintenanceError
 from . import dnf_program
-from .package_manager import Change, Commands, Plan, not_a_name, run, usr_merged
+from .package_manager import Change, Commands, Plan, ask_program, not_a_name, run, usr_merged
 
 _ENVIRONMENT = ["env", "LC_ALL=C.UTF-8"]
 #: Names of rpms, with an optional version. Above all: never an option of dnf, a path, a group or a glob.
@@ -49,6 +48,79 @@ def read_rows(rows: t.Iterable[t.Sequence[str]]) -> tuple[list[Change], list[str
     return sorted(dict.fromkeys(changes), key=lambda change: change.name), removed
 
 
+def older(rows: t.Iterable[t.Sequence[str]]) -> list[str]:
+    """Why a transaction is not carried out: what it would put down to an older version, in a sentence; empty when there is none.
+
+    :param rows: See `read_rows`.
+    """
+    names = sorted({name for action, name, _arch, _version in rows if action == "DOWNGRADE"})
+    return [f"{', '.join(names)} would become older than it is. Do that by hand first, or name other versions"] if names else []
+
+
+def no_release(release: str | None) -> None:
+    """Refuse a target release, which only apt has.
+
+    :raises MaintenanceError: code `packages`.
+    """
+    if release is not None:
+        raise MaintenanceError(f"default_release {release!r} is a setting of apt, and this host has dnf; no guest was touched. Leave it out", "packages")
+
+
+def read_answer(found: t.Mapping[str, t.Any] | None, program: str) -> Plan:
+    """The plan in the answer of dnf_program or dnf5_program.
+
+    :param found: The answer; `None`: there was none.
+    :param program: Which dnf, for messages.
+    :raises MaintenanceError: code `packages`: dnf refuses, has no list of any repository, or there was no answer.
+    """
+    if found is None:
+        raise MaintenanceError(f"{program}'s Python bindings gave no answer; no guest was touched. Run {program} check-update on the host", "packages")
+    if "error" in found:
+        raise MaintenanceError(
+            f"the package manager refuses: {' '.join(found['error'].split())}; no guest was touched. If that is about the lists of the repositories, "
+            f"read them (update_cache); else see to it on the host with {program}", "packages",
+        )
+    if found["ignored"] and not found["read"]:
+        raise MaintenanceError(
+            f"{program} has no list of any repository in its cache ({', '.join(found['ignored'])}), so it knows of no update; no guest was touched. Read the "
+            "lists (update_cache)", "packages",
+        )
+    changes, removed = read_rows(found["rows"])
+    warnings = [
+        f"{program} has no list of the repository {name} in its cache, and its configuration allows that: updates from there are not seen. Use update_cache"
+        for name in found["ignored"]
+    ]
+    return Plan(changes, removed, warnings, found["not_installed"], older(found["rows"]))
+
+
+def owners(paths: t.Sequence[str]) -> dict[str, list[str]]:
+    """The names of the rpms that own files, by path; see `PackageManager`."""
+    found = {}
+    for path in paths:
+        for known in usr_merged(path):
+            # 1: of no package. One path at a time, because the answers do not name the path.
+            said = run(["rpm", "--query", "--queryformat", "%{NAME}\\n", "--file", known], 60, fine=(0, 1))
+            names = [line for line in said.splitlines() if line and " " not in line]
+            if names:
+                found[path] = names
+                break
+    return found
+
+
+def specifications(packages: t.Sequence[str]) -> list[str]:
+    """Package specifications in dnf's words, `name-version` for `name=version`.
+
+    :raises MaintenanceError: code `packages`: something that is no package name.
+    """
+    found = []
+    for name in packages:
+        match = _NAME.fullmatch(name)
+        if match is None:
+            raise not_a_name(name)
+        found.append("-".join(part for part in (match["name"], match["version"]) if part))
+    return found
+
+
 def interpreter(first_line: str) -> list[str]:
     """The Python that dnf's command runs under, as an argument list; empty when it is none.
 
@@ -63,22 +135,18 @@ class Dnf:
 
     :param packages: Names, or `name=version`; none: everything that can be upgraded.
     :param release: Must be `None`: apt has target releases, dnf has none.
+    :param only_upgrade: Whether a named package that is not installed is left out.
     :raises MaintenanceError: code `packages`: something that is no package name, a release, or there is no dnf 4.
     """
 
-    def __init__(self, packages: t.Sequence[str], release: str | None) -> None:
-        if release is not None:
-            raise MaintenanceError(f"default_release {release!r} is a setting of apt, and this host has dnf; no guest was touched. Leave it out", "packages")
-        self._specs = []
-        for name in packages:
-            match = _NAME.fullmatch(name)
-            if match is None:
-                raise not_a_name(name)
-            self._specs.append("-".join(part for part in (match["name"], match["version"]) if part))
+    def __init__(self, packages: t.Sequence[str], release: str | None, only_upgrade: bool = True) -> None:
+        no_release(release)
+        self._specs = specifications(packages)
+        self._only_upgrade = only_upgrade
         self._python = self._find()
         dnf = [*_ENVIRONMENT, "dnf", "--assumeyes", "--quiet"]
         # As _dnf_program has it. The lists must not be read anew in between: what is applied is what was looked at.
-        action = ["--setopt=best=True", "install", *self._specs] if packages else ["--setopt=best=False", "upgrade"]
+        action = ["--setopt=best=True", "upgrade" if only_upgrade else "install", *self._specs] if packages else ["--setopt=best=False", "upgrade"]
         self.commands = Commands(
             refresh=[*_ENVIRONMENT, "dnf", "--assumeno", "--quiet", "--refresh", "makecache"],
             stage=[*dnf, "--setopt=metadata_expire=-1", "--downloadonly", *action],
@@ -95,46 +163,15 @@ class Dnf:
                 found = interpreter(stream.readline(256).rstrip("\n"))
         if not found:
             raise MaintenanceError(
-                "this host is of RHEL's family and has no dnf 4; no guest was touched. Give the update as commands (host_update_commands) or as tasks "
-                "(host_update_tasks_file)", "packages",
+                "this host is of RHEL's family and has neither dnf 4 nor dnf 5; no guest was touched. Give the update as commands (host_update_commands) or "
+                "as tasks (host_update_tasks_file)", "packages",
             )
         return found
 
     def plan(self) -> Plan:
         """See `PackageManager`."""
-        # The loader's source works from a plain tree and from inside Ansible's own zip alike.
-        program = dnf_program.__loader__.get_source(dnf_program.__name__)
-        said = run([*self._python, "-", json.dumps({"packages": self._specs})], 120, stdin=program)
-        try:
-            found = json.loads(said.splitlines()[-1])
-        except (IndexError, ValueError) as error:
-            raise MaintenanceError("dnf's Python bindings gave no answer; no guest was touched. Run dnf check-update on the host", "packages") from error
-        if "error" in found:
-            raise MaintenanceError(
-                f"the package manager refuses: {' '.join(found['error'].split())}; no guest was touched. If that is about the lists of the repositories, "
-                "read them (update_cache); else see to it on the host with dnf", "packages",
-            )
-        if found["ignored"] and not found["read"]:
-            raise MaintenanceError(
-                f"dnf has no list of any repository in its cache ({', '.join(found['ignored'])}), so it knows of no update; no guest was touched. Read the "
-                "lists (update_cache)", "packages",
-            )
-        changes, removed = read_rows(found["rows"])
-        warnings = [
-            f"dnf has no list of the repository {name} in its cache, and its configuration allows that: updates from there are not seen. Use update_cache"
-            for name in found["ignored"]
-        ]
-        return Plan(changes, removed, warnings)
+        return read_answer(ask_program(self._python, dnf_program, {"packages": self._specs, "only_upgrade": self._only_upgrade}), "dnf")
 
     def owners(self, paths: t.Sequence[str]) -> dict[str, list[str]]:
         """See `PackageManager`."""
-        found = {}
-        for path in paths:
-            for known in usr_merged(path):
-                # 1: of no package. One path at a time, because the answers do not name the path.
-                said = run(["rpm", "--query", "--queryformat", "%{NAME}\\n", "--file", known], 60, fine=(0, 1))
-                names = [line for line in said.splitlines() if line and " " not in line]
-                if names:
-                    found[path] = names
-                    break
-        return found
+        return owners(paths)

@@ -12,16 +12,18 @@ import json
 import sys
 
 
-def answer(base, packages: list[str]) -> dict:
+def answer(base, packages: list[str], only_upgrade: bool = True) -> dict:
     """What an update would do.
 
     :param base: A `dnf.Base` with its configuration read.
     :param packages: Package specifications; none: everything that can be upgraded.
+    :param only_upgrade: Whether what is not installed is left out.
     :returns: `rows`: `[action, name, architecture, version]` of each package in the transaction, in the words of libdnf's
         `TransactionItemAction`; `read`: the repositories whose list is in the cache; `ignored`: those whose list is not, and that the
-        configuration allows to be missing (`skip_if_unavailable`).
+        configuration allows to be missing (`skip_if_unavailable`); `not_installed`: the specifications that are left out.
     :raises Exception: dnf refuses; mostly a `dnf.exceptions.Error`.
     """
+    import dnf.exceptions  # pylint: disable=import-outside-toplevel
     import libdnf.transaction  # pylint: disable=import-outside-toplevel
 
     base.conf.cacheonly = True
@@ -34,10 +36,16 @@ def answer(base, packages: list[str]) -> dict:
     enabled = {repo.id for repo in base.repos.iter_enabled()}
     base.fill_sack()
     read = {repo.id for repo in base.repos.iter_enabled()}
-    if packages:
-        for spec in packages:
-            base.install(spec)
-    else:
+    not_installed = []
+    for spec in packages:
+        try:
+            if only_upgrade:
+                base.upgrade(spec)
+            else:
+                base.install(spec)
+        except dnf.exceptions.PackagesNotInstalledError:
+            not_installed.append(spec)
+    if not packages:
         base.upgrade_all()
     base.resolve()
     prefix = "TransactionItemAction_"
@@ -46,19 +54,20 @@ def answer(base, packages: list[str]) -> dict:
         "rows": [[words[item.action], item.name, item.arch, item.evr] for item in base.transaction],
         "read": sorted(read),
         "ignored": sorted(enabled - read),
+        "not_installed": not_installed,
     }
 
 
 def main() -> None:
-    """Answer a request (`packages`, JSON, the only argument) with one line of JSON: `answer` or `error`."""
-    packages = json.loads(sys.argv[1])["packages"]
+    """Answer a request (`packages` and `only_upgrade`, JSON, the only argument) with one line of JSON: `answer` or `error`."""
+    request = json.loads(sys.argv[1])
     try:
         import dnf  # pylint: disable=import-outside-toplevel
 
         with dnf.Base() as base:
             base.conf.read()
             base.conf.substitutions.update_from_etc(base.conf.installroot, varsdir=base.conf.varsdir)
-            found = answer(base, packages)
+            found = answer(base, request["packages"], request["only_upgrade"])
     except ImportError as error:
         found = {"error": f"the Python bindings of dnf 4 are missing ({error})"}
     except Exception as error:  # dnf's own errors, and whatever its plugins and its C code raise: all are told, none is handled

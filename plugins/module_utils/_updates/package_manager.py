@@ -4,8 +4,10 @@
 """What the adapters of the package managers have in common: their answers, and how a command of theirs is run."""
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import types
 import typing as t
 
 from .._core.errors import MaintenanceError
@@ -30,11 +32,15 @@ class Plan(t.NamedTuple):
     :ivar changes: The packages that would change.
     :ivar removed: Names of packages that would go, with no other taking their place.
     :ivar warnings: What makes the answer less than complete, in sentences.
+    :ivar not_installed: Names that were asked for and are left out, because they are not installed and only upgrades are wanted.
+    :ivar refused: Why the package manager will not carry this out, in sentences; what it finds only while it downloads is not among them.
     """
 
     changes: list[Change]
     removed: list[str]
     warnings: list[str]
+    not_installed: list[str] = []
+    refused: list[str] = []
 
 
 class Commands(t.NamedTuple):
@@ -68,6 +74,22 @@ class PackageManager(t.Protocol):
         """
 
 
+def asked_for(packages: t.Sequence[str]) -> list[str]:
+    """The names of an update, none for everything that is pending.
+
+    :param packages: As operators give them: names, none, or the one word `*`, which is everything as well.
+    :raises MaintenanceError: code `packages`: everything and names.
+    """
+    if "*" not in packages:
+        return list(packages)
+    if len(packages) > 1:
+        raise MaintenanceError(
+            f"'*' means everything that is pending, and {', '.join(name for name in packages if name != '*') or 'another'} stands beside it; no guest was "
+            "touched. Give '*' alone, or the names", "packages",
+        )
+    return []
+
+
 def not_a_name(name: str) -> MaintenanceError:
     """The error for a text that is no package name."""
     return MaintenanceError(f"{name!r} is no package name (name or name=version); no guest was touched", "packages")
@@ -99,6 +121,22 @@ def run(argv: t.Sequence[str], timeout: float, *, stdin: str = "", fine: t.Conta
             "packages",
         )
     return done.stdout
+
+
+def ask_program(python: t.Sequence[str], program: types.ModuleType, request: t.Mapping[str, t.Any]) -> dict[str, t.Any] | None:
+    """What a program of ours answers that asks a package manager's own bindings, under the Python that has them.
+
+    :param python: That Python, as an argument list.
+    :param program: The program, a module that runs by itself: it gets the request as JSON, and its last line is the answer.
+    :returns: The answer; `None` when there is none.
+    :raises MaintenanceError: code `packages`: it cannot be started, fails or takes too long.
+    """
+    # The loader's source works from a plain tree and from inside Ansible's own zip alike.
+    said = run([*python, "-", json.dumps(request)], 120, stdin=program.__loader__.get_source(program.__name__))
+    try:
+        return json.loads(said.splitlines()[-1])
+    except (IndexError, ValueError):
+        return None
 
 
 def usr_merged(path: str) -> list[str]:

@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 import os
-import re
 import typing as t
 
 from .._system import running_code
+from .._system.guest_helpers import GuestHelper
 from .._system.running_code import CodeFile, GuestCode
+from .kernels import is_pinned, newest_kernel
 
 
 def is_old(running: str | None, installed: str | None) -> bool:
@@ -21,22 +22,6 @@ def is_old(running: str | None, installed: str | None) -> bool:
     :param installed: The build id of what is at that path now, `None` when nothing is, or it is unknown.
     """
     return running is None or running != installed
-
-
-def newest_kernel(running: str, installed: t.Sequence[str]) -> str | None:
-    """The newest installed kernel, `None` when there is none (a container, a kernel from elsewhere).
-
-    Releases are compared by the numbers they begin with: `6.1.0-28-cloud-amd64` is 6.1.0-28. Of the same numbers the running one
-    counts, for another flavour of it is not newer.
-
-    :param running: The release of the running kernel.
-    :param installed: The releases of the installed ones.
-    """
-    def rank(release: str) -> tuple[list[int], bool]:
-        numbers = re.match(r"[0-9.\-]*", release)
-        return [int(number) for number in re.findall("[0-9]+", numbers.group() if numbers else "")], release == running
-
-    return max(installed, key=rank, default=None)
 
 
 def old_files(pid: int, files: t.Iterable[CodeFile]) -> list[str]:
@@ -51,13 +36,36 @@ def old_files(pid: int, files: t.Iterable[CodeFile]) -> list[str]:
     )
 
 
-def stale_guest(guest: GuestCode, files: t.Iterable[CodeFile]) -> dict[str, t.Any] | None:
-    """A guest whose QEMU runs old code, for a module's result; `None` when it does not.
+#: The code that a guest is moved for: by process, its QEMU's and that of helpers, what they have mapped.
+Code = t.Mapping[int, t.Sequence[CodeFile]]
+
+
+def code_of(pid: int, helpers: t.Iterable[GuestHelper]) -> dict[int, list[CodeFile]]:
+    """The code that a guest is moved for; empty when its QEMU has ended.
+
+    :param pid: Its QEMU.
+    :param helpers: Its helper processes.
+    :raises OSError: It may not be looked at.
+    """
+    files = {one: running_code.code_files(one) for one in [pid, *(helper.pid for helper in helpers if helper.renewed)]}
+    return {} if files[pid] is None else {one: found for one, found in files.items() if found is not None}
+
+
+def old_code(code: Code) -> list[str]:
+    """The paths of the code that a guest is moved for and that is no longer what is installed.
+
+    :param code: See `code_of`.
+    """
+    return sorted({path for pid, files in code.items() for path in old_files(pid, files)})
+
+
+def stale_guest(guest: GuestCode, code: Code) -> dict[str, t.Any] | None:
+    """A guest whose QEMU or helper runs old code, for a module's result; `None` when it does not.
 
     :param guest: The guest.
-    :param files: What its QEMU has mapped.
+    :param code: Its code, see `code_of`.
     """
-    old = old_files(guest.pid, files)
+    old = old_code(code)
     if not old:
         return None
     path = running_code.program(guest.pid)
@@ -79,10 +87,11 @@ def stale_daemons() -> list[dict[str, t.Any]]:
     return found
 
 
-def stale_processes(others: t.Container[int]) -> list[dict[str, t.Any]]:
+def stale_processes(others: t.Container[int], owners: t.Mapping[int, str]) -> list[dict[str, t.Any]]:
     """The other processes of the host that run old code, for a module's result.
 
     :param others: Processes that are told of elsewhere.
+    :param owners: By process, the guest whose helper it is.
     """
     found = []
     for name, pid in running_code.processes():
@@ -93,12 +102,16 @@ def stale_processes(others: t.Container[int]) -> list[dict[str, t.Any]]:
         except OSError:  # somebody else's, and we are not root
             continue
         if old:
-            found.append({"name": name, "pid": pid, "unit": running_code.unit(pid), "files": old})
+            found.append({"name": name, "pid": pid, "unit": running_code.unit(pid), "guest": owners.get(pid), "files": old})
     return found
 
 
 def kernel() -> dict[str, t.Any]:
-    """The running and the newest installed kernel, for a module's result."""
+    """The running and the newest installed kernel of its flavour, for a module's result."""
     running = os.uname().release
     newest = newest_kernel(running, running_code.installed_kernels())
-    return {"running": running, "newest": newest, "differs": newest is not None and newest != running}
+    since = None if newest is None else running_code.kernel_since(newest)
+    return {
+        "running": running, "newest": newest, "differs": newest is not None and newest != running,
+        "pinned": is_pinned(running, newest, since, running_code.booted()),
+    }

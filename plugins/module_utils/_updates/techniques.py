@@ -15,6 +15,12 @@ from .._core.errors import MaintenanceError
 #: From the gentlest to the strongest; the strongest that one package needs is what the whole update needs.
 TECHNIQUES = ("live", "pause", "refresh", "reboot", "refuse")
 
+#: Facts of a host which some rules depend on, as operators read them. Where one cannot be told, it is taken to hold.
+NETWORKD = "systemd-networkd manages links of the host"
+PACKET_FILTER = "a service that loads the packet filter is active"
+WATCHDOG = "an armed watchdog cannot be stopped"
+FACTS = (NETWORKD, PACKET_FILTER, WATCHDOG)
+
 
 class Rule(t.NamedTuple):
     """What updates of some packages need.
@@ -22,11 +28,13 @@ class Rule(t.NamedTuple):
     :ivar packages: Globs of package names (fnmatch), without an architecture.
     :ivar technique: One of `TECHNIQUES`.
     :ivar reason: Why, as a clause for an operator.
+    :ivar when: The fact of the host under which it holds, one of `FACTS`; empty for every host.
     """
 
     packages: tuple[str, ...]
     technique: str
     reason: str
+    when: str = ""
 
 
 class Verdict(t.NamedTuple):
@@ -52,18 +60,27 @@ RULES: tuple[Rule, ...] = (
         ("sanlock",), "refuse",
         "its restart while guests hold leases makes the watchdog reset the host; move those guests away and update it by hand",
     ),
+    Rule(
+        ("watchdog",), "refuse",
+        "its restart lets go of a watchdog that cannot be stopped (nowayout), which resets the host unless somebody takes it up in time; move the guests "
+        "away and update it by hand",
+        when=WATCHDOG,
+    ),
     # --- kernel, firmware, microcode
     Rule(
         ("linux-headers-*", "linux-libc-dev*", "linux-doc*", "linux-source*", "linux-tools*", "linux-cloud-tools*", "linux-perf*",
-         "linux-cpupower", "linux-base*", "linux-kbuild-*", "linux-compiler-*", "linux-config-*", "linux-image-*-dbg",
-         "kernel-headers", "kernel-devel*", "kernel-*-devel*", "kernel-doc*", "kernel-tools*", "kernel-*-tools*", "kernel-debuginfo*", "kernel-*-debuginfo*",
-         "kernel-srpm-macros", "kernel-rpm-macros", "kernel-abi-*", "kmod-libs"), "live",
+         "linux-cpupower", "linux-base*", "linux-kbuild-*", "linux-compiler-*", "linux-config-*", "linux-image-*-dbg", "linux-image-*-template",
+         "pve-kernel-helper", "proxmox-kernel-helper",
+         "kernel-headers", "kernel-*-headers", "kernel[0-9]*-headers", "kernel-devel*", "kernel-*-devel*", "kernel[0-9]*-devel*", "kernel-doc*",
+         "kernel-*-doc*", "kernel-tools*", "kernel-*-tools*", "kernel[0-9]*-tools*", "kernel[0-9]*-libbpf*", "kernel-debuginfo*", "kernel-*-debuginfo*",
+         "kernel[0-9]*-debuginfo*", "kernel-srpm-macros", "kernel-rpm-macros", "kernel-abi-*", "kmod-libs", "kmod-devel"), "live",
         "it has the kernel's name, but no running kernel is made of it",
     ),
     Rule(
         ("linux-image-*", "linux-modules-*", "linux-generic*", "linux-virtual*", "linux-lowlatency*", "linux-kvm", "linux-aws*", "linux-azure*", "linux-gcp*",
          "linux-oracle*", "pve-kernel-*", "proxmox-kernel-*",
-         "kernel", "kernel-core", "kernel-modules*", "kernel-debug*", "kernel-rt*", "kernel-64k*", "kernel-uek*", "kernel-lt*", "kernel-ml*"), "reboot",
+         "kernel", "kernel[0-9]*", "kernel-core", "kernel-*-core", "kernel-modules*", "kernel-*-modules*", "kernel-uki-virt*", "kernel-debug*", "kernel-rt*",
+         "kernel-64k*", "kernel-uek*", "kernel-lt*", "kernel-ml*", "kernel-plus*", "kernel-automotive*"), "reboot",
         "the host runs the kernel that it was booted with until it is booted again",
     ),
     Rule(
@@ -73,6 +90,18 @@ RULES: tuple[Rule, ...] = (
     Rule(
         ("intel-microcode", "amd64-microcode", "microcode_ctl", "amd-ucode-firmware"), "reboot",
         "the processors take new microcode safely only early at boot",
+    ),
+    Rule(
+        ("linux-firmware-whence", "python3-virt-firmware*", "virt-firmware*", "gnome-firmware", "arm-trusted-firmware*", "firmware-microbit-*",
+         "firmware-tomu", "hackrf-firmware", "nxt-firmware", "ubertooth-firmware", "hdmi2usb-fx2-firmware"), "live",
+        "it has a firmware's name, and is a program, a text or the content of a gadget: the host's kernel loads none of it",
+    ),
+    # Before the host's firmware, which one of them has the name of.
+    Rule(
+        ("seabios*", "ovmf*", "qemu-efi*", "ipxe", "ipxe-qemu*", "ipxe-bootimgs*", "qemu-skiboot", "qemu-slof", "opensbi*", "u-boot-qemu", "vgabios*", "qboot",
+         "openbios-*", "openhackware", "grub-firmware-qemu", "pve-edk2-firmware*",
+         "seavgabios*", "edk2-*", "ipxe-roms*", "sgabios*", "SLOF", "openbios"), "live",
+        "a guest keeps the firmware and the ROMs that are in its memory, through a save and restore as well, and gets the new ones at its next start",
     ),
     Rule(
         ("firmware-*", "linux-firmware*", "*-firmware"), "reboot",
@@ -88,18 +117,22 @@ RULES: tuple[Rule, ...] = (
         "a running guest stays on the QEMU that it was started with; save and restore gives it the new one",
     ),
     Rule(
-        ("seabios*", "ovmf*", "qemu-efi-*", "ipxe-qemu*", "qemu-skiboot", "qemu-slof", "opensbi*", "u-boot-qemu", "vgabios*", "qboot",
-         "seavgabios*", "edk2-*", "ipxe-roms*", "sgabios*", "SLOF"), "refresh",
-        "a QEMU reads its guest's firmware and ROMs when it starts; the guest itself runs the new ones from its own next boot on",
+        ("swtpm*", "libtpms*", "nbdkit*", "libslirp0", "libslirp"), "live",
+        "the QEMU of no running guest, and no helper process that is renewed with it, runs code from it",
     ),
     Rule(
-        ("swtpm*", "libtpms*", "virtiofsd", "passt*", "slirp4netns", "libslirp*"), "refresh",
-        "code of it runs for as long as the QEMU of a guest, and is started anew only with it",
+        ("passt*", "slirp4netns", "libslirp-helper", "virtiofsd"), "live",
+        "a guest that was started with it keeps its process until its next start, because moving the guest would cut its connections or is not possible",
     ),
     # --- what restarts and leaves the guests alone, though one might think otherwise
     Rule(
         ("libvirt*", "python3-libvirt*"), "live",
         "libvirt's daemons are restarted and find their guests again, which run on meanwhile",
+    ),
+    Rule(
+        ("systemd", "systemd-networkd"), "pause",
+        "systemd-networkd carries this host's network and is restarted: addresses and routes on the way to the guests may go until it has set them anew",
+        when=NETWORKD,
     ),
     Rule(
         ("systemd*", "udev"), "live",
@@ -119,7 +152,21 @@ RULES: tuple[Rule, ...] = (
         "the routing daemon is restarted, and routes or addresses on the way to the guests may go until it is up again",
     ),
     Rule(
-        ("ifupdown*", "network-manager*", "ifenslave", "lldpad", "firewalld*", "NetworkManager*", "network-scripts*", "teamd"), "pause",
+        ("vpp", "vpp-plugin-*"), "pause",
+        "the switch in user space is restarted, and the guests' packets are lost until its ports are there again",
+    ),
+    Rule(
+        ("nftables", "netfilter-persistent", "iptables-persistent", "iptables-services"), "pause",
+        "the service that loads this host's packet filter is restarted, and flushes all rules: libvirt sets those of its own networks again only when "
+        "virtnetworkd, or libvirtd, is reloaded",
+        when=PACKET_FILTER,
+    ),
+    Rule(
+        ("netplan*", "libnetplan*", "python3-netplan"), "live",
+        "it writes configuration for others to read, at boot or when somebody runs netplan apply, and restarts nothing",
+    ),
+    Rule(
+        ("ifupdown*", "network-manager*", "ifenslave", "lldpad", "firewalld*", "NetworkManager*", "network-scripts*", "teamd", "wicked*"), "pause",
         "its restart may take the host's bridges, bonds, links or packet filter down and up again",
     ),
     # --- the storage path
@@ -183,8 +230,10 @@ def operator_rules(given: t.Sequence[t.Mapping[str, t.Any]]) -> tuple[Rule, ...]
     return tuple(Rule(tuple(rule["packages"]), rule["technique"], rule["reason"]) for rule in given)
 
 
-def _first(name: str, rules: t.Sequence[Rule]) -> Verdict | None:
+def _first(name: str, rules: t.Sequence[Rule], facts: t.Container[str]) -> Verdict | None:
     for rule in rules:
+        if rule.when and rule.when not in facts:
+            continue
         # Not fnmatch(): that ignores the case on some systems.
         if any(fnmatch.fnmatchcase(name, glob) for glob in rule.packages):
             return Verdict(rule.technique, rule.reason)
@@ -196,21 +245,22 @@ def _named(guests: t.Sequence[str]) -> str:
     return shown if len(guests) <= 3 else f"{shown} and {len(guests) - 3} more"
 
 
-def judge(package: str, given: t.Sequence[Rule], users: t.Mapping[str, t.Sequence[str]]) -> Verdict:
+def judge(package: str, given: t.Sequence[Rule], users: t.Mapping[str, t.Sequence[str]], facts: t.Container[str] = FACTS) -> Verdict:
     """What the update of one package needs.
 
-    The operator's rules come first and are final. Else the table, but at least `refresh` for code that a guest's QEMU runs.
+    The operator's rules come first and are final. Else the table, but at least `refresh` for code that a guest's QEMU or a helper of it runs.
 
     :param package: Its name, an architecture may follow.
     :param given: The operator's rules.
-    :param users: By package (without an architecture), the names of the guests whose QEMU runs code from it.
+    :param users: By package (without an architecture), the names of the guests whose QEMU, or a helper process of it, runs code from it.
+    :param facts: Which of `FACTS` hold on the host.
     """
     name = bare(package)
-    verdict = _first(name, given)
+    verdict = _first(name, given, facts)
     if verdict is not None:
         return verdict
-    verdict = _first(name, RULES) or DEFAULT
+    verdict = _first(name, RULES, facts) or DEFAULT
     guests = users.get(name)
     if guests and strongest([verdict.technique, "refresh"]) != verdict.technique:
-        return Verdict("refresh", f"the QEMU of {_named(guests)} runs code from it, and only a QEMU that is started anew runs the new one")
+        return Verdict("refresh", f"the QEMU of {_named(guests)}, or a helper process of it, runs code from it, and only what is started anew runs the new one")
     return verdict

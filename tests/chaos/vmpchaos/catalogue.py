@@ -17,7 +17,7 @@ class Fault:
     """One row of the table.
 
     :ivar name: For the command line.
-    :ivar text: For people.
+    :ivar text: The fault in words.
     :ivar act: Breaks it; returns what the operator is told, in the product's own words.
     :ivar limit: The pause limit, seconds.
     :ivar fast: Part of the fast subset.

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Stand-alone program, run on a host: notes how far the clocks of guests are off, as the guests themselves show it over their network.
 
-It writes one JSON object per answer of a guest: C(at) (CLOCK_MONOTONIC, seconds), C(guest) and C(offset) (the guest's clock minus the host's, seconds,
+It writes one JSON object per answer of a guest: `at` (CLOCK_MONOTONIC, seconds), `guest` and `offset` (the guest's clock minus the host's, seconds,
 late by what the guest needs to show it: up to 0.3 s). A guest that stands still gives no answers.
 
 Arguments: the file to append to, and NAME=ADDRESS of each guest.

@@ -21,10 +21,10 @@ def _told(answer: Answer) -> str:
 
 @fault("command-hangs-left", "update command hangs, on_deadline: leave", fast=True)
 def command_hangs_left(stage: Stage) -> str:
-    """The guests are resumed on time; the command goes on to its own time-out; the next is not begun."""
+    """The guests are resumed on time; the command goes on to its own time-out; the next is not started."""
     stage.open()
     answer = stage.commands(list(UPDATE), ["touch", "/run/vmp-chaos/second"], on_deadline="leave", command_timeout=11)
-    expect(answer.failed and answer.code == "deadline", f"it should tell of the deadline: {answer.verdict} {answer.message}")
+    expect(answer.failed and answer.code == "deadline", f"it should name the deadline: {answer.verdict} {answer.message}")
     expect([one["state"] for one in answer.result["commands"]] == ["timed_out", "not_started"], f"the commands' states: {answer.result['commands']}")
     stage.see_all_well()
     return _told(answer)
@@ -35,7 +35,7 @@ def command_hangs_killed(stage: Stage) -> str:
     """The guests do not wait for its end."""
     stage.open()
     answer = stage.commands(["sh", "-c", f"trap '' TERM; {' '.join(UPDATE)}; {' '.join(UPDATE)}"], on_deadline="kill", pause_budget=3)
-    expect(answer.failed and answer.code == "deadline", f"it should tell of the deadline: {answer.verdict} {answer.message}")
+    expect(answer.failed and answer.code == "deadline", f"it should name the deadline: {answer.verdict} {answer.message}")
     expect(answer.result["commands"][0]["state"] == "killed", f"the command's state: {answer.result['commands']}")
     stage.see_all_well()
     expect(not stage.host.shell(f"pgrep -f '^{' '.join(UPDATE)}'", check=False), "the command should have been ended with all that it started")
@@ -44,10 +44,10 @@ def command_hangs_killed(stage: Stage) -> str:
 
 @fault("command-fails", "update command fails")
 def command_fails(stage: Stage) -> str:
-    """The guests are resumed at once, the next command is not begun."""
+    """The guests are resumed at once, the next command is not started."""
     stage.open()
     answer = stage.commands(["sh", "-c", "echo cannot find the thing >&2; exit 3"], ["touch", "/run/vmp-chaos/second"])
-    expect(answer.failed and answer.code == "command" and "cannot find the thing" in answer.message, f"it should tell why: {answer.message}")
+    expect(answer.failed and answer.code == "command" and "cannot find the thing" in answer.message, f"it should say why: {answer.message}")
     stage.see_all_well()
     expect(not stage.host.shell("ls /run/vmp-chaos/second", check=False), "the second command should not have been run")
     return _told(answer)
@@ -58,7 +58,7 @@ def command_missing(stage: Stage) -> str:
     """As a failure."""
     stage.open()
     answer = stage.commands(["no-such-program"])
-    expect(answer.failed and answer.code == "command", f"it should be told: {answer.message}")
+    expect(answer.failed and answer.code == "command", f"it should be reported: {answer.message}")
     stage.see_all_well()
     return _told(answer)
 
@@ -79,7 +79,7 @@ def command_prints(stage: Stage) -> str:
 
 @fault("command-starts-a-daemon", "update command starts a daemon which keeps the output open")
 def command_starts_a_daemon(stage: Stage) -> str:
-    """The command has ended when its own process has: nobody waits for the daemon."""
+    """The command has ended when its own process has: the daemon is not waited for."""
     stage.open()
     answer = stage.commands(["sh", "-c", f"setsid {' '.join(UPDATE)} & echo started"], ["sh", "-c", "yes & echo started"])
     expect(answer.verdict == "CHANGED", f"it should have succeeded: {answer.message}")
@@ -94,7 +94,7 @@ def command_kills_its_group(stage: Stage) -> str:
     """It has a session of its own: the module is not reached."""
     stage.open()
     answer = stage.commands(["sh", "-c", "kill -KILL 0"])
-    expect(answer.failed and answer.code == "command", f"it should be told as a failed command: {answer.message}")
+    expect(answer.failed and answer.code == "command", f"it should be reported as a failed command: {answer.message}")
     stage.see_all_well()
     return _told(answer)
 

@@ -91,7 +91,7 @@ def guest_destroyed(stage: Stage) -> str:
     stage.wait_in("gone", ["chaos-2"])
     stage.hands_off("chaos-2")
     answer = stage.resume(window)
-    expect(not answer.failed and answer.guest("chaos-2")["outcome"] == "gone", f"chaos-2 should be told as gone: {answer.message} {answer.guest('chaos-2')}")
+    expect(not answer.failed and answer.guest("chaos-2")["outcome"] == "gone", f"chaos-2 should be reported as gone: {answer.message} {answer.guest('chaos-2')}")
     stage.see_all_well()
     return f"chaos-2: {answer.guest('chaos-2')['message']}; chaos-1: {answer.guest('chaos-1')['message']}"
 
@@ -153,7 +153,7 @@ def io_error_before(stage: Stage) -> str:
 
 @fault("io-error-in-the-window", "the storage of a guest fills up in the window")
 def io_error_in_the_window(stage: Stage) -> str:
-    """It stops with its first write after the resume: that is not ours, and the second look tells of it."""
+    """It stops with its first write after the resume: that is not ours, and the second look reports it."""
     stage.open()
     stage.add([writing_guest(stage, "chaos-full", 32 * 1024)])
     filler = f"{guests.FOLDER}/disk-chaos-full/filler"
@@ -161,7 +161,7 @@ def io_error_in_the_window(stage: Stage) -> str:
     answer = stage.operator.module("preserved_command", **stage.options(commands=[["sh", "-c", fill]], second_look=4))
     stage.wait_in("paused", ["chaos-full"])
     stage.hands_off("chaos-full")
-    expect(answer.failed and answer.code == "stopped_again", f"the second look should tell of chaos-full: {answer.verdict} {answer.message}")
+    expect(answer.failed and answer.code == "stopped_again", f"the second look should report chaos-full: {answer.verdict} {answer.message}")
     stage.see_all_well()
     return answer.message
 

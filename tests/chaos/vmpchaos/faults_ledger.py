@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The vm_preserving.maintenance authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Faults: the ledger cannot be written, or says what nobody of us wrote; before the pause and in the window."""
+"""Faults: the ledger cannot be written, or says what we did not write; before the pause and in the window."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _with_a_closed_window(stage: Stage) -> None:
 
 
 def _refused_for_the_ledger(stage: Stage, stops_before: int) -> str:
-    """The pause is refused with the ledger as the reason, and nobody stops."""
+    """The pause is refused with the ledger as the reason, and no guest stops."""
     answer = stage.start_pause().answer(90)
     expect(answer.failed and answer.code in ("ledger", "guard"), f"it should be refused for the ledger: {answer.verdict} {answer.message}")
     expect(sum(map(stage.stops, stage.names())) == stops_before, "no guest should have been stopped")
@@ -81,7 +81,7 @@ def ledger_truncated_before(stage: Stage) -> str:
 
 @fault("ledger-unwritable-before", "ledger's folder read-only, then a file, before the pause")
 def ledger_unwritable_before(stage: Stage) -> str:
-    """Without a ledger nobody is paused."""
+    """Without a ledger no guest is paused."""
     stage.open()
     stage.host.shell(f"{_OWN_FILE_SYSTEM} && mount -o remount,ro {STATE}")
     told = _refused_for_the_ledger(stage, 0)
@@ -106,7 +106,7 @@ def disk_full_before(stage: Stage) -> str:
 
 
 def _in_the_window(stage: Stage, damage: Callable[[], Any]) -> str:
-    """Pause, do something to the ledger, ask for the resume, and see that the guard resumes all in time. Returns what was told."""
+    """Pause, do something to the ledger, ask for the resume, and see that the guard resumes all in time. Returns what was reported."""
     stage.open()
     stage.pause()
     damage()
@@ -206,7 +206,7 @@ def _hostile(name: str, text: str, change: Change) -> None:
         stage.pause()
         libvirtd = stage.host.shell("cat /run/libvirtd.pid")
         damage()
-        # Nobody asks for the resume here: the module believes the ledger of its own user, the guard has seen the true one.
+        # No resume is asked for here: the module believes the ledger of its own user, the guard has seen the true one.
         stage.wait_in("running", timeout=stage.limit + 30)
         expect(stage.host.shell("cat /run/libvirtd.pid") == libvirtd, "libvirtd should not have been killed")
         stage.see_all_well()
@@ -220,7 +220,7 @@ for _name, (_words, _change) in HOSTILE.items():
 
 
 def _forged(stage: Stage, names: list[str]) -> dict[str, Any]:
-    """A ledger that nobody of us wrote: an open window, past its deadline, of others' guests. Every single value is true."""
+    """A ledger that we did not write: an open window, past its deadline, of others' guests. Every single value is true."""
     boot = stage.host.shell("cat /proc/sys/kernel/random/boot_id").strip()
     facts = stage.host.call("process_facts", pid=1)
     return {"version": 1, "window": {

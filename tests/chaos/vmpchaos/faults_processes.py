@@ -34,7 +34,7 @@ def _pause_task(stage: Stage) -> dict[str, Any]:
 
 @fault("controller-killed", "controller killed (SIGKILL) just after the suspend", limit=6, fast=True)
 def controller_killed(stage: Stage) -> str:
-    """ansible-playbook and its workers vanish in the window; nobody asks for a resume any more."""
+    """ansible-playbook and its workers vanish in the window; no resume is asked for any more."""
     stage.open()
     run = stage.operator.start_playbook([_pause_task(stage), {"name": "Update", "ansible.builtin.command": " ".join(UPDATE)}])
     stage.wait_in("paused")
@@ -56,7 +56,7 @@ def ssh_cut(stage: Stage) -> str:
     expect(sessions, "the module should have come by SSH")
     stage.signal("KILL", *sessions)
     answer = run.answer(PATIENCE)
-    expect(answer.failed, f"ansible should tell of the lost connection, and said {answer.verdict}")
+    expect(answer.failed, f"ansible should report the lost connection, and said {answer.verdict}")
     stage.see_all_well()
     after = stage.operator.module("guest_info", name=stage.names())
     return f"{answer.verdict} {answer.message}; then guest_info: window closed by {after.result['window']['closed_by']}"
@@ -71,7 +71,7 @@ def module_killed(stage: Stage) -> str:
     stage.wait_in("paused", ["chaos-1", "chaos-3"])
     stage.signal("KILL", opener(stage))
     answer = run.answer(PATIENCE)
-    expect(answer.failed, f"ansible should tell of the dead module, and said {answer.verdict}")
+    expect(answer.failed, f"ansible should report the dead module, and said {answer.verdict}")
     stage.wait_in("running", ["chaos-1", "chaos-3"])
     journal_has(stage, "chaos-2")
     late = stage.thaw("chaos-2", pid)
@@ -104,7 +104,7 @@ def guard_and_module_killed(stage: Stage) -> str:
 
 @fault("libvirtd-stopped", "libvirtd stopped, with its sockets, before the deadline", limit=8, fast=True)
 def libvirtd_stopped(stage: Stage) -> str:
-    """Only QEMU's own monitors are left; when libvirtd comes back it is told."""
+    """Only QEMU's own monitors are left; when libvirtd comes back it learns that they run."""
     stage.open()
     window = stage.pause()
     stage.host.shell(f"systemctl stop {_SOCKETS} libvirtd.service")
@@ -128,7 +128,7 @@ def libvirtd_stopped_and_resumed(stage: Stage) -> str:
         stage.virsh("resume", name, check=False)  # what the message should say: libvirt may not know it yet
     stage.see_all_well()
     told = f"{answer.verdict} {answer.message if answer.failed else ''} {answer.guest('chaos-1').get('message', '')} {answer.result.get('warnings', '')}"
-    expect(answer.guest("chaos-1").get("outcome") == "resumed", f"it should tell that the guests were resumed: {told}")
+    expect(answer.guest("chaos-1").get("outcome") == "resumed", f"it should say that the guests were resumed: {told}")
     return told
 
 
@@ -175,7 +175,7 @@ def libvirtd_hangs_one_guest(stage: Stage) -> str:
 
 @fault("monitor-away", "monitor socket of a guest moved away before the pause", fast=True)
 def monitor_away(stage: Stage) -> str:
-    """Without libvirtd nobody could resume that guest: refused while everything is well."""
+    """Without libvirtd that guest could not be resumed: refused while everything is well."""
     stage.open()
     stage.host.call("move_monitor", name="chaos-2", away=True)
     try:

@@ -99,7 +99,7 @@ def _qemu_fails(kind: str, stage: SavedStage) -> str:
     stage.host.shell(f"cp -p {_QEMU} {_QEMU}.kept && printf '#!/bin/sh\\nexit 1\\n' > {_QEMU}.new && chmod 755 {_QEMU}.new && mv {_QEMU}.new {_QEMU}")
     stage.release()
     answer = run.answer(180)
-    expect(answer.failed and name in answer.message, f"it should tell of the guest: {answer.verdict} {answer.message}")
+    expect(answer.failed and name in answer.message, f"it should name the guest: {answer.verdict} {answer.message}")
     expect(stage.phases()[name] == "moving", f"the guest should still be saved: {stage.phases()}")
     stage.host.shell(f"mv {_QEMU}.kept {_QEMU}")
     told = stage.told(stage.wait_closed(120))

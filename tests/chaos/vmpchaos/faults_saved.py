@@ -57,19 +57,19 @@ def _module_killed(stage: SavedStage, name: str) -> str:
     stage.kill(stage.opener())
     stage.release()
     answer = run.answer(PATIENCE)
-    expect(answer.failed, f"ansible should tell of the dead module, and said {answer.verdict}")
+    expect(answer.failed, f"ansible should report the dead module, and said {answer.verdict}")
     return stage.told(stage.wait_closed())
 
 
 @fault("saved-module-killed-first", "guest_save killed (SIGKILL) while the first guest is saved")
 def module_killed_first(stage: SavedStage) -> str:
-    """Nobody is saved yet."""
+    """No guest is saved yet."""
     return _module_killed(stage, stage.name("shared"))
 
 
 @fault("saved-module-killed-transient", "guest_save killed (SIGKILL) while a transient guest is saved, others are saved already")
 def module_killed_middle(stage: SavedStage) -> str:
-    """Some are saved, one is on its way, one was not begun with."""
+    """Some are saved, one is on its way, one was not started."""
     return _module_killed(stage, stage.name("transient"))
 
 
@@ -85,7 +85,7 @@ def module_killed_after(stage: SavedStage) -> str:
     stage.open(autostart=("normal", "shared"))
     stage.hold("saved", stage.name("normal"))
     answer = stage.start_save().answer(PATIENCE)
-    expect(answer.failed, f"ansible should tell of the dead module, and said {answer.verdict}")
+    expect(answer.failed, f"ansible should report the dead module, and said {answer.verdict}")
     return stage.told(stage.wait_closed())
 
 
@@ -165,7 +165,7 @@ def own_disk_full(stage: SavedStage) -> str:
         expect(answer.failed and "rebooted" in answer.message, f"it should have failed: {answer.verdict} {answer.message}")
         stage.host.shell(f"rm {state}/filler")
         told = stage.told(stage.wait_closed())
-        expect("not_ours" not in told and "gone" not in told, f"all should be told as back: {told}")
+        expect("not_ours" not in told and "gone" not in told, f"all should be reported as back: {told}")
         verdict = stage.judge()
         expect(not verdict.past and not verdict.touched, f"before the disk is put back: {verdict}")
     finally:
@@ -173,7 +173,7 @@ def own_disk_full(stage: SavedStage) -> str:
     return answer.message
 
 
-@fault("saved-power-lost", "host loses power when all guests are saved; nobody calls it afterwards")
+@fault("saved-power-lost", "host loses power when all guests are saved; no controller calls it afterwards")
 def power_lost(stage: SavedStage) -> str:
     """The unit on the host's disk does it alone."""
     stage.open(autostart=("normal", "shared"))
@@ -197,7 +197,7 @@ def power_lost_mid_save(stage: SavedStage) -> str:
     stage.lose_power()
     run.kill()
     answer = wait_for("guest_restore", lambda: stage.operator.module("guest_restore", save_id=saving["id"], patience=60, timeout=120), PATIENCE)
-    expect(answer.failed and answer.guest(name).get("outcome") == "gone", f"it should tell of the lost guest: {answer.verdict} {answer.message}")
+    expect(answer.failed and answer.guest(name).get("outcome") == "gone", f"it should name the lost guest: {answer.verdict} {answer.message}")
     others = {one["name"]: one["outcome"] for one in answer.result["guests"] if one["name"] != name}
     expect(set(others.values()) == {"restored"}, f"the others should be back: {others}")
     return answer.message
@@ -205,7 +205,7 @@ def power_lost_mid_save(stage: SavedStage) -> str:
 
 @fault("saved-power-lost-first-save", "host loses power while a transient guest is saved, others still run")
 def power_lost_first_save(stage: SavedStage) -> str:
-    """As before, with an image of ours that is not whole, and a guest that libvirt itself starts at boot, because its owner wants that."""
+    """As before, with an image of ours that is not whole, and a guest that libvirt itself starts at boot, because its owner set it so."""
     stage.open(autostart=("normal",))
     stage.hold("save", stage.name("transient"))
     run = stage.start_save()
@@ -216,7 +216,7 @@ def power_lost_first_save(stage: SavedStage) -> str:
     stage.lose_power()
     run.kill()
     answer = stage.operator.module("guest_restore", save_id=saving["id"], patience=60, timeout=120)
-    expect(answer.failed, f"it should tell of the lost guests: {answer.verdict} {answer.message}")
+    expect(answer.failed, f"it should name the lost guests: {answer.verdict} {answer.message}")
     outcomes = {one["name"]: one["outcome"] for one in answer.result["guests"]}
     expect(outcomes[stage.name("transient")] == "gone", f"the transient guest is lost: {outcomes}")
     expect(outcomes[stage.name("shared")] == outcomes[stage.name("owner-paused")] == "restored", f"the others should be back: {outcomes}")
@@ -271,7 +271,7 @@ def libvirtd_killed_at_boot_transient(stage: SavedStage) -> str:
 
 @fault("saved-power-lost-at-boot", "host loses power again while it restores")
 def power_lost_at_boot(stage: SavedStage) -> str:
-    """Nobody was back yet: the images are still there, and the next boot starts with the first again."""
+    """No guest was back yet: the images are still there, and the next boot starts with the first again."""
     _at_boot(stage, stage.name("normal"))
     stage.host.shell("systemctl disable vmp-chaos-knife.service")
     stage.lose_power()
@@ -300,7 +300,7 @@ def operator_started_anew(stage: SavedStage) -> str:
     stage.virsh("start", name)
     stage.anew(name, "started anew by its owner")
     found = stage.restore(answer)
-    expect(found.failed and found.guest(name).get("outcome") == "not_ours", f"it should be told: {found.verdict} {found.message}")
+    expect(found.failed and found.guest(name).get("outcome") == "not_ours", f"it should be reported: {found.verdict} {found.message}")
     return found.message
 
 
@@ -326,7 +326,7 @@ def ledger_damaged(stage: SavedStage) -> str:
 
 @fault("saved-ledger-removed-and-rebooted", "the ledger removed, and the host rebooted by somebody else at once")
 def ledger_removed_and_rebooted(stage: SavedStage) -> str:
-    """Nobody knows of the guests any more: nothing is started, what is saved stays saved, and the operator is told."""
+    """The guests are not known any more: nothing is started, what is saved stays saved, and the operator is told."""
     stage.open()
     answer = stage.save()
     stage.host.shell("systemctl kill --kill-whom=main --signal=KILL 'vm-preserving-saved-*'; rm /var/lib/vm_preserving/system/saved.json; "
@@ -334,7 +334,7 @@ def ledger_removed_and_rebooted(stage: SavedStage) -> str:
     stage.go_down()
     wait_for("the end of the unit that restores at boot", lambda: not stage.call("unit_pid", pattern="vm-preserving-restore.service"), PATIENCE)
     found = stage.restore(answer)
-    expect(found.failed and found.code == "save_unknown", f"it should be told: {found.verdict} {found.message}")
+    expect(found.failed and found.code == "save_unknown", f"it should be reported: {found.verdict} {found.message}")
     for name, seen in stage.look().items():
         expect(seen is None or seen["state"] == "off", f"{name} should still be saved, and is {seen}")
     # What the message says.
@@ -343,7 +343,7 @@ def ledger_removed_and_rebooted(stage: SavedStage) -> str:
             stage.virsh("start", name)
     stage.host.shell("for one in /var/lib/vm_preserving/system/saved/*.save; do virsh restore $one && rm $one; done")
     stage.call("unmark", names=stage.names())
-    # A guest that an earlier fault has moved in place makes them again when its owner takes it up.
+    # A guest that an earlier fault has moved in place makes them again when its owner restores it.
     stage.host.shell("rm -f /var/lib/libvirt/qemu/vm-preserving/*")
     return found.message
 
@@ -380,7 +380,7 @@ def all_killed(stage: SavedStage) -> str:
     stage.kill_libvirtd()
     stage.release()
     answer = run.answer(PATIENCE)
-    expect(answer.failed, f"ansible should tell of the dead module, and said {answer.verdict}")
+    expect(answer.failed, f"ansible should report the dead module, and said {answer.verdict}")
     return stage.told(stage.wait_closed())
 
 
@@ -415,7 +415,7 @@ def libvirtd_killed_transient(stage: SavedStage) -> str:
 
 @fault("saved-libvirtd-stopped", "libvirtd stopped, with its sockets, in the middle of a save, and started later")
 def libvirtd_stopped(stage: SavedStage) -> str:
-    """Nobody can be brought back before it is there again."""
+    """No guest can be brought back before it is there again."""
     answer = not_saved(stage, "owner-paused", stage.stop_libvirtd)
     stage.start_libvirtd()
     stage.wait_closed()
@@ -430,13 +430,13 @@ def guest_killed(stage: SavedStage) -> str:
         stage.taken(name, "its QEMU was killed")
     name = stage.name("normal")
     answer = not_saved(stage, "normal", hurt)
-    expect(answer.guest(name).get("outcome") == "gone" and "runs on" not in answer.message, f"it should be told as gone: {answer.message}")
+    expect(answer.guest(name).get("outcome") == "gone" and "runs on" not in answer.message, f"it should be reported as gone: {answer.message}")
     return answer.message
 
 
 @fault("saved-reboot-held-up", "the reboot held up by a program that delays it, for longer than the pause limit", limit=SHORT)
 def reboot_held_up(stage: SavedStage) -> str:
-    """The host is told to reboot and does not yet: nobody may be brought back now."""
+    """The host was ordered to reboot and does not yet: no guest may be brought back now."""
     stage.open()
     stage.host.shell("mkdir -p /etc/systemd/logind.conf.d; printf '[Login]\\nInhibitDelayMaxSec=40\\n' > /etc/systemd/logind.conf.d/chaos.conf; "
                      "systemctl restart systemd-logind")
@@ -451,7 +451,7 @@ def reboot_held_up(stage: SavedStage) -> str:
         stage.wait_booted(before)
         run.kill()
         told = stage.told(stage.wait_closed())
-        expect("reboot" not in stage.journal() or "bringing them back" not in stage.journal(), f"nobody should have been brought back: {stage.journal()}")
+        expect("reboot" not in stage.journal() or "bringing them back" not in stage.journal(), f"no guest should have been brought back: {stage.journal()}")
     finally:
         stage.host.shell("rm -f /etc/systemd/logind.conf.d/chaos.conf; systemctl restart systemd-logind", check=False)
     return told

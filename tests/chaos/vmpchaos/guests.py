@@ -48,7 +48,7 @@ _MONITOR = """\
 class Guest:
     """One guest of a fault.
 
-    :ivar role: C(ours): to be paused. C(aside): runs and is excluded. C(owner): paused by its owner before anything begins.
+    :ivar role: `ours`: to be paused. `aside`: runs and is excluded. `owner`: paused by its owner before anything begins.
     :ivar disk: Path of a raw disk image on the host, or empty.
     :ivar kind: The lab's kind of guest that boots Linux, runs an agent and answers over its network; empty: there is only firmware, which idles.
     :ivar number: Of one that boots: it decides its address, and is no other guest's of the host.
@@ -76,7 +76,7 @@ class Guest:
         return self._lab_guest()["address"] if self.kind else ""
 
     def _lab_guest(self) -> dict:
-        # The host is none of the lab's, so that its MAC is nobody else's.
+        # The host is none of the lab's, so that its MAC is not in use.
         return {**layout.guest("h99", self.kind, self.number, 128), "name": self.name}
 
     def _xml(self) -> str:

@@ -23,7 +23,7 @@ T = TypeVar("T")
 class Host:
     """One host of the lab.
 
-    :param name: For example C(h1).
+    :param name: For example `h1`.
     :param sockets: A folder for the socket of our SSH connection; its path must be short.
     """
 
@@ -57,7 +57,7 @@ class Host:
         """Run a command as root and return its output.
 
         :param timeout: Seconds.
-        :raises Broken: It failed, and C(check) is set.
+        :raises Broken: It failed, and `check` is set.
         """
         done = self._ssh(command, text_in, timeout)
         if check and done.returncode:

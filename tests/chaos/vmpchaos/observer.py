@@ -5,8 +5,8 @@
 
 Its sources are a monitor of its own in each of the chaos guests, on which QEMU itself says STOP and RESUME (libvirtd has no
 part in it), and libvirt's states of all guests of the host, which show the lab's own guests. It writes one JSON
-object per line: C(at) (CLOCK_MONOTONIC, seconds), C(source), C(guest), C(run) (counted from 1, one per QEMU process) and
-C(what).
+object per line: `at` (CLOCK_MONOTONIC, seconds), `source`, `guest`, `run` (counted from 1, one per QEMU process) and
+`what`.
 
 Arguments: the folder of the monitor sockets, the file to append to.
 """
@@ -124,7 +124,7 @@ def watch_libvirt(log: Log) -> None:
             while True:
                 now = {}
                 for domain, stats in connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0):
-                    # An id is one run of a guest: a guest that was started anew is told as "off" and "on".
+                    # An id is one run of a guest: a guest that was started anew is written as "off" and "on".
                     now[domain.name()] = f"{stats.get('state.state')}/{stats.get('state.reason')} id {domain.ID()}"
                 for name in sorted({*now, *seen}):
                     if now.get(name) != seen.get(name):

@@ -36,7 +36,7 @@ def prepare():
 
 
 def start_guests(guests):
-    """Start guests (one that an earlier fault left running stays), and suspend those which their owner wants so. Returns when all are as they should be."""
+    """Start guests (one that an earlier fault left running stays), and suspend those that their owner has paused. Returns when all are as they should be."""
     connection = libvirt.open("qemu:///system")
     running = {one.name() for one in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)}
     for guest in guests:

@@ -24,7 +24,7 @@ COLLECTION = "vm_preserving.maintenance"
 class Answer:
     """What the operator got back.
 
-    :ivar verdict: Ansible's word: C(SUCCESS), C(CHANGED), C(FAILED!), C(UNREACHABLE!), or empty when there was none.
+    :ivar verdict: Ansible's word: `SUCCESS`, `CHANGED`, `FAILED!`, `UNREACHABLE!`, or empty when there was none.
     :ivar result: The module's result.
     :ivar text: Everything that was printed.
     """
@@ -35,7 +35,7 @@ class Answer:
 
     @property
     def failed(self) -> bool:
-        """Whether the operator is told of a failure."""
+        """Whether the operator sees a failure."""
         return self.verdict not in ("SUCCESS", "CHANGED")
 
     @property
@@ -104,7 +104,7 @@ class Run:
 
 
 def parse(text: str) -> Answer:
-    """What Ansible's callback C(minimal) printed: C(HOST | VERDICT => {...}), with warnings around it."""
+    """What Ansible's callback `minimal` printed: `HOST | VERDICT => {...}`, with warnings around it."""
     head, arrow, tail = text.partition(" => {")
     verdict = head.rpartition("|")[2].strip() if arrow else ""
     result: dict[str, Any] = {}

@@ -14,7 +14,7 @@ TOUCHES = ("STOP", "RESUME", "RESET", "SHUTDOWN", "GONE")
 
 @dataclasses.dataclass(frozen=True)
 class Event:
-    """One thing that was seen. C(run) counts the QEMU processes of a guest."""
+    """One thing that was seen. `run` counts the QEMU processes of a guest."""
 
     at: float
     source: str
@@ -25,7 +25,7 @@ class Event:
 
 @dataclasses.dataclass(frozen=True)
 class Pause:
-    """One stand-still of a guest, as QEMU said it. C(ended) is C(None) while it lasts."""
+    """One stand-still of a guest, as QEMU said it. `ended` is `None` while it lasts."""
 
     guest: str
     began: float
@@ -54,7 +54,7 @@ def pauses(events: Iterable[Event], guest: str) -> list[Pause]:
 
 
 def state(events: Iterable[Event], guest: str) -> str | None:
-    """What QEMU said last: C(running), C(paused), C(gone), or C(None) when it was never seen."""
+    """What QEMU said last: `running`, `paused`, `gone`, or `None` when it was never seen."""
     last = None
     for event in events:
         if event.guest != guest or event.source != "qemu":
@@ -109,7 +109,7 @@ def touched(events: list[Event], not_ours: Mapping[str, float]) -> list[str]:
 
 
 def changed_for_libvirt(events: list[Event], guests: Iterable[str], since: float) -> list[str]:
-    """The changes of state that libvirt showed for guests which nobody was to touch (they have no monitor of ours).
+    """The changes of state that libvirt showed for guests that were not to be touched (they have no monitor of ours).
 
     A reason may change without the state: libvirt forgets it when it is restarted.
     """

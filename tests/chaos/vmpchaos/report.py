@@ -21,7 +21,7 @@ LONG = 600
 
 @dataclasses.dataclass
 class Row:
-    """One fault and what became of it. C(problem) is why it is red; C(verdict) is C(None) when it could not be judged."""
+    """One fault and what became of it. `problem` is why it is red; `verdict` is `None` when it could not be judged."""
 
     name: str
     text: str

@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, The vm_preserving.maintenance authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs on a host by itself: stops a process (SIGSTOP) at the moment at which a fault wants it, and writes down which.
+"""Runs on a host by itself: stops a process (SIGSTOP) at the moment at which a fault needs it, and writes down which.
 
     knife.py FILE save NAME,UUID   the process through which libvirt writes the image of the guest
-    knife.py FILE restore NAME     the new QEMU that takes up the guest's saved state
+    knife.py FILE restore NAME     the new QEMU that restores the guest's saved state
     knife.py FILE saved NAME       the program that saves guests, killed (SIGKILL) as soon as the QEMU of this guest has ended
 """
 

@@ -126,7 +126,7 @@ class SavedStage:
         return self.call("look", names=self.names())
 
     def evidence(self) -> dict[str, dict[str, Any] | None]:
-        """What each guest holds in its memory. The owner of the paused ones lets them run for a moment."""
+        """What each guest holds in its memory. The owner of the paused ones resumes them for a moment."""
         look = self.look()
         paused = [name for name in self.names("owner-paused") if (look[name] or {}).get("state") == "paused"]
         for name in paused:
@@ -206,7 +206,7 @@ class SavedStage:
         return [path.rpartition("/")[2] for path in found]
 
     def see_memory(self) -> None:
-        """See that the guests still count: what they hold now is what nobody may go behind of any more."""
+        """See that the guests still count: what they hold now must not be lost any more."""
         now = self.evidence()
         for name, seen in now.items():
             if seen and name not in self._taken and name not in self._anew:
@@ -215,7 +215,7 @@ class SavedStage:
                 self._before[name] = seen
 
     def taken(self, name: str, why: str) -> None:
-        """The fault itself ends this guest: nobody may start it again."""
+        """The fault itself ends this guest: it must not be started again."""
         self._taken[name] = why
 
     def anew(self, name: str, why: str) -> None:
@@ -250,7 +250,7 @@ class SavedStage:
             raise Broken(f"{error}; the ledger says: {rows}; the journal: {self.journal()[-400:]}") from error
 
     def told(self, saving: dict[str, Any]) -> str:
-        """What the ledger tells of each guest."""
+        """What the ledger says of each guest."""
         return f"closed by {saving['closed_by']}: " + "; ".join(f"{one['name']}: {one['outcome']}: {one['message']}" for one in saving["guests"])
 
     def journal(self) -> str:
@@ -335,14 +335,14 @@ class SavedStage:
         return self.operator.module("guest_restore", timeout=BOOT + PATIENCE, **{"patience": 90, **known, **more})
 
     def all_back(self, answer: Answer) -> str:
-        """Ask guest_restore, and see that it says that all are. Returns what it tells."""
+        """Ask guest_restore, and see that it says that all are. Returns what it says."""
         found = self.restore(answer)
         outcomes = {one["name"]: one["outcome"] for one in found.result.get("guests", [])}
         expect(not found.failed and set(outcomes.values()) <= {"restored", "untouched"}, f"guest_restore should find all back: {outcomes} {found.message}")
         return f"{found.verdict}: " + "; ".join(f"{one['name']}: {one['message']} ({one['paused_for']} s)" for one in found.result["guests"])
 
     def hold(self, what: str, name: str, at_boot: bool = False) -> None:
-        """Have a process stopped (see saved_knife.py): C(save) or C(restore) of a guest; C(saved) ends the module then."""
+        """Have a process stopped (see saved_knife.py): `save` or `restore` of a guest; `saved` ends the module then."""
         # An image is called by the guest's name (libvirt's) or by its UUID (ours).
         word = f"{name},{self.virsh('domuuid', name).strip()}" if what == "save" else name
         self.call("knife", program=_KNIFE.read_text(encoding="utf-8"), arguments=[what, word], at_boot=at_boot)

@@ -180,7 +180,7 @@ class Stage:
         return list(self._ours)
 
     def all_in(self, state: str, names: list[str] | None = None) -> bool:
-        """Whether QEMU says that these guests (those that are ours) are C(running), C(paused) or C(gone)."""
+        """Whether QEMU says that these guests (those that are ours) are `running`, `paused` or `gone`."""
         events = self.events()
         return all(record.state(events, name) == state for name in (self._ours if names is None else names))
 
@@ -192,7 +192,7 @@ class Stage:
         wait_for(f"{', '.join(names or self._ours)} {state}", lambda: self.all_in(state, names), timeout)
 
     def evidence(self, name: str) -> dict[str, Any] | None:
-        """What a guest shows over its network, now; C(None) when it does not answer."""
+        """What a guest shows over its network, now; `None` when it does not answer."""
         return self.host.call("evidence", address=self._addresses[name])
 
     def booted_anew(self, name: str) -> bool:
@@ -260,13 +260,13 @@ class Stage:
         return self.start_commands(*commands, **more).answer(timeout)
 
     def resume(self, window: str | None = None) -> Answer:
-        """Ask guest_resume for the end of a window: it closes it, or tells who has."""
+        """Ask guest_resume for the end of a window: it closes it, or says who has."""
         return self.operator.module("guest_resume", second_look=0, **({"window": window} if window else {}))
 
     def told_afterwards(self, window: str) -> str:
-        """What guest_resume tells after the guard has done it: who closed the window, and each guest's fate."""
+        """What guest_resume returns after the guard has done it: who closed the window, and each guest's fate."""
         answer = self.resume(window)
-        expect(not answer.failed, f"guest_resume should tell of the closed window: {answer.message}")
+        expect(not answer.failed, f"guest_resume should return the closed window: {answer.message}")
         closed = answer.result["window"]
         rows = "; ".join(f"{one['name']}: {one['message']} ({one['resumed_by']}, {one['paused_for']} s)" for one in answer.result["guests"])
         return f"window closed by {closed['closed_by']}: {rows}"
@@ -320,7 +320,7 @@ class Stage:
         self._excepted[name] = why
 
     def freeze(self, name: str) -> int:
-        """Stop the QEMU process of a guest: nobody can resume it. It is excepted from the deadline. Returns the process."""
+        """Stop the QEMU process of a guest: it cannot be resumed. It is excepted from the deadline. Returns the process."""
         pid = self.qemu(name)
         self.excepted(name, "QEMU itself stopped")
         self.signal("STOP", pid)

@@ -1,4 +1,4 @@
-"""What this machine must have; each lack is told in one sentence before anything is changed."""
+"""What this machine must have; each lack is reported in one sentence before anything is changed."""
 
 import os
 import platform
@@ -48,7 +48,7 @@ def require_machine(settings: Settings, hosts: int) -> None:
 
 
 def _load_modules() -> None:
-    """Best effort: where a driver is part of the kernel there is nothing to load, and what is then missing is told above."""
+    """Best effort: where a driver is part of the kernel there is nothing to load, and what is then missing is reported above."""
     if shutil.which("modprobe"):
         subprocess.run(("modprobe", "--quiet", "--all", *_MODULES), check=False)
 

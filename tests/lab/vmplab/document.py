@@ -33,7 +33,7 @@ def read(settings: Settings) -> dict | None:
 
 
 def read_started(settings: Settings) -> dict:
-    """The document of a lab that has at least begun to start."""
+    """The document of a lab whose start has at least begun."""
     lab = read(settings)
     if lab is None:
         raise LabError("The lab is not up: run `tests/lab/lab up` first.")

@@ -34,7 +34,7 @@ evidence() {
         printf '{"boot_id": "%s", "random": "%s", "counter": %d, "clock": %s}\n' \
             "$boot_id" "$random" "$counter" "$EPOCHREALTIME" > /www/.evidence
         mv /www/.evidence /www/evidence
-        # A sleep of 0.2 s without a new process: nobody ever writes to this pipe.
+        # A sleep of 0.2 s without a new process: nothing ever writes to this pipe.
         read -r -t 0.2 _ <&3
     done
 }

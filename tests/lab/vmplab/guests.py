@@ -1,4 +1,4 @@
-"""The guests: their libvirt definitions, and what a host is told to do with them."""
+"""The guests: their libvirt definitions, and what a host does with them."""
 
 from . import layout, remote
 from .hosts import GUEST_IMAGE
@@ -76,7 +76,7 @@ def disk_path(guest: dict) -> str:
 
 
 def start(settings: Settings, host: dict, guests: list[dict]) -> None:
-    """Start guests on a host, wait until they have booted, and pause those whose owner wants it."""
+    """Start guests on a host, wait until they have booted, and pause those that their owner has paused."""
     wanted = [{**guest, "xml": definition(guest), "disk": disk_path(guest) if guest["kind"] == "leased" else None} for guest in guests]
     remote.call(settings, host, "start_guests", guests=wanted, timeout=180 + 2 * len(guests))
 

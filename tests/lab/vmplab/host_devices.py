@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def make_writable() -> None:
-    """libvirt tells the kernel through these files which port of a bridge learns; a container has them read-only."""
+    """libvirt sets in the kernel through these files which port of a bridge learns; a container has them read-only."""
     if os.access(SYSFS / "lo" / "ifalias", os.W_OK):
         return
     subprocess.run(["mount", "--bind", SYSFS, SYSFS], check=True)

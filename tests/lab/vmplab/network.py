@@ -54,7 +54,7 @@ def _is_ours(settings: Settings, interface: dict | None) -> bool:
 
 
 def _mac(settings: Settings) -> str:
-    """A locally administered address that tells whose bridge it is, from the instant it exists."""
+    """A locally administered address that shows whose bridge it is, from the instant it exists."""
     digest = hashlib.sha256(str(settings.state).encode()).digest()
     return "02:" + ":".join(f"{byte:02x}" for byte in digest[:5])
 

@@ -55,7 +55,7 @@ def table(hosts: list[dict], memory: dict[str, dict]) -> tuple[str, bool]:
                 _seconds(host["pause_limit"] if guest["paused"] else None, "", "{:g} s"), _offset(guest["clock_after_pause"]),
                 _offset(guest["clock_now"]), _memory(kept, guest),
             ))  # fmt: skip
-    # A guest that nobody reported on was not part of an update; its memory counts all the same.
+    # A guest that no report names was not part of an update; its memory counts all the same.
     sound = sound and all(one["kept"] is not False for one in memory.values())
     widths = [max(len(row[column]) for row in [COLUMNS, *rows]) for column in range(len(COLUMNS))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [COLUMNS, tuple("-" * width for width in widths), *rows]]

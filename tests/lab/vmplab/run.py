@@ -1,4 +1,4 @@
-"""Running programs, waiting for conditions, telling how far we are."""
+"""Running programs, waiting for conditions, saying how far we are."""
 
 import subprocess
 import sys

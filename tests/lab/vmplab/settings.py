@@ -69,7 +69,7 @@ def from_environment() -> Settings:
     except ValueError as error:
         raise LabError(f"VMP_LAB_SUBNET is not an IPv4 network: {error}.") from error
     if network.prefixlen > 24:
-        raise LabError(f"VMP_LAB_SUBNET {network} is too small: the lab wants a /24 or larger.")
+        raise LabError(f"VMP_LAB_SUBNET {network} is too small: the lab needs a /24 or larger.")
     bridge = os.environ.get("VMP_LAB_BRIDGE", "vmplab0")
     # Interface names end at 15 characters, and each host's is "vb-<bridge>-<host>".
     if not bridge.isalnum() or len(bridge) > 8:

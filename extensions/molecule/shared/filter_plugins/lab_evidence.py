@@ -12,8 +12,8 @@ from vmplab.proof import join_evidence  # noqa: E402  (the path comes first)
 def lab_evidence(before, now, later):
     """A list with one document for each guest: what join_evidence says of it, and its name.
 
-    :param before: What `lab evidence` answered before the story.
-    :param now: The same after the story.
+    :param before: What `lab evidence` answered before the scenario.
+    :param now: The same after the scenario.
     :param later: The same a moment later.
     """
     return [{"name": name, **found} for name, found in join_evidence(before, now, later).items()]

@@ -78,7 +78,7 @@ def _set(parent: minidom.Element, name: str, attribute: str, value: str) -> None
 def for_in_place(text: str) -> str:
     """A definition with what a guest needs so that its memory can stay in place; the same text when nothing is missing.
 
-    Private access, a memfd and discard are changed: they say how the host keeps the memory, and the guest cannot tell the difference.
+    Private access, a memfd and discard are changed: they say how the host keeps the memory, and the guest does not see the difference.
 
     :param text: The inactive XML.
     :raises MaintenanceError: code `memory`: it has something that only its owner can decide to give up.

@@ -5,7 +5,7 @@
 
 QEMU's capability `x-ignore-shared` leaves memory that is a shared file out of a saved image. libvirt removes the guest's memory files
 when the old QEMU ends, so each gets a second name (a hard link) before. The new QEMU is started with two more character devices, which it
-opens before its memory: a monitor, and a file that is a pipe, which nobody reads yet, so that it waits there. Meanwhile the memory files get
+opens before its memory: a monitor, and a file that is a pipe without a reader yet, so that it waits there. Meanwhile the memory files get
 their new names; then the pipe is read, QEMU goes on, and the same capability is set at the monitor before libvirt has it load the image.
 
 A pipe and no `wait=on`: when somebody saves and restores the guest later in the ordinary way, there is no pipe, and nothing waits.
@@ -32,7 +32,7 @@ from ..rules import plugged_backends
 QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
 #: The ids of our character devices in the new QEMU begin with this.
 _OURS = "vm-preserving-"
-#: libvirt's own folder of a host's guests; ours in it belongs to the user that QEMU runs as, and nobody else gets in.
+#: libvirt's own folder of a host's guests; ours in it belongs to the user that QEMU runs as, and no other user gets in.
 _STATE = "/var/lib/libvirt/qemu"
 #: Seconds for the new QEMU to get to our monitor, and for its answer.
 TIMEOUT = 20.0
@@ -176,7 +176,7 @@ def arrange(uuid: str, uid: int, gid: int) -> Meeting:
 
 
 def leave(meeting: Meeting) -> None:
-    """Remove what was arranged: nobody can talk to our monitor after that."""
+    """Remove what was arranged: our monitor cannot be reached after that."""
     for path in meeting:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
@@ -298,7 +298,7 @@ class Handover(threading.Thread):
         # Also after a failure it has to go on, for libvirt waits for it: without its memory it fails, and image and memory are still there.
         reader = os.open(self.meeting.pipe, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            # Not without its memory: it would take the device state up with empty pages, if it were told to ignore them.
+            # Not without its memory: with x-ignore-shared set it would restore the device state over empty pages.
             problem = problem or self._set_capability(give_up)
             if problem is not None:
                 # Until then it can still come to the pipe.
@@ -308,9 +308,9 @@ class Handover(threading.Thread):
             os.close(reader)
 
     def _set_capability(self, give_up: float) -> Exception | None:
-        """Its socket is there a moment before it listens. (Seen on a busy host: refused; then nobody read the pipe, and it waited there for ever.)
+        """Its socket is there a moment before it listens. (Seen on a busy host: refused; then the pipe was never read, and it waited there for ever.)
 
-        :returns: Why it could not be told.
+        :returns: Why it could not be set.
         """
         while True:
             try:

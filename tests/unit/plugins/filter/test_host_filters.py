@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The vm_preserving.maintenance authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The filters that tell of a host: name, function and documentation of each agree, and they work in a template."""
+"""The filters about a host: name, function and documentation of each agree, and they work in a template."""
 from __future__ import annotations
 
 import importlib

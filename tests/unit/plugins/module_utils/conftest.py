@@ -8,6 +8,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,6 +24,10 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core im
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.places import Places
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause.ledger import Ledger
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause.record import Entry, Window
+
+from .agent_on_socket import Agent
+from .apt_system import AptSystem
+from .stuck_libvirt import Libvirt
 
 #: Only catches a hang; nothing is expected to take that long. Seconds.
 HANG = 30.0
@@ -204,9 +209,46 @@ def qemu(tmp_path):
 
 
 @pytest.fixture
+def agent(tmp_path):
+    """Make guest agents on sockets; they are closed when the test is over."""
+    made = []
+
+    def make(path=None, **options):
+        made.append(Agent(path or tmp_path / f"a{len(made)}.sock", **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def libvirt(monkeypatch):
+    """Put a libvirt of the test, with these guests, in the place of the bindings."""
+    from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system import hypervisor
+
+    def make(*guests):
+        library = Libvirt(*guests)
+        monkeypatch.setattr(hypervisor, "libvirt", library)
+        monkeypatch.setattr(hypervisor, "_opening", {})
+        return library
+    return make
+
+
+@pytest.fixture
 def no_libvirt():
     """Skip where libvirt could be reached: these tests show what is done without it."""
     from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system import hypervisor
 
     if hypervisor.libvirt is not None:
         pytest.skip("libvirt is installed here")
+
+
+@pytest.fixture
+def apt_system(tmp_path, monkeypatch):
+    """The system, which apt-get and dpkg-query take for this machine's."""
+    if not all(map(shutil.which, ("apt-get", "dpkg-deb", "dpkg-query"))):
+        pytest.skip("no apt-get here")
+    monkeypatch.setenv("APT_CONFIG", str(tmp_path / "apt.conf"))
+    monkeypatch.setenv("DPKG_ADMINDIR", str(tmp_path / "var/lib/dpkg"))
+    return AptSystem(tmp_path)

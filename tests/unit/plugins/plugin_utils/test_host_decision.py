@@ -19,7 +19,8 @@ def update(*techniques, stale=(), before_pause=(), guests=()):
     """What host_update_info returns, of packages that need these techniques."""
     return {
         "pending": [{"name": f"p{number}", "technique": technique, "guests": list(guests)} for number, technique in enumerate(techniques)],
-        "stale": {"guests": [{"name": name, "uuid": f"u-{name}"} for name in stale]}, "commands": {"before_pause": list(before_pause)},
+        "stale": {"guests": [{"name": name, "uuid": f"u-{name}"} for name in stale], "kernel": {"pinned": False}},
+        "commands": {"before_pause": list(before_pause)},
     }
 
 
@@ -73,7 +74,7 @@ def test_what_is_done(asked, arguments, expected):
 @pytest.mark.parametrize(("asked", "given", "expected"), [
     ("auto", update("pause", "live", before_pause=["apt-get"]), True),
     ("auto", update("pause", "live"), False),
-    ("pause", update("pause", "live", before_pause=["apt-get"]), False),  # the operator wants all of it under the pause
+    ("pause", update("pause", "live", before_pause=["apt-get"]), False),  # the operator asks for all of it under the pause
     ("auto", update("live", before_pause=["apt-get"]), False),
     ("auto", None, False),
 ])
@@ -103,12 +104,12 @@ def test_who_is_left_out(arguments, exclude, left_out):
     (update("refresh", guests=["web"]), {}, [], ["u-web"]),
     (update("refresh", guests=["web"], stale=["db"]), {}, ["db"], ["u-web", "u-db"]),
     (update("live", guests=["db"]), {}, [], ["u-db"]),  # the operator's rule says live, and its QEMU is replaced all the same
-    (update("refresh"), {}, [], []),  # firmware that no running QEMU has: nobody is moved, and nobody can stand in the way
+    (update("refresh"), {}, [], []),  # firmware that no running QEMU has: no guest is moved, and none can stand in the way
     (update("refresh", guests=["web", "db"], stale=["web", "db"]), {"exclude": ["web"]}, ["db"], ["u-db"]),
     (update("refresh", guests=["web", "db"], stale=["web", "db"]), {"chosen": ["u-web"]}, ["web"], ["u-web"]),
     (update("refresh", guests=["web", "db"], stale=["web", "db"]), {"names": ["u-db"]}, ["db"], ["u-db"]),
     (update("refresh", guests=["rt"], stale=["rt"]), {}, [], []),
-    (update("refresh", guests=["rt"], stale=["rt"]), {"names": ["rt"]}, ["rt"], ["u-rt"]),  # named, so wanted
+    (update("refresh", guests=["rt"], stale=["rt"]), {"names": ["rt"]}, ["rt"], ["u-rt"]),  # named, so asked for
     (update("reboot", guests=["web"], stale=["web"]), {}, ["web"], []),
     (update("pause", guests=["web"], stale=["web"]), {"technique": "pause"}, ["web"], []),
     (None, {"technique": "refresh"}, [], ["u-web", "u-db"]),  # what commands replace is not known

@@ -43,7 +43,7 @@ SENTENCES = [
     ]}, "h1: refused, no guest was touched: guest web: it uses a 9p file system, it is too large; guest db: it is busy. Exclude these guests, or move them "
         "away first."),
     ("reboot", {"names": ["web", "db"]},
-     "h1: refused, no guest was touched: the update needs a reboot of the host, which meets every guest, and these are left out: web, db. Move them away, or "
+     "h1: refused, no guest was touched: the update needs a reboot of the host, which affects every guest, and these are left out: web, db. Move them away, or "
      "shut them down, first."),
     ("connection", {"limit": 30},
      "h1: the connection was lost while the guests were paused. The guard on the host resumes them within 30 s of their pause. Whether the update was applied "

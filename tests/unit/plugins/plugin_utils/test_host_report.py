@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.vm_preserving.maintenance.plugins.plugin_utils.guest_verdict import memory_verdict
+from ansible_collections.vm_preserving.maintenance.plugins.plugin_utils.host_decision import host_decision
 from ansible_collections.vm_preserving.maintenance.plugins.plugin_utils.host_report import host_report
 
 LIMIT = 30.0
@@ -83,7 +84,7 @@ def test_memory_verdict_of_a_guest_that_was_moved(before, after, expected):
     assert memory_verdict(before, after, restored=True) == expected
 
 
-@pytest.mark.parametrize(("before", "after", "problems", "told"), [
+@pytest.mark.parametrize(("before", "after", "problems", "notes"), [
     (info(), info(**MOVED), 0, 0),
     (info(state="paused", reason="user"), info(state="paused", reason="migration", **MOVED), 0, 0),
     (info(), info(state="paused", reason="user", **MOVED), 0, 1),
@@ -91,10 +92,10 @@ def test_memory_verdict_of_a_guest_that_was_moved(before, after, expected):
     (info(), info(boot_id="other", **MOVED), 1, 0),
     (info(), info(process=None, id=9), 1, 0),
 ])
-def test_the_report_of_a_guest_that_was_moved(before, after, problems, told):
+def test_the_report_of_a_guest_that_was_moved(before, after, problems, notes):
     moved = {"name": "g1", "uuid": "u1", "outcome": "restored", "paused_for": 1.5}
     found = host_report("h1", "rack1", before=result(before), after=result(after), refresh=result(moved, pause_limit=LIMIT))
-    assert (len(found["problems"]), len(found["told"])) == (problems, told)
+    assert (len(found["problems"]), len(found["notes"])) == (problems, notes)
     assert (found["pause_limit"], found["guests"][0]["paused_for"], found["guests"][0]["restored"]) == (LIMIT, 1.5, True)
 
 
@@ -103,14 +104,14 @@ def test_the_report_of_a_guest_that_was_moved(before, after, problems, told):
 OTHER_PROCESS = {"id": 7, "process": {"pid": 999, "start_time": 77}}
 
 
-@pytest.mark.parametrize(("before", "paused", "after", "problems", "told"), [
+@pytest.mark.parametrize(("before", "paused", "after", "problems", "notes"), [
     ([info()], [resumed()], [info()], [], []),
     ([info()], [resumed(paused_for=LIMIT)], [info()], [], []),
     ([info()], [resumed(paused_for=None, outcome="running")], [info()], [], []),
     ([info()], [], [info()], [], []),
     ([info(state="paused", reason="user")], [], [info(state="paused", reason="user")], [], []),
     ([info()], [resumed(paused_for=30.1)], [info()], ["paused for 30.1 s (pause), the limit is 30 s"], []),
-    # In our hands: a problem, whoever did it, and it is told who.
+    # In our hands: a problem, whoever did it, and the sentence says who.
     ([info()], [resumed(outcome="gone", paused_for=None)], [], ["'g1' has ended while it was paused by us, and its memory is lost: why is not known"], []),
     ([info()], [resumed(outcome="not_ours", message="its QEMU is not the process that we paused")], [info(**OTHER_PROCESS)],
      ["'g1' was not ours any more when it should have been resumed: its QEMU is not the process that we paused"], []),
@@ -138,12 +139,12 @@ OTHER_PROCESS = {"id": 7, "process": {"pid": 999, "start_time": 77}}
     ([info(process=None)], [], [info(process=None)], [], ["libvirt gave no answer about guest 'g1'"]),  # so it was before
     ([info(), info(2)], [resumed(outcome="gone"), resumed(2, paused_for=99.0)], [info(2, id=7)], ["'g1' has ended", "'g2' was paused for 99.0 s"], ["'g2'"]),
 ])
-def test_what_became_of_a_guest(before, paused, after, problems, told):
+def test_what_became_of_a_guest(before, paused, after, problems, notes):
     found = report(before, paused, after)
-    for got, expected in ((found["problems"], problems), (found["told"], told)):
+    for got, expected in ((found["problems"], problems), (found["notes"], notes)):
         assert len(got) == len(expected), got
         assert all(words in sentence for sentence, words in zip(got, expected)), got
-    assert all(sentence in found["summary"] for sentence in found["told"])
+    assert all(sentence in found["summary"] for sentence in found["notes"])
 
 
 @pytest.mark.parametrize(("paused", "reason", "problem", "words"), [
@@ -162,8 +163,8 @@ def test_what_became_of_a_guest(before, paused, after, problems, told):
 def test_libvirt_may_know_how_a_guest_ended(paused, reason, problem, words):
     after = {"guests": [], "inactive": [{"name": "g1", "uuid": "u1", "state": "shutoff", "reason": reason}]}
     found = host_report("h1", "rack1", before=result(info()), window=window(*paused), after=after)
-    assert (len(found["problems"]), len(found["told"])) == ((1, 0) if problem else (0, 1))
-    assert words in (found["problems"] + found["told"])[0]
+    assert (len(found["problems"]), len(found["notes"])) == ((1, 0) if problem else (0, 1))
+    assert words in (found["problems"] + found["notes"])[0]
 
 
 def test_a_guest_that_could_not_be_looked_at_is_not_said_to_have_been_restarted():
@@ -292,12 +293,26 @@ def test_a_guest_that_was_paused_for_long_and_then_moved_in_no_time():
 
 # ---- whether the update is done ----
 
+def test_a_pause_that_was_forced_on_a_pending_qemu():
+    """The operator's choice is kept, nothing is a problem, and what still runs old code is in the report."""
+    qemu = {"name": "qemu-system-x86", "installed": "1", "candidate": "2", "technique": "refresh", "reason": "x", "guests": ["g1", "g2"]}
+    stale = {"guests": [], "processes": [], "kernel": {"running": "6", "newest": "6", "differs": False, "pinned": False}}
+    guests = [{**info(number), "blockers": {"pause": []}} for number in (1, 2)]
+    decided = host_decision("pause", {"pending": [qemu], "commands": {"before_pause": []}, "stale": stale}, guests=guests)
+    assert (decided["technique"], decided["pauses"], decided["refreshes"], decided["moved"]) == ("pause", True, False, [])
+    after = {"pending": [], "not_installed": [], "stale": {**stale, "guests": [{"name": f"g{number}", "uuid": f"u{number}"} for number in (1, 2)]}}
+    found = report(guests, [resumed(), resumed(2)], guests, pending=[qemu], decision=decided, update=after)
+    words = "still on what was replaced, as the technique pause leaves them: guest g1, g2"
+    assert (found["problems"], found["notes"]) == ([], [words]) and words in found["summary"]
+
+
 def test_what_is_not_done_comes_before_what_became_of_guests():
     planned = [{"name": "p", "installed": "1", "candidate": "2"}]
     kernel = {"running": "6", "newest": "6", "differs": False}
-    update = {"pending": [*planned, {"name": "q", "installed": "1", "candidate": "2"}], "stale": {"guests": [], "kernel": kernel}}
+    stale = {"guests": [], "processes": [], "kernel": kernel}
+    update = {"pending": [*planned, {"name": "q", "installed": "1", "candidate": "2"}], "not_installed": [], "stale": stale}
     decision = {"technique": "pause", "refreshes": False, "reboots": False, "left_alone": []}
     found = report([info()], [resumed(outcome="gone")], [], pending=planned, decision=decision, update=update)
     assert len(found["problems"]) == 2 and "p still waits to be updated" in found["problems"][0]
-    assert found["told"] == ["published meanwhile, and for the next run: q 2"]
+    assert found["notes"] == ["published meanwhile, and for the next run: q 2"]
     assert found["pending"] == planned

@@ -32,7 +32,7 @@ def guest(number=1, state="running", reason="unpaused"):
 
 
 def record(number=1, outcome="resumed", **over):
-    return {"name": f"g{number}", "uuid": f"u{number}", "outcome": outcome, "resumed_by": "module", "clock": None, "was_paused": True, **over}
+    return {"name": f"g{number}", "uuid": f"u{number}", "outcome": outcome, "resumed_by": "module", "clock": None, "was_paused": True, "clock_target": None, **over}
 
 
 def found(*guests, window=None, saved=None):
@@ -90,4 +90,7 @@ def test_whose_run_it_was(before, now, expected):
 
 def test_who_may_have_been_migrated_while_paused():
     records = [record(1, "gone"), record(2, "gone", was_paused=False), record(3, "resumed"), record(4, "not_ours")]
-    assert left_while_paused([{}, found(window=None), found(window=left(*records, opened_at="w"))]) == [{"window": "w", "uuid": "u1"}]
+    records.append(record(5, "gone", clock_target=-3600.0))
+    assert left_while_paused([{}, found(window=None), found(window=left(*records, opened_at="w"))]) == [
+        {"window": "w", "uuid": "u1"}, {"window": "w", "uuid": "u5", "clock_target": -3600.0},
+    ]

@@ -36,10 +36,10 @@ class Guest:
 
 
 class Host:
-    """A connection that keeps what it was told to define."""
+    """A connection that keeps what it was given to define."""
 
     def __init__(self, *guests, refuses=()):
-        self.guests, self.refuses, self.told = guests, refuses, []
+        self.guests, self.refuses, self.defined_as = guests, refuses, []
 
     def defined(self):
         return list(self.guests)
@@ -47,7 +47,7 @@ class Host:
     def define(self, text):
         if any(name in text for name in self.refuses):
             raise OSError("schema")
-        self.told.append(text)
+        self.defined_as.append(text)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_all_are_shown_and_none_is_changed(run):
     broken.text = ""
     host = Host(Guest("a"), broken)
     found = run(host)
-    assert not found["changed"] and host.told == [] and [one["next_start"]["qualifies"] for one in found["guests"]] == [False, False]
+    assert not found["changed"] and host.defined_as == [] and [one["next_start"]["qualifies"] for one in found["guests"]] == [False, False]
     assert found["guests"][1]["problem"] and found["guests"][0]["now"] is None
 
 
@@ -73,7 +73,7 @@ def test_only_who_is_named_is_changed(run, check_mode):
     host = Host(Guest("a"), Guest("b"))
     found = run(host, name=["b"], apply=True, check_mode=check_mode)
     assert found["changed"] and [one["name"] for one in found["guests"]] == ["b"] and found["guests"][0]["next_start"]["qualifies"]
-    assert len(host.told) == (0 if check_mode else 1) and [one["before_header"] for one in found["diff"]] == ["b"]
+    assert len(host.defined_as) == (0 if check_mode else 1) and [one["before_header"] for one in found["diff"]] == ["b"]
 
 
 @pytest.mark.parametrize(("backing", "over", "code"), [
@@ -88,7 +88,7 @@ def test_when_one_cannot_be_changed_none_is(run, backing, over, code):
     host = Host(Guest("a"), Guest("huge", HUGE))
     with pytest.raises(MaintenanceError) as caught:
         run(host, backing, apply=True, **over)
-    assert caught.value.code == code and host.told == []
+    assert caught.value.code == code and host.defined_as == []
 
 
 def test_a_definition_that_libvirt_refuses_is_told_with_what_was_changed_before(run):
@@ -100,7 +100,7 @@ def test_a_definition_that_libvirt_refuses_is_told_with_what_was_changed_before(
 
 # ---- QEMU has the last word on what memory it has ----
 
-@pytest.mark.parametrize(("told", "kept"), [
+@pytest.mark.parametrize(("known", "kept"), [
     ([{"id": "pc.ram", "share": True}], True),
     ([{"id": "pc.ram", "share": True}, {"id": "memdimm0", "share": True}], False),
     ([{"id": "pc.ram", "share": True}, {"id": "memdimm0", "share": False}], False),
@@ -108,7 +108,7 @@ def test_a_definition_that_libvirt_refuses_is_told_with_what_was_changed_before(
     ([{"id": "pc.ram"}], False),
     ([], False),
 ])
-def test_memory_that_is_not_what_was_judged_does_not_stay_in_place(monkeypatch, tmp_path, told, kept):
+def test_memory_that_is_not_what_was_judged_does_not_stay_in_place(monkeypatch, tmp_path, known, kept):
     (tmp_path / "pc.ram").write_bytes(b"")
     monkeypatch.setattr(transfer.in_place, "backends_of", lambda _pid, _xml: [{"id": "pc.ram", "mem-path": str(tmp_path / "pc.ram")}])
     commands = []
@@ -119,12 +119,12 @@ def test_memory_that_is_not_what_was_judged_does_not_stay_in_place(monkeypatch, 
 
         def monitor(self, command):
             commands.append(command["execute"])
-            return told
+            return known
 
     one = SavedGuest("g", "u", 1, 2, 3, False, "in_place", str(tmp_path / "image"), ["pc.ram"], str(tmp_path / "vm_preserving" / "u"))
     if kept:
-        transfer.stay_in_place(Running(), one)
+        transfer.keep_memory_in_place(Running(), one)
     else:
         with pytest.raises(MaintenanceError, match="runs on as before"):
-            transfer.stay_in_place(Running(), one)
+            transfer.keep_memory_in_place(Running(), one)
     assert (tmp_path / "vm_preserving" / "u" / "pc.ram").exists() is kept and ("migrate-set-capabilities" in commands) is kept

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The vm_preserving.maintenance authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""_actions/guest_pause: which guests are paused, which are left alone, and what a refusal tells of each."""
+"""_actions/guest_pause: which guests are paused, which are left alone, and what a refusal says of each."""
 from __future__ import annotations
 
 import types
@@ -53,10 +53,10 @@ def test_a_refusal_names_those_to_blame_and_tells_of_all(there, named, blamed):
     with pytest.raises(MaintenanceError) as caught:
         _judge(candidates(*there), named)
     assert caught.value.code == "refused" and "no guest was paused" in str(caught.value)
-    told = caught.value.result["guests"]
-    assert [guest["name"] for guest in told] == there
-    assert [guest["name"] for guest in told if "error" in guest] == blamed
-    for guest in told:
+    records = caught.value.result["guests"]
+    assert [guest["name"] for guest in records] == there
+    assert [guest["name"] for guest in records if "error" in guest] == blamed
+    for guest in records:
         assert guest["before"] == guest["after"] and guest["changed"] is False
         assert guest.get("message") or guest["blockers"]
         assert (f"guest {guest['name']!r}: " in str(caught.value)) is (guest["name"] in blamed)

@@ -13,7 +13,7 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import MaintenanceError
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.running_code import CodeFile, GuestCode
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.apt import Apt
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.dnf import Dnf
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.dnf5 import dnf_of_this_host
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.package_manager import run, usr_merged
 
 #: Of a Debian 12 host, shortened.
@@ -31,9 +31,9 @@ Conf libvirt0 (11.3.0-3~bpo12+1 Debian Backports:stable-backports [amd64])
     ('PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nID=debian\n', Apt),
     ("ID=ubuntu\nID_LIKE=debian\n", Apt),
     ("ID=linuxmint\nID_LIKE='ubuntu debian'\n", Apt),
-    ('NAME="Red Hat Enterprise Linux"\nID="rhel"\nID_LIKE="fedora"\n', Dnf),
-    ('ID="rocky"\nID_LIKE="rhel centos fedora"\n', Dnf),
-    ("ID=fedora\nVERSION_ID=40", Dnf),
+    ('NAME="Red Hat Enterprise Linux"\nID="rhel"\nID_LIKE="fedora"\n', dnf_of_this_host),
+    ('ID="rocky"\nID_LIKE="rhel centos fedora"\n', dnf_of_this_host),
+    ("ID=fedora\nVERSION_ID=40", dnf_of_this_host),
 ])
 def test_manager_of(text, expected):
     assert manager_of(text) is expected
@@ -49,7 +49,7 @@ def test_another_family_is_refused(text):
 def test_a_host_that_does_not_say_what_it_is(monkeypatch, tmp_path):
     monkeypatch.setattr(host_update_info, "OS_RELEASE", str(tmp_path / "none"))
     with pytest.raises(MaintenanceError) as caught:
-        host_update_info._manager([], None)
+        host_update_info._manager([], None, True)
     assert "says nothing" in str(caught.value)
 
 
@@ -57,10 +57,12 @@ def test_a_host_that_does_not_say_what_it_is(monkeypatch, tmp_path):
 
 def test_users():
     code = {
-        GuestCode("g1", "u1", 1): [CodeFile("/q", False, "0-1"), CodeFile("/c", False, "1-2"), CodeFile("/c", True, "2-3")],
-        GuestCode("g2", "u2", 2): [CodeFile("/c", False, "0-1"), CodeFile("/mine", False, "1-2")],
+        GuestCode("g1", "u1", 1): {1: [CodeFile("/q", False, "0-1"), CodeFile("/c", False, "1-2"), CodeFile("/c", True, "2-3")]},
+        GuestCode("g2", "u2", 2): {2: [CodeFile("/c", False, "0-1"), CodeFile("/mine", False, "1-2")], 3: [CodeFile("/swtpm", False, "0-1")]},
     }
-    assert host_update_info.users(code, {"/q": ["qemu"], "/c": ["libc6", "libc6-x"]}) == {"qemu": ["g1"], "libc6": ["g1", "g2"], "libc6-x": ["g1", "g2"]}
+    assert host_update_info.users(code, {"/q": ["qemu"], "/c": ["libc6", "libc6-x"], "/swtpm": ["swtpm"]}) == {
+        "qemu": ["g1"], "libc6": ["g1", "g2"], "libc6-x": ["g1", "g2"], "swtpm": ["g2"],
+    }
 
 
 @pytest.mark.parametrize(("path", "expected"), [
@@ -79,7 +81,8 @@ def apt_get(tmp_path, monkeypatch):
     def make(script):
         path = tmp_path / "bin" / "apt-get"
         path.parent.mkdir(exist_ok=True)
-        path.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/log\n{script}\n')
+        # All its sources can be authenticated.
+        path.write_text(f'#!/bin/sh\n[ "$1" != indextargets ] || exit 0\necho "$@" >> {tmp_path}/log\n{script}\n')
         path.chmod(0o755)
         (tmp_path / "os-release").write_text("ID=debian\n")
         monkeypatch.setattr(host_update_info, "OS_RELEASE", str(tmp_path / "os-release"))
@@ -91,9 +94,10 @@ def apt_get(tmp_path, monkeypatch):
     return make
 
 
-def info(packages=(), release=None, refresh=False, rules=()):
+def info(packages=(), release=None, refresh=False, rules=(), only_upgrade=True):
     return host_update_info.update_info({
-        "packages": list(packages), "default_release": release, "update_cache": refresh, "rules": list(rules), "uri": "qemu:///session",
+        "packages": list(packages), "only_upgrade": only_upgrade, "default_release": release, "update_cache": refresh,
+        "rules": list(rules), "uri": "qemu:///session",
     })
 
 
@@ -132,7 +136,7 @@ SWITCH = "Inst openvswitch-switch [1] (2 repo [amd64])\n"
 def test_what_needs_no_pause_is_applied_before_it(apt_get, tmp_path, asked, rest, split):
     (tmp_path / "all").write_text(SWITCH + SIMULATION)
     (tmp_path / "rest").write_text(rest)
-    apt_get(f'case "$*" in *openvswitch*|*upgrade*) cat {tmp_path}/all;; *) cat {tmp_path}/rest;; esac')
+    apt_get(f'case "$*" in *openvswitch*|*--with-new-pkgs*) cat {tmp_path}/all;; *) cat {tmp_path}/rest;; esac')
     found = info(asked)
     assert found["commands"]["before_pause"] == (Apt(asked[1:], None).commands.apply if split else [])
 
@@ -179,6 +183,50 @@ def test_an_update_that_removes_is_refused(apt_get, tmp_path):
     with pytest.raises(MaintenanceError) as caught:
         info(["qemu-system-x86"])
     assert caught.value.code == "packages" and "would remove qemu-old," in str(caught.value)
+
+
+@pytest.fixture
+def debian(apt_system, tmp_path, monkeypatch):
+    """A host of Debian's family with the real apt-get, whose packages are the test's own, and without guests."""
+    (tmp_path / "os-release").write_text("ID=debian\n")
+    monkeypatch.setattr(host_update_info, "OS_RELEASE", str(tmp_path / "os-release"))
+    monkeypatch.setattr(host_update_info, "refuse_container", lambda: None)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    apt_system.source("[trusted=yes] ")
+
+
+@pytest.mark.parametrize("packages", [["*"], []])
+def test_everything_that_is_pending(debian, packages):
+    found = info(packages)
+    assert sorted(change["name"] for change in found["pending"]) == ["a", "needs", "new"]
+    assert found["commands"]["apply"][-1] == "--with-new-pkgs" and found["commands"]["before_pause"] == [] and found["not_installed"] == []
+    run(found["commands"]["stage"], 60)
+
+
+@pytest.mark.parametrize("packages", [["*", "a"], ["a", "*"], ["*", "*"]])
+def test_everything_and_a_name(debian, packages):
+    with pytest.raises(MaintenanceError) as caught:
+        info(packages)
+    assert caught.value.code == "packages" and "'*' means everything that is pending" in str(caught.value)
+
+
+def test_a_package_that_this_host_lacks(debian):
+    found = info(["a", "absent"])
+    assert [change["name"] for change in found["pending"]] == ["a"] and found["not_installed"] == ["absent"]
+    found = info(["absent"])
+    assert found["pending"] == [] and found["technique"] is None
+    found = info(["a", "absent"], only_upgrade=False)
+    assert [change["name"] for change in found["pending"]] == ["a", "absent"] and found["not_installed"] == []
+
+
+@pytest.mark.parametrize(("packages", "words"), [
+    (["a", "held"], "held is held (apt-mark hold)"), (["down=1.0"], "down would become older than it is"), (["taker"], "would remove loser,"),
+    (["nosuch"], "Unable to locate package nosuch"),
+])
+def test_what_the_run_would_refuse_is_refused_before(debian, packages, words):
+    with pytest.raises(MaintenanceError) as caught:
+        info(packages, only_upgrade=False)
+    assert caught.value.code == "packages" and words in str(caught.value) and "no guest was touched" in str(caught.value)
 
 
 def test_what_is_wrong_with_the_call_is_told_before_anybody_is_asked(apt_get):

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The vm_preserving.maintenance authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""guest_clock and guest_info with the agents of Windows and Linux, as agent_conversations has them: nobody can run a Windows here."""
+"""guest_clock and guest_info with the agents of Windows and Linux, as agent_conversations has them: no Windows can be run here."""
 from __future__ import annotations
 
 import sys
@@ -87,7 +87,7 @@ def test_a_windows_clock_that_is_right_is_not_called_wrong_for_being_coarse(play
 
 
 def test_what_sets_the_clock_back_is_not_fought(play):
-    """A correction that does not get nearer is not made again: it is told, and the next run may find the guest's time service at rest."""
+    """A correction that does not get nearer is not made again: it is reported, and the next run may find the guest's time service at rest."""
     guest, _conversation = play("windows-slow")
     found = check(guest)
     assert (found["verdict"], found["changed"], orders("windows-slow")) == ("out_of_sync", True, 1)

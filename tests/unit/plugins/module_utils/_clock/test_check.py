@@ -91,7 +91,7 @@ def test_a_guest_that_does_not_obey_is_out_of_sync():
     guest = Guest(obeys=False)
     found = check(guest)
     assert (found["verdict"], guest.orders) == ("out_of_sync", 1)
-    assert found["error"] == {"code": "refused", "message": "its agent said, when it was told to set the clock: hwclock failed"}
+    assert found["error"] == {"code": "refused", "message": "its agent answered the order to set the clock with: hwclock failed"}
 
 
 def test_a_correction_that_gets_nearer_is_made_again():
@@ -147,6 +147,25 @@ def test_without_a_measurement_it_is_unverified(guest, code, timeouts):
     assert (found["verdict"], found["changed"], found["error"]["code"]) == ("unverified", False, code)
     assert found["before"] is None and found["after"] is None
     assert guest.timeouts == timeouts
+
+
+def test_after_an_order_what_was_measured_before_does_not_hold():
+    """Found in review: an agent that fell silent after it had set the clock was told to be as far off as before."""
+    guest = Guest()
+    obeyed = guest.set_clock
+
+    def set_clock(seconds):
+        obeyed(seconds)
+        guest.answers = False
+    guest.set_clock = set_clock
+    found = check(guest)
+    assert (found["verdict"], found["changed"], found["error"]["code"], found["after"]) == ("unverified", True, "agent", None)
+    assert found["before"]["offset"] == pytest.approx(-30, abs=0.5)
+    guest.answers, guest.set_clock = True, obeyed
+    again = clock_check.continued(check(guest), found)
+    assert (again["verdict"], again["changed"], again["before"]) == ("in_sync", True, found["before"])
+    assert clock_check.continued(again, None) is again
+    assert clock_check.continued(again, {"changed": False, "before": None}) is again
 
 
 @pytest.mark.parametrize("over", [{}, {"correct": False}, {"check_mode": True}])

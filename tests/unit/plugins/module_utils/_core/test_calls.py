@@ -153,7 +153,7 @@ def test_a_call_that_a_worker_has_taken_is_not_called_waiting():
 
 
 def test_a_running_call_has_a_start():
-    """Promise 1: a suspend in flight is told from one never asked for by its start."""
+    """Promise 1: a suspend in flight and one never asked for are told apart by its start."""
     class Clock:
         """time, which notes the state of the call whenever the clock is read."""
 

@@ -52,7 +52,7 @@ def test_each_status_of_qemu(qemu, paused, make_window, status, outcome, by):
     settler.settle(make_window(entry))
     assert (entry.settled, entry.outcome, entry.resumed_by) == (True, outcome, by)
     assert ("cont" in monitor.commands) == (status == "paused")
-    # A guest that runs may run because a conversation of ours broke off: libvirt has to be told of it, too.
+    # A guest that runs may run because a conversation of ours broke off: libvirt has to know it, too.
     assert settler.by_monitor == ({entry.uuid} if status in ("paused", "running") else set())
     assert entry.message and settler.libvirt_hangs is False
 

@@ -76,7 +76,7 @@ def test_the_ledger_is_there_before_anything_is_armed_and_the_marks_after(where,
 
 @pytest.mark.parametrize(("refuses", "error", "message"), [
     (False, MaintenanceError("no guard could be started; no guest was touched", "guard"), "no guard could be started"),
-    (True, None, "the refresh could not be begun with .no metadata today.; no guest was touched"),
+    (True, None, "the refresh could not be started .no metadata today.; no guest was touched"),
     (False, OSError("no such program"), "no such program.; no guest was touched"),
 ])
 def test_what_fails_at_the_beginning_leaves_nothing_behind(where, begin, refuses, error, message):

@@ -39,7 +39,7 @@ def codes(one, xml=None, backends=()):
     (candidate(), []),
     (candidate(opted_out=True), []),  # who asks for a reboot says so himself; a refresh leaves it alone
     (candidate(block_jobs=("vda",)), ["block_job"]),
-    (candidate(job="backup"), []),  # preflight has told of a running guest's job in its facts
+    (candidate(job="backup"), []),  # preflight has a running guest's job in its facts
     (candidate(State("paused", "user")), []),
     (candidate(State("paused", "user"), job="save"), ["job"]),
     (candidate(State("paused", "ioerror")), ["not_running"]),

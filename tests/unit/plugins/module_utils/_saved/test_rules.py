@@ -221,7 +221,7 @@ def remains(state=None, same=False, token=None, job=None, image="absent"):
     (remains(State("paused", "user"), token=OURS, image="restoring"), "restored"),
     (remains(State("paused", "starting-up"), token=OURS, image="restoring"), "wait"),
     (remains(State("paused", "starting-up"), image="restoring"), "wait"),
-    # Restored paused, by us or by a libvirtd that died before it let it run.
+    # Restored paused, by us or by a libvirtd that died before it resumed it.
     (remains(State("paused", "migration"), token=OURS, image="saved"), "resume"),
     (remains(State("paused", "migration"), token=OURS, image="restoring"), "resume"),
     (remains(State("paused", "migration"), token=OURS, job="restore", image="saved"), "wait"),

@@ -69,7 +69,7 @@ class Libvirt:
         self.at, self.id, self.mark, self.managed = State("running", "restored"), 8, OURS, False
 
     def resume(self):
-        self.did.append("let run")
+        self.did.append("resumed")
         if self.fails is not None:
             raise self.fails
         self.at = State("running", "unpaused")
@@ -126,7 +126,7 @@ def test_a_mark_goes_when_the_ledger_says_that_its_guest_is_back(where, saving, 
     assert libvirt.did == ["started", "mark removed"] and SavedLedger(where).read().closed_by == "guard"
 
 
-def test_a_guest_that_was_not_begun_with_loses_its_mark(where, saving, monkeypatch):
+def test_a_guest_that_was_not_started_loses_its_mark(where, saving, monkeypatch):
     libvirt = Libvirt(State("running", "booted"), mark=OURS)
     over, one = bring_back(where, libvirt, saving(phase="planned"), monkeypatch)
     assert over and one.outcome == "untouched" and libvirt.did == ["mark removed"]
@@ -176,12 +176,12 @@ def test_an_image_that_was_finished_is_tried_again_whatever_libvirt_says(where, 
 
 
 @pytest.mark.parametrize("paused", [False, True])
-def test_the_image_is_good_until_its_guest_is_let_run(where, saving, monkeypatch, paused):
+def test_the_image_is_good_until_its_guest_is_resumed(where, saving, monkeypatch, paused):
     libvirt, this = Libvirt(None), saving("copy", "saved", paused)
     path = image(this)
     over, one = bring_back(where, libvirt, this, monkeypatch)
     assert over and one.outcome == "restored"
-    assert libvirt.did == ["restored 1.save", *([] if paused else ["let run"]), "mark removed"]
+    assert libvirt.did == ["restored 1.save", *([] if paused else ["resumed"]), "mark removed"]
     assert not os.path.exists(path) and not os.path.exists(path + transfer.RESTORING)
 
 
@@ -193,14 +193,14 @@ def test_only_libvirt_itself_can_say_that_it_did_not_run(where, saving, monkeypa
     over, one = bring_back(where, libvirt, this, monkeypatch)
     assert not over and not one.settled
     assert [suffix for suffix in ("", transfer.RESTORING) if os.path.exists(path + suffix)] == [left]
-    # It is there, paused: it only has to be let run.
+    # It is there, paused: it only has to be resumed.
     libvirt.fails = None
     assert bring_back(where, libvirt, this, monkeypatch)[0]
-    assert libvirt.did == ["restored 1.save", "let run", "let run", "mark removed"] and os.listdir(os.path.dirname(path)) == ["saved.json"]
+    assert libvirt.did == ["restored 1.save", "resumed", "resumed", "mark removed"] and os.listdir(os.path.dirname(path)) == ["saved.json"]
 
 
-def test_a_guest_that_libvirt_restored_and_did_not_let_run(where, saving, monkeypatch):
+def test_a_guest_that_libvirt_restored_and_did_not_resume(where, saving, monkeypatch):
     """libvirtd died just then; it removes its own image last."""
     libvirt = Libvirt(State("paused", "migration"), mark=OURS, managed=True, runs_as=8)
     over, one = bring_back(where, libvirt, saving(phase="saved"), monkeypatch)
-    assert over and one.outcome == "restored" and libvirt.did == ["let run", "image removed", "mark removed"]
+    assert over and one.outcome == "restored" and libvirt.did == ["resumed", "image removed", "mark removed"]

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The vm_preserving.maintenance authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""_saved/unfinished: what is told of guests that an earlier run left saved, and when nobody goes any further."""
+"""_saved/unfinished: what is reported of guests that an earlier run left saved, and when a run is refused."""
 from __future__ import annotations
 
 import pytest
@@ -63,7 +63,7 @@ def test_a_host_where_nothing_was_ever_saved(where):
 
 def test_nobody_goes_on_while_guests_may_be_saved(where, left):
     assert unfinished.has_unfinished(where)
-    with pytest.raises(WindowBusy, match=r"a reboot was begun on this host at .*by root from 10\.0\.0\.1.*may be saved: g1, g2\. No guest was touched"):
+    with pytest.raises(WindowBusy, match=r"a reboot was started on this host at .*by root from 10\.0\.0\.1.*may be saved: g1, g2\. No guest was touched"):
         unfinished.refuse_unfinished(where)
     left.closed_at = "2026-11-23T08:05:00Z"
     SavedLedger(where).write(left)

@@ -134,7 +134,7 @@ def test_it_goes_on_with_what_a_lost_ledger_said(where, saved, guard, how):
             os.truncate(path, 100)
     assert guard.follow(lose) == 0
     assert len(guard.finished) == 1 and any("bringing back the guests of which it said" in line for line in guard.said)
-    # What it did not know to be begun with may have been since.
+    # What it did not know to be started may have been since.
     assert [one.phase for one in guard._saving().guests] == ["moving", "moving"]
 
 

@@ -71,58 +71,58 @@ DEAF = "import signal, sys, time; signal.signal(15, signal.SIG_IGN); print('deaf
     (["pwd"], 0, "/\n", "", True),
 ])
 def test_a_command_that_ends(argv, rc, stdout, stderr, succeeded):
-    command, told = run(*argv)
-    assert (told["state"], told["rc"], told["stdout"], told["stderr"]) == ("finished", rc, stdout, stderr)
+    command, record = run(*argv)
+    assert (record["state"], record["rc"], record["stdout"], record["stderr"]) == ("finished", rc, stdout, stderr)
     assert command.succeeded is succeeded
-    assert told["argv"] == argv and told["message"] == "" and told["seconds"] >= 0
+    assert record["argv"] == argv and record["message"] == "" and record["seconds"] >= 0
 
 
 @pytest.mark.parametrize("argv", [["/no/such/program"], ["/"], [""], ["true", "a\0b"], ["/proc/version"], ["true", "\ud800"], ["x" * 5000]])
 def test_a_command_that_cannot_be_started(argv):
-    command, told = run(*argv)
-    assert (told["state"], told["rc"], told["stdout"], command.succeeded) == ("unstartable", None, "", False)
-    assert told["message"].startswith("it cannot be started (")
+    command, record = run(*argv)
+    assert (record["state"], record["rc"], record["stdout"], command.succeeded) == ("unstartable", None, "", False)
+    assert record["message"].startswith("it cannot be started (")
 
 
 def test_a_command_that_was_not_run():
-    told = Command(["true"]).as_dict()
-    assert (told["state"], told["rc"], told["stdout"], told["stderr"], told["seconds"]) == ("not_started", None, "", "", 0.0)
+    record = Command(["true"]).as_dict()
+    assert (record["state"], record["rc"], record["stdout"], record["stderr"], record["seconds"]) == ("not_started", None, "", "", 0.0)
     assert not Command(["true"]).succeeded
 
 
 @pytest.mark.parametrize("size", [KEEP - 1, KEEP, KEEP + 1, 2 * KEEP])
 def test_an_output_that_fits_is_whole(size):
-    _command, told = run(*python("import sys; sys.stdout.write('ab' * (int(sys.argv[1]) // 2) + 'c' * (int(sys.argv[1]) % 2))", size))
-    assert told["stdout"] == "ab" * (size // 2) + "c" * (size % 2)
+    _command, record = run(*python("import sys; sys.stdout.write('ab' * (int(sys.argv[1]) // 2) + 'c' * (int(sys.argv[1]) % 2))", size))
+    assert record["stdout"] == "ab" * (size // 2) + "c" * (size % 2)
 
 
 def test_an_output_just_too_large_has_a_gap_of_one():
-    _command, told = run(*python("import sys; sys.stdout.write('a' * int(sys.argv[1]) + 'bc')", 2 * KEEP - 1))
-    assert told["stdout"] == "a" * KEEP + "\n[... 1 bytes left out ...]\n" + "a" * (KEEP - 2) + "bc"
+    _command, record = run(*python("import sys; sys.stdout.write('a' * int(sys.argv[1]) + 'bc')", 2 * KEEP - 1))
+    assert record["stdout"] == "a" * KEEP + "\n[... 1 bytes left out ...]\n" + "a" * (KEEP - 2) + "bc"
 
 
 def test_fifty_megabytes_are_taken_and_not_kept():
     size = 50_000_000
-    command, told = run(*python(
+    command, record = run(*python(
         "import sys; out = sys.stdout.buffer; out.write(b'begin'); [out.write(b'x' * 1_000_000) for _ in range(50)]; out.write(b'end')"
     ))
     assert command.succeeded
-    assert len(told["stdout"]) < 2 * KEEP + 100
-    assert told["stdout"].startswith("beginxx") and told["stdout"].endswith("xxend")
-    assert f"[... {size + 8 - 2 * KEEP} bytes left out ...]" in told["stdout"]
+    assert len(record["stdout"]) < 2 * KEEP + 100
+    assert record["stdout"].startswith("beginxx") and record["stdout"].endswith("xxend")
+    assert f"[... {size + 8 - 2 * KEEP} bytes left out ...]" in record["stdout"]
 
 
 def test_both_streams_at_once_do_not_block_each_other():
-    _command, told = run("sh", "-c", "head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2; head -c 1000000 /dev/zero")
-    assert told["state"] == "finished" and "bytes left out" in told["stdout"] and "bytes left out" in told["stderr"]
+    _command, record = run("sh", "-c", "head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2; head -c 1000000 /dev/zero")
+    assert record["state"] == "finished" and "bytes left out" in record["stdout"] and "bytes left out" in record["stderr"]
 
 
 def test_a_daemon_that_keeps_the_pipes_open_is_not_waited_for(tmp_path):
     """What a restarted service does when it was not started by systemd."""
     began = time.monotonic()
-    command, told = run("sh", "-c", f"echo before; sleep 1000 & echo $! > {tmp_path}/pid")
+    command, record = run("sh", "-c", f"echo before; sleep 1000 & echo $! > {tmp_path}/pid")
     try:
-        assert command.succeeded and told["stdout"] == "before\n"
+        assert command.succeeded and record["stdout"] == "before\n"
         assert time.monotonic() - began < LONG
         assert alive(written(tmp_path / "pid"))  # it is left alone: the command has ended
     finally:
@@ -141,9 +141,9 @@ def test_our_own_standard_input_is_not_a_commands(start_python):
 # ---- commands that do not end ----
 
 def test_a_command_past_its_time_is_ended():
-    command, told = run("sleep", "1000", timeout=SHORT)
-    assert (told["state"], told["rc"], command.succeeded) == ("timed_out", -15, False)
-    assert told["seconds"] >= SHORT
+    command, record = run("sleep", "1000", timeout=SHORT)
+    assert (record["state"], record["rc"], command.succeeded) == ("timed_out", -15, False)
+    assert record["seconds"] >= SHORT
 
 
 @pytest.fixture
@@ -188,8 +188,8 @@ def test_its_children_are_ended_with_it_also_when_they_ignore_sigterm(tmp_path, 
 
 
 def test_what_it_does_to_its_process_group_does_not_reach_us():
-    command, told = run("sh", "-c", "kill -TERM 0; sleep 1000")
-    assert (told["state"], told["rc"], command.succeeded) == ("finished", -15, False)
+    command, record = run("sh", "-c", "kill -TERM 0; sleep 1000")
+    assert (record["state"], record["rc"], command.succeeded) == ("finished", -15, False)
 
 
 # ---- lists ----

@@ -11,7 +11,7 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system 
 
 @pytest.fixture
 def systemctl(tmp_path, monkeypatch):
-    """A systemctl that says what it is told to."""
+    """A systemctl that says what the test asks for."""
     def say(text, code):
         program = tmp_path / "systemctl"
         program.write_text(f"#!/bin/sh\n[ \"$1\" = is-system-running ] && echo '{text}' || echo '{text}' >&2\nexit {code}\n", encoding="ascii")

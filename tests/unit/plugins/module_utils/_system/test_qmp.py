@@ -158,7 +158,7 @@ def test_a_monitor_that_says_nothing_is_silent(qemu):
 
 
 def test_a_monitor_that_is_held_stays_silent_however_often_it_is_tried(tmp_path):
-    """A hung libvirtd: nobody accepts. The connections that we gave up fill the queue (QEMU's has room for very few)."""
+    """A hung libvirtd: no connection is accepted. The connections that we gave up fill the queue (QEMU's has room for very few)."""
     path = str(tmp_path / "m.sock")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)

@@ -162,14 +162,14 @@ def test_guests_are_read_from_libvirts_status_files(where):
     write(where, "a.pid", str(os.getpid()))
     write(where, "gone.xml", status(10**8))
     os.mkdir(os.path.join(where.runtime, "dbus"))
-    assert running_code.guests(where) == ([GuestCode("a", UUID, os.getpid()), GuestCode("b", UUID, os.getpid())], [])
+    assert running_code.guests(where) == ([GuestCode("a", UUID, os.getpid(), "/m"), GuestCode("b", UUID, os.getpid(), "/m")], [])
 
 
 @pytest.mark.parametrize("text", ["", "no xml", "<domstatus/>", '<?xml version="1.0" encoding="nope"?><a/>', "<domstatus pid='1'>"])
 def test_a_status_file_that_names_no_guest_is_told_of(where, text):
     write(where, "a.xml", status(os.getpid()))
     write(where, "odd.xml", text)
-    assert running_code.guests(where) == ([GuestCode("a", UUID, os.getpid())], ["odd.xml"])
+    assert running_code.guests(where) == ([GuestCode("a", UUID, os.getpid(), "/m")], ["odd.xml"])
 
 
 def test_a_host_without_libvirt(where):
@@ -191,3 +191,12 @@ def test_installed_kernels(tmp_path):
 
 def test_no_kernels(tmp_path):
     assert running_code.installed_kernels(str(tmp_path)) == []
+
+
+def test_when_a_kernel_was_installed_and_the_host_booted(tmp_path):
+    (tmp_path / "boot").mkdir()
+    image = tmp_path / "boot" / "vmlinuz-6.1.0-30-amd64"
+    image.touch()
+    os.utime(image, (0, 0))  # the time that the package gives it does not count
+    assert running_code.kernel_since("6.1.0-30-amd64", str(tmp_path)) == image.stat().st_ctime > running_code.booted()
+    assert running_code.kernel_since("6.1.0-31-amd64", str(tmp_path)) is None

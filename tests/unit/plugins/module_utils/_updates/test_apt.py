@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import MaintenanceError
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.apt import Apt, parse_search, parse_simulation
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.apt import (
+    Apt,
+    listed,
+    parse_search,
+    parse_simulation,
+    parse_status,
+    untrusted,
+)
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.package_manager import Change, run
 
 pytestmark = pytest.mark.skipif(shutil.which("apt-get") is None, reason="no apt-get here")
@@ -51,6 +58,7 @@ def test_parse_simulation():
     ("Inst a [] (1 x [all])", [Change("a", "", "1")]),
     ("Remv a", [Change("a", None, None)]),
     ("Remv a [1] [b:amd64 ]", [Change("a", "1", None)]),
+    ("Purg loser [1.0]", [Change("loser", "1.0", None)]),
     ("inst a (1 x)", []),
     (" Inst a (1 x)", []),
     ("Inst", []),
@@ -94,7 +102,7 @@ def test_arbitrary_text_is_parsed_or_passed_over(text):
 def test_packages_come_last_and_only_where_they_belong(packages, release):
     commands = Apt(packages, release).commands
     for command in (Apt(packages, release)._simulate, commands.stage, commands.apply):
-        assert command[-len(packages) - 1:] == ["install", *packages]
+        assert command[-len(packages) - 2:] == ["install", "--only-upgrade", *packages]
         assert ("--target-release" in command) == (release is not None)
         if release is not None:
             assert command[command.index("--target-release") + 1] == release
@@ -147,6 +155,95 @@ def test_without_packages_it_is_everything():
     for command in (apt._simulate, apt.commands.stage, apt.commands.apply):
         assert command[-2:] == ["upgrade", "--with-new-pkgs"] and "install" not in command
     assert "--no-remove" in apt.commands.apply and "--no-download" in apt.commands.apply
+
+
+@pytest.mark.parametrize("only_upgrade", [True, False])
+def test_what_is_not_installed_may_be_left_out(only_upgrade):
+    apt = Apt(["a"], None, only_upgrade)
+    for command in (apt._simulate, apt._uris, apt.commands.stage, apt.commands.apply):
+        assert ("--only-upgrade" in command) is only_upgrade
+    assert "--only-upgrade" not in Apt([], None, only_upgrade).commands.apply
+
+
+# ---- apt-get itself, on a system of the test's own ----
+
+@pytest.mark.parametrize("packages", [["a"], ["needs", "a"], ["a=2.0"], ["absent", "a"], []])
+def test_what_is_planned_can_be_staged(apt_system, packages):
+    apt_system.source("[trusted=yes] ")
+    apt = Apt(packages, None)
+    plan = apt.plan()
+    assert plan.refused == [] and {change.name for change in plan.changes} >= {"a"}
+    assert plan.not_installed == [name for name in packages if name == "absent"]
+    assert ("absent" in {change.name for change in plan.changes}) is False
+    run(apt.commands.stage, 60)
+
+
+def test_what_is_not_installed_is_installed_when_asked_for(apt_system):
+    apt_system.source("[trusted=yes] ")
+    plan = Apt(["absent", "a"], None, False).plan()
+    assert plan.not_installed == [] and Change("absent", None, "1.0") in plan.changes
+
+
+def test_everything_leaves_what_is_held(apt_system):
+    apt_system.source("[trusted=yes] ")
+    plan = Apt([], None).plan()
+    assert {change.name for change in plan.changes} == {"a", "needs", "new"} and plan.refused == []
+
+
+@pytest.mark.parametrize(("trusted", "packages", "removed", "refused"), [
+    (True, ["held"], [], "held is held (apt-mark hold)"),
+    (True, ["held", "a"], [], "held is held (apt-mark hold)"),
+    (True, ["down=1.0"], [], "down would become older than it is"),
+    (True, ["taker"], ["loser"], None),
+    (False, ["a"], [], "apt cannot authenticate what comes from file:"),
+    (False, [], [], "apt cannot authenticate what comes from file:"),
+])
+@pytest.mark.parametrize("purge", ["", 'APT::Get::Purge "true";'])
+def test_what_apt_get_refuses_is_seen_before(apt_system, trusted, packages, removed, refused, purge):
+    """The same answer in check mode, which only plans, and in the run, which stages."""
+    apt_system.source("[trusted=yes] " if trusted else "", purge)
+    apt = Apt(packages, None, False)
+    plan = apt.plan()
+    assert plan.removed == removed
+    assert len(plan.refused) == (refused is not None) and all(refused in sentence for sentence in plan.refused)
+    with pytest.raises(MaintenanceError):
+        run(apt.commands.stage, 60)
+
+
+def test_an_authenticated_source_beside_one_that_is_not(apt_system):
+    """What comes from the one is not refused for the other."""
+    apt_system.source("[trusted=yes] ")
+    other = apt_system.root / "other"
+    other.mkdir()
+    (other / "Packages").write_text("")
+    apt_system.source("[trusted=yes] ", sources=f"deb file:{other} ./\n")
+    apt = Apt(["a"], None)
+    assert apt.plan().refused == []
+    run(apt.commands.stage, 60)
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("x\nThe following held packages will be changed:\n  a b\n  c\nThe following packages will be upgraded:\n  d\n", ["a", "b", "c"]),
+    ("The following held packages will be changed:\n   a (1.0 => 2.0)\n   b (1 => 2)\n", ["a", "b"]),  # APT::Get::Show-Versions
+    ("The following packages will be upgraded:\n  d\n", []), ("", []),
+])
+def test_lists_of_apt_get(text, expected):
+    assert listed(text, "The following held packages will be changed:") == expected
+
+
+@pytest.mark.parametrize(("targets", "uris", "expected"), [
+    ("yes http://a/\nno http://b/\n", "'http://a/x.deb' x.deb 1 SHA256:1\n", []),
+    ("yes http://a/\nno http://b/\n", "Reading...\n'http://a/x.deb' x.deb 1\n'http://b/pool/y.deb' y.deb 1 \n", ["http://b/"]),
+    ("yes http://a/\nno http://a/\n", "'http://a/x.deb' x.deb 1\n", []),  # two suites: apt-get itself will tell
+    ("no http://b/\n", "", []), ("no \n", "'http://b/pool/y.deb' y.deb 1\n", []), ("", "", []),
+])
+def test_untrusted(targets, uris, expected):
+    assert untrusted(targets, uris) == expected
+
+
+def test_what_dpkg_says_is_installed():
+    text = "a a:all installed\nb b:amd64 not-installed\nc c:amd64 config-files\nd d:i386 half-configured\n"
+    assert parse_status(text) == {"a", "a:all", "d", "d:i386"}
 
 
 # ---- whose a file is ----

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import MaintenanceError
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates import dnf as adapter
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates import dnf_program
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.dnf import Dnf, interpreter, read_rows
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.dnf import Dnf, interpreter, older, read_rows
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.package_manager import Change
 
 #: Said by dnf 4.14 of an upgrade of everything: a new dependency, an obsoleted package, a fourth kernel where three are kept.
@@ -66,6 +66,12 @@ def test_nothing_that_comes_or_goes_is_lost(rows):
     assert not {change.name for change in changes if change.candidate is not None} & set(removed)
 
 
+def test_what_would_become_older_is_refused():
+    assert older(ROWS) == []
+    [sentence] = older([*ROWS, ["DOWNGRADE", "b", "noarch", "1-1"], ["DOWNGRADED", "b", "noarch", "2-1"], ["DOWNGRADE", "a", "noarch", "1-1"]])
+    assert sentence.startswith("a, b would become older than it is")
+
+
 # ---- dnf's Python ----
 
 @pytest.mark.parametrize(("line", "expected"), [
@@ -96,11 +102,11 @@ def dnf(tmp_path, monkeypatch):
 
 
 def test_a_plan(dnf, tmp_path):
-    log = dnf("Some plugin is talkative\n" + json.dumps({"rows": ROWS, "read": ["base"], "ignored": ["extras"]}) + "\n")
+    log = dnf("Some plugin is talkative\n" + json.dumps({"rows": ROWS, "read": ["base"], "ignored": ["extras"], "not_installed": ["rare"]}) + "\n")
     plan = Dnf(["qemu-kvm", "libvirt=9.0-1.el9"], None).plan()
-    assert (plan.changes, plan.removed) == (CHANGES, [])
+    assert (plan.changes, plan.removed, plan.not_installed, plan.refused) == (CHANGES, [], ["rare"], [])
     assert len(plan.warnings) == 1 and "repository extras" in plan.warnings[0]
-    assert log.read_text() == '- {"packages": ["qemu-kvm", "libvirt-9.0-1.el9"]}\n'
+    assert log.read_text() == '- {"packages": ["qemu-kvm", "libvirt-9.0-1.el9"], "only_upgrade": true}\n'
     with open(dnf_program.__file__, encoding="utf-8") as stream:
         assert (tmp_path / "program").read_text(encoding="utf-8") == stream.read()
 
@@ -141,15 +147,16 @@ def test_no_dnf_or_a_dnf_that_is_no_python_program(monkeypatch, tmp_path):
             (tmp_path / "dnf").chmod(0o755)
         with pytest.raises(MaintenanceError) as caught:
             Dnf(["a"], None)
-        assert "no dnf 4" in str(caught.value)
+        assert "neither dnf 4 nor dnf 5" in str(caught.value)
 
 
 # ---- the commands ----
 
 def test_named_packages_and_everything(dnf):
     dnf()
-    for command in Dnf(["qemu-kvm", "libvirt=9.0-1"], None).commands[1:]:
-        assert command[-3:] == ["install", "qemu-kvm", "libvirt-9.0-1"] and "--setopt=best=True" in command
+    for only_upgrade, word in ((True, "upgrade"), (False, "install")):
+        for command in Dnf(["qemu-kvm", "libvirt=9.0-1"], None, only_upgrade).commands[1:]:
+            assert command[-3:] == [word, "qemu-kvm", "libvirt-9.0-1"] and "--setopt=best=True" in command
     for command in Dnf([], None).commands[1:]:
         assert command[-1] == "upgrade" and "--setopt=best=False" in command
 
@@ -196,15 +203,16 @@ x
 #: Runs in dnf's Python: its configuration is the test's own, all else is the program's.
 ASK = """
 import json, sys
-sys.path.insert(0, sys.argv[1])
-import dnf, dnf_program
+import dnf  # dnf's own, before ours of that name can be found
+sys.path.append(sys.argv[1])
+import dnf_program
 with dnf.Base() as base:
     base.conf.installroot = sys.argv[2] + "/root"
     base.conf.reposdir = [sys.argv[2]]
     base.conf.cachedir = base.conf.persistdir = sys.argv[2] + "/cache"
     base.conf.pluginpath = []
     base.conf.substitutions["releasever"] = "9"
-    print(json.dumps(dnf_program.answer(base, sys.argv[3:])))
+    print(json.dumps(dnf_program.answer(base, sys.argv[4:], sys.argv[3] == "upgrade")))
 """
 TOOLS = ("dnf", "rpm", "rpmbuild", "createrepo_c")
 
@@ -231,10 +239,10 @@ def test_dnf_itself(tmp_path):
     command("createrepo_c", tmp_path / "repo")
     (tmp_path / "local.repo").write_text(f"[local]\nname=local\nbaseurl=file://{tmp_path}/repo\nskip_if_unavailable=1\n")
 
-    def ask(*packages):
-        return json.loads(command(*Dnf._find(), "-c", ASK, os.path.dirname(dnf_program.__file__), tmp_path, *packages))
+    def ask(*packages, how="upgrade"):
+        return json.loads(command(*Dnf._find(), "-c", ASK, os.path.dirname(dnf_program.__file__), tmp_path, how, *packages))
 
-    assert ask() == {"rows": [], "read": [], "ignored": ["local"]}  # its list was never read, and nothing is fetched
+    assert ask() == {"rows": [], "read": [], "ignored": ["local"], "not_installed": []}  # its list was never read, and nothing is fetched
     command("dnf", "--installroot", tmp_path / "root", f"--setopt=cachedir={tmp_path}/cache", f"--setopt=reposdir={tmp_path}", "--releasever=9", "makecache")
     found = ask()
     assert (found["read"], found["ignored"]) == (["local"], [])
@@ -243,6 +251,10 @@ def test_dnf_itself(tmp_path):
     ], [])
     assert read_rows(ask("needsnew-2")["rows"])[0] == [Change("brandnew", None, "1-1"), Change("needsnew", "1-1", "2-1")]
     assert ask("in-the-way")["rows"] == []
+    found = ask("needsnew", "brandnew")
+    assert [row[1] for row in found["rows"] if row[0] == "UPGRADE"] == ["needsnew"] and found["not_installed"] == ["brandnew"]
+    found = ask("brandnew", how="install")
+    assert read_rows(found["rows"])[0] == [Change("brandnew", None, "1-1")] and found["not_installed"] == []
 
 
 @pytest.mark.skipif(shutil.which("rpm") is None, reason="no rpm here")

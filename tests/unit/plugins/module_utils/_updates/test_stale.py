@@ -8,13 +8,12 @@ import os
 import shutil
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system import running_code
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.guest_helpers import GuestHelper
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.running_code import GuestCode
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates import stale
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.stale import is_old, newest_kernel
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.stale import is_old
 
 
 @pytest.fixture
@@ -59,31 +58,6 @@ def test_is_old(running, installed, expected):
     assert is_old(running, installed) is expected
 
 
-@pytest.mark.parametrize(("running", "installed", "expected"), [
-    ("6.1.0-28-amd64", [], None),
-    ("6.1.0-28-amd64", ["6.1.0-28-amd64"], "6.1.0-28-amd64"),
-    ("6.1.0-28-amd64", ["6.1.0-28-amd64", "6.1.0-30-amd64"], "6.1.0-30-amd64"),
-    ("6.1.0-9-amd64", ["6.1.0-10-amd64", "6.1.0-9-amd64"], "6.1.0-10-amd64"),
-    ("6.1.0-30-amd64", ["6.1.0-28-amd64", "6.1.0-30-amd64"], "6.1.0-30-amd64"),
-    # another flavour of the same version is not newer
-    ("6.1.0-28-amd64", ["6.1.0-28-amd64", "6.1.0-28-rt-amd64", "6.1.0-28-cloud-amd64"], "6.1.0-28-amd64"),
-    ("6.1.0-28-amd64", ["6.12.9+bpo-amd64", "6.1.0-28-amd64"], "6.12.9+bpo-amd64"),
-    ("5.14.0-503.11.1.el9_5.x86_64", ["5.14.0-503.11.1.el9_5.x86_64", "5.14.0-503.40.1.el9_5.x86_64"], "5.14.0-503.40.1.el9_5.x86_64"),
-    ("5.14.0-427.el9.x86_64", ["0-rescue-3f0c", "5.14.0-427.el9.x86_64"], "5.14.0-427.el9.x86_64"),
-    ("6.8.0-49-generic", ["6.8.0-49-generic", "6.8.0-50-generic", "6.8.0-50-lowlatency"], "6.8.0-50-generic"),
-    # a newer one runs than is installed: the next boot changes it as well
-    ("6.20.0", ["6.1.0-28-amd64"], "6.1.0-28-amd64"),
-])
-def test_newest_kernel(running, installed, expected):
-    assert newest_kernel(running, installed) == expected
-
-
-@given(st.text(max_size=20), st.lists(st.text(max_size=20)))
-def test_any_releases_have_a_newest(running, installed):
-    found = newest_kernel(running, installed)
-    assert found in installed if installed else found is None
-
-
 # ---- processes ----
 
 def files(child):
@@ -92,14 +66,14 @@ def files(child):
 
 def test_a_process_on_what_is_installed(child):
     assert stale.old_files(child.pid, files(child)) == []
-    assert stale.stale_guest(GuestCode("g1", "u", child.pid), files(child)) is None
+    assert stale.stale_guest(GuestCode("g1", "u", child.pid), {child.pid: files(child)}) is None
 
 
 def test_a_program_that_was_replaced(program, child):
     replace(program, other_code(program))
     assert stale.old_files(child.pid, files(child)) == [str(program)]
     assert {"name": "virtlogd", "pid": child.pid, "files": [str(program)]} in stale.stale_daemons()
-    found = stale.stale_guest(GuestCode("g1", "u", child.pid), files(child))
+    found = stale.stale_guest(GuestCode("g1", "u", child.pid), {child.pid: files(child)})
     before = found["build_id"].pop("running")
     assert found == {"name": "g1", "uuid": "u", "pid": child.pid, "files": [str(program)], "build_id": {"installed": bytes.fromhex(before)[::-1].hex()}}
 
@@ -112,15 +86,38 @@ def test_any_process_on_what_was_replaced(program, child, start, until):
     until(lambda: str(other) in [file.path for file in running_code.code_files(process.pid)], "the program is mapped")
     for path in (program, other):
         replace(path, other_code(path))
-    found = {one["pid"]: one for one in stale.stale_processes(set())}
-    assert found[process.pid] == {"name": "other", "pid": process.pid, "unit": running_code.unit(os.getpid()), "files": [str(other)]}
+    found = {one["pid"]: one for one in stale.stale_processes(set(), {})}
+    assert found[process.pid] == {"name": "other", "pid": process.pid, "unit": running_code.unit(os.getpid()), "guest": None, "files": [str(other)]}
     assert child.pid not in found  # a daemon of libvirt, by its name
-    assert process.pid not in [one["pid"] for one in stale.stale_processes({process.pid})]
+    assert process.pid not in [one["pid"] for one in stale.stale_processes({process.pid}, {})]
+
+
+@pytest.mark.parametrize("renewed", [True, False])
+def test_a_helper_of_a_guest(program, child, start, until, renewed):
+    """Its QEMU is what is installed. One that is renewed with it counts as the guest's code, another is told of as its helper."""
+    other = program.with_name("helper")
+    shutil.copy(program, other)
+    process = start([str(other), "1000"])
+    until(lambda: str(other) in [file.path for file in running_code.code_files(process.pid)], "the program is mapped")
+    replace(other, other_code(other))
+    code = stale.code_of(child.pid, [GuestHelper("helper", process.pid, renewed)])
+    found = stale.stale_guest(GuestCode("g1", "u", child.pid), code)
+    assert (None if found is None else found["files"]) == ([str(other)] if renewed else None)
+    assert stale.old_code(code) == ([str(other)] if renewed else [])
+    [told] = [one for one in stale.stale_processes(set(), {process.pid: "g1"}) if one["pid"] == process.pid]
+    assert (told["name"], told["guest"]) == ("helper", "g1")
+    assert (process.pid in code) is renewed
+
+
+def test_a_guest_that_has_ended(start):
+    process = start(["true"])
+    process.wait()
+    assert stale.code_of(process.pid, []) == {}
 
 
 def test_a_program_that_was_removed(program, child):
     program.unlink()
-    found = stale.stale_guest(GuestCode("g1", "u", child.pid), files(child))
+    found = stale.stale_guest(GuestCode("g1", "u", child.pid), {child.pid: files(child)})
     assert found["files"] == [str(program)] and found["build_id"]["installed"] is None and found["build_id"]["running"]
 
 
@@ -136,3 +133,4 @@ def test_the_kernel_of_this_machine():
     found = stale.kernel()
     assert found["running"] == os.uname().release
     assert found["differs"] == (found["newest"] not in (None, found["running"]))
+    assert found["pinned"] in (False, found["differs"])

@@ -14,8 +14,12 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.er
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates import techniques as rules
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.techniques import (
     DEFAULT,
+    FACTS,
+    NETWORKD,
+    PACKET_FILTER,
     RULES,
     TECHNIQUES,
+    WATCHDOG,
     Rule,
     bare,
     judge,
@@ -31,18 +35,25 @@ DOCS = os.path.join(os.path.dirname(__file__), "..", "..", "..", "..", "..", "do
 @pytest.mark.parametrize(("technique", "packages"), [
     ("reboot", "linux-image-amd64 linux-image-6.1.0-28-cloud-amd64 linux-image-generic linux-modules-6.8.0-49-generic linux-modules-extra-6.8.0-49-generic "
                "linux-generic-hwe-22.04 proxmox-kernel-6.8 zfs-dkms kernel kernel-core kernel-modules kernel-modules-core kernel-rt-core kernel-uek-core "
-               "kmod-kvdo kmod-lpfc kernel-64k-core kernel-debug-core kernel-lt"),
-    ("reboot", "intel-microcode amd64-microcode microcode_ctl firmware-misc-nonfree firmware-bnx2 linux-firmware linux-firmware-whence iwl7260-firmware "
-               "amd-ucode-firmware"),
+               "kmod-kvdo kmod-lpfc kernel-64k-core kernel-debug-core kernel-lt kernel6.12 kernel6.12-modules-extra kernel6.1 kernel-automotive-core "
+               "kernel-uki-virt kernel-16k-modules-extra linux-image-6.12-cloud-amd64 linux-image-rt-amd64"),
+    ("reboot", "intel-microcode amd64-microcode microcode_ctl firmware-misc-nonfree firmware-bnx2 linux-firmware linux-firmware-raspi iwl7260-firmware "
+               "amd-ucode-firmware amd-gpu-firmware iwlwifi-mvm-firmware firmware-amd-graphics bluez-firmware raspi-firmware pve-firmware"),
+    ("live", "linux-firmware-whence python3-virt-firmware python3-virt-firmware-peigen virt-firmware-rs gnome-firmware arm-trusted-firmware-tools "
+             "firmware-microbit-micropython-doc firmware-tomu fwupd iucode-tool"),
     ("refresh", "qemu-system-x86 qemu-system-arm qemu-system-common qemu-system-data qemu-system-gui qemu-system-modules-spice qemu-block-extra qemu-kvm "
                 "qemu-kvm-core qemu-kvm-common qemu-kvm-block-rbd qemu-kvm-device-usb-host qemu-system-x86-core qemu-device-display-qxl"),
-    ("refresh", "seabios seabios-bin seavgabios-bin ovmf ovmf-ia32 qemu-efi-aarch64 edk2-ovmf edk2-aarch64 ipxe-qemu ipxe-roms-qemu sgabios-bin qboot"),
-    ("refresh", "swtpm swtpm-tools libtpms0 libtpms virtiofsd passt libslirp0 libslirp slirp4netns"),
+    ("live", "seabios seabios-bin seavgabios-bin ovmf ovmf-ia32 ovmf-amdsev qemu-efi-aarch64 qemu-efi qemu-efi-riscv64 edk2-ovmf edk2-aarch64 ipxe-qemu "
+             "ipxe-qemu-256k-compat-efi-roms ipxe-roms-qemu sgabios-bin qboot vgabios openbios-ppc pve-edk2-firmware pve-edk2-firmware-ovmf"),
+    ("live", "swtpm swtpm-libs swtpm-tools libtpms0 libtpms virtiofsd passt passt-selinux libslirp0 libslirp slirp4netns"),
     ("live", "libvirt-daemon-system libvirt0 libvirt-daemon-driver-qemu libvirt libvirt-libs python3-libvirt libvirt-clients"),
     ("live", "qemu-utils qemu-img qemu-user-static qemu-guest-agent"),
     ("live", "linux-headers-amd64 linux-libc-dev linux-tools-common linux-base linux-perf linux-image-6.1.0-28-amd64-dbg kernel-headers kernel-devel "
-             "kernel-rt-devel kernel-tools kernel-tools-libs kernel-doc kernel-debuginfo kmod kmod-libs libkmod2"),
-    ("live", "systemd udev libsystemd0 systemd-libs bash openssh-server vim dbus tzdata"),
+             "kernel-rt-devel kernel-tools kernel-tools-libs kernel-doc kernel-debuginfo kmod kmod-libs libkmod2 kernel6.12-headers kernel6.12-devel "
+             "kernel6.12-tools-devel kernel-lt-doc kernel-cross-headers kernelshark kernel-wedge proxmox-kernel-helper pve-headers-6.8 linux-kbuild-6.1"),
+    ("live", "udev libsystemd0 systemd-libs systemd-resolved systemd-container bash openssh-server vim dbus tzdata netplan.io libnetplan1 netplan-generator"),
+    ("pause", "systemd systemd-networkd nftables netfilter-persistent iptables-services vpp vpp-plugin-core wicked wicked-service"),
+    ("refuse", "watchdog"),
     ("pause", "openvswitch-switch openvswitch-common openvswitch3.3 ovn-host ovn-controller frr bird2 keepalived ifupdown ifupdown2 network-manager "
               "NetworkManager NetworkManager-libnm firewalld lldpad"),
     ("pause", "multipath-tools multipath-tools-boot device-mapper-multipath device-mapper-multipath-libs open-iscsi iscsi-initiator-utils "
@@ -57,7 +68,18 @@ def test_the_table(technique, packages):
     assert found == dict.fromkeys(packages.split(), technique)
 
 
+@pytest.mark.parametrize(("package", "fact", "there", "elsewhere"), [
+    ("systemd", NETWORKD, "pause", "live"), ("systemd-networkd", NETWORKD, "pause", "live"), ("nftables", PACKET_FILTER, "pause", "live"),
+    ("watchdog", WATCHDOG, "refuse", "live"),
+])
+def test_what_depends_on_the_host(package, fact, there, elsewhere):
+    assert judge(package, (), {}, {fact}).technique == there
+    assert judge(package, (), {}, set(FACTS) - {fact}).technique == elsewhere
+    assert judge(package, (), {}).technique == there  # careful where it is not known
+
+
 def test_every_rule_is_whole():
+    assert {rule.when for rule in RULES} == {"", *FACTS}
     for rule in RULES:
         assert rule.technique in TECHNIQUES and rule.packages and rule.reason, rule
         # A clause: it stands behind "because", and a sentence may go on behind it.
@@ -68,14 +90,17 @@ def test_every_rule_is_whole():
 def test_no_rule_is_hidden_behind_an_earlier_one():
     for number, rule in enumerate(RULES):
         for glob in rule.packages:
-            example = glob.replace("*", "zz")
+            example = glob.replace("*", "zz").replace("[0-9]", "6")
             assert judge(example, (), {}) == (rule.technique, rule.reason), f"{glob} of rule {number} is taken by an earlier one"
 
 
 def test_the_table_is_documented_row_by_row():
     with open(DOCS, encoding="utf-8") as stream:
         rows = [line.rstrip("\n") for line in stream if line.startswith("| `")]
-    expected = ["| " + " ".join(f"`{glob}`" for glob in rule.packages) + f" | {rule.technique} | {rule.reason} |" for rule in RULES]
+    expected = [
+        "| " + " ".join(f"`{glob}`" for glob in rule.packages) +
+        f" | {rule.technique}{', where ' + rule.when if rule.when else ''} | {rule.reason} |" for rule in RULES
+    ]
     assert rows[-len(expected):] == expected
 
 
@@ -92,7 +117,7 @@ def test_names_are_matched_with_their_case_and_as_a_whole():
 
 def test_a_library_of_a_running_qemu_needs_a_refresh():
     found = judge("libfdt1", (), {"libfdt1": ["g1", "g2"]})
-    assert found.technique == "refresh" and "the QEMU of g1, g2 runs code from it" in found.reason
+    assert found.technique == "refresh" and "the QEMU of g1, g2, or a helper process of it, runs code from it" in found.reason
 
 
 def test_an_architecture_does_not_matter():

@@ -134,7 +134,7 @@ def test_every_addition_is_an_option_and_its_value():
 
 
 def test_a_monitor_that_does_not_listen_yet_is_asked_again(tmp_path, monkeypatch):
-    """Found on the lab: it was refused, and the new QEMU waited at a pipe that nobody read any more, until the guard stepped in."""
+    """Found on the lab: it was refused, and the new QEMU waited at a pipe that was not read any more, until the guard stepped in."""
     meeting = in_place.Meeting(str(tmp_path / "sock"), str(tmp_path / "pipe"))
     os.mkfifo(meeting.pipe)
     server = socket.socket(socket.AF_UNIX)
