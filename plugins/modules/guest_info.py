@@ -116,8 +116,8 @@ guests:
       description:
         - Under C(pause), everything that forbids pausing it; under C(refresh), everything about the guest itself that keeps
           M(vm_preserving.maintenance.guest_refresh) from moving it to another QEMU. Each with C(code) and C(message).
-        - Which QEMU is installed, how long a guest would be away and whether the host has the memory for a copy is not judged here; guest_refresh
-          in check mode does.
+        - Which QEMU is installed, what the running one says, how long a guest would be away and whether the host has the memory for a copy is not judged
+          here; guest_refresh in check mode does.
       type: dict
     error:
       description: Why the rest is missing, as C(code) and C(message).

@@ -13,8 +13,10 @@ description:
     one, each by a save and a restore on the same host, in the state in which it was (running or paused).
   - Where the memory of a guest is a shared file it stays in place. Nothing of it is copied, only the state of the devices is saved, and the pause does not
     grow with the memory. The memory of all other guests is copied, through RAM.
-  - Everything is judged before anything is touched. A guest that cannot be saved, a QEMU that is older than the running one, a libvirt that does not understand
-    the installed QEMU, too little memory for the copy, or a pause that is predicted to be longer than O(pause_limit) make the module refuse.
+  - Everything is judged before anything is touched. A guest that cannot be saved, a file or a CPU feature that its next QEMU would not find, a QEMU that is
+    older than the running one, a libvirt that does not understand the installed QEMU, too little memory for the copy, or a pause that is predicted to be
+    longer than O(pause_limit) make the module refuse. C(docs/before_a_save.md) has all of it.
+  - QEMU itself is asked whether a guest can be saved. libvirt marks the guest as tainted by that (C(custom-monitor)), also in check mode; nothing comes of it.
   - Before the first guest is saved, the host's ledger says which guests are moved and where their memory is, and a guard process on the host watches. When this
     module dies, the guard brings back every guest that was left saved. M(vm_preserving.maintenance.guest_resume) does so, too.
   - A save that takes too long is given up, and the guest runs on as before.
@@ -29,7 +31,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    description: Judges everything, predicts the pause of each guest, and touches nothing.
+    description: Judges everything, predicts the pause of each guest, and touches nothing but libvirt's mark that QEMU was asked.
   diff_mode:
     support: none
     description: What changes is the process of a guest, which is in the result.
@@ -60,6 +62,14 @@ options:
     description: How many guests are moved at once. Less, when the host has no memory for that many copies.
     type: int
     default: 1
+  on_blocked:
+    description:
+      - What is done when a guest that is to be moved cannot be.
+      - V(refuse), nobody is moved, and the module fails with the reasons.
+      - V(skip), the others are moved. It runs on its old QEMU, and RV(guests[].skipped) and RV(guests[].message) say so.
+    type: str
+    choices: [refuse, skip]
+    default: refuse
   folder:
     description: A folder of our own for the images, on a RAM file system. It is made when it is missing.
     type: path
@@ -130,6 +140,9 @@ guests:
     changed:
       description: Whether it was moved.
       type: bool
+    skipped:
+      description: Whether it was to be moved, cannot be, and was left on its old QEMU, as O(on_blocked=skip) says.
+      type: bool
     outcome:
       description:
         - V(restored), it is back on the installed QEMU; V(untouched), it runs on as before; V(gone), it has ended; V(not_ours), somebody started it anew
@@ -158,7 +171,7 @@ error:
 """
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _module
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.guest_refresh import DEFAULT_FOLDER, refresh_guests
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.guest_refresh import DEFAULT_FOLDER, ON_BLOCKED, REFUSE_ALL, refresh_guests
 
 
 def main() -> None:
@@ -166,6 +179,7 @@ def main() -> None:
     options = {
         "memory": {"type": "str", "choices": ["auto", "in_place", "copy"], "default": "auto"},
         "parallel": {"type": "int", "default": 1},
+        "on_blocked": {"type": "str", "choices": list(ON_BLOCKED), "default": REFUSE_ALL},
         "folder": {"type": "path", "default": DEFAULT_FOLDER},
     }
     common = {**_module.URI, **_module.NAME, **_module.EXCLUDE, **_module.PAUSE_LIMIT, **_module.CLOCKS, **_module.JOBS, **_module.MANAGED}

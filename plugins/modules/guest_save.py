@@ -14,8 +14,10 @@ description:
   - The host restores them by itself when it has booted, in the order in which they were started, each running or paused as it was.
     M(vm_preserving.maintenance.guest_restore) waits for that, and does it where the host has not. Guests that libvirt starts at boot (autostart) are not
     started by libvirt this time.
-  - Everything is judged before anything is touched. A guest that cannot be saved, too little room on the disk, or a guest that would be away for longer than
-    O(pause_limit) make the module refuse. A reboot affects every guest, so none can be left out.
+  - Everything is judged before anything is touched. A guest that cannot be saved, a file or a CPU feature that its next QEMU would not find, too little room
+    on the disk, too little memory for what guests grow by when they are back, or a guest that would be away for longer than O(pause_limit) make the module
+    refuse. A reboot affects every guest, so none can be left out. C(docs/before_a_save.md) has all of it.
+  - QEMU itself is asked whether a guest can be saved. libvirt marks the guest as tainted by that (C(custom-monitor)), also in check mode; nothing comes of it.
   - Guests that the host's libvirt does not know, such as those of a user's session, or QEMUs started without libvirt, are named, and refused as well.
   - When a guest cannot be saved after all, those that were are restored at once, and the module fails.
   - Reboot the host by RV(reboot_command), which refuses when the guests are not saved any more, or when a guest runs. When the reboot does not come within
@@ -28,7 +30,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    description: Judges everything, predicts for how long each guest will be away, and touches nothing.
+    description: Judges everything, predicts for how long each guest will be away, and touches nothing but libvirt's mark that QEMU was asked.
   diff_mode:
     support: none
     description: What changes is the process of a guest, which is in the result.

@@ -57,6 +57,9 @@ def host_plan(
     for guest in (refresh or {}).get("guests", []):
         if guest["message"]:
             entry(guest)["left_alone"] = guest["message"]
+        elif guest["uuid"] in moved and guest["blockers"]:
+            # That it does not refuse the host is the operator's choice.
+            entry(guest)["left_alone"] = f"left on its old QEMU: {', '.join(one['message'] for one in guest['blockers'])}"
         elif guest["uuid"] in moved:
             entry(guest).update(away=guest["predicted"], memory=guest["memory"])
     for guest in (reboot or {}).get("guests", []):

@@ -40,7 +40,7 @@ def published(planned: t.Sequence[Result], now: t.Sequence[Result]) -> list[str]
 
 
 def proof(
-    decision: Result, planned: t.Sequence[Result], update: Result | None = None, still_something_to_do: bool = False,
+    decision: Result, planned: t.Sequence[Result], update: Result | None = None, still_something_to_do: bool = False, skipped: t.Container[str] = (),
 ) -> tuple[list[str], list[str]]:
     """What of the update is not done.
 
@@ -48,6 +48,7 @@ def proof(
     :param planned: What host_update_info said was pending, before.
     :param update: What it returned afterwards, without reading the package lists anew; `None` when the update was not given as packages.
     :param still_something_to_do: The operator's command says that there still is something to do.
+    :param skipped: UUIDs of the guests that could not be moved, and were left on their old QEMU as the operator wants it.
     :returns: The problems, and what is worth knowing and no problem.
     """
     problems: list[str] = []
@@ -64,7 +65,7 @@ def proof(
         notes.append(f"published meanwhile, and for the next run: {', '.join(since)}")
     if update["not_installed"]:
         notes.append(f"not installed on this host, and left out: {', '.join(update['not_installed'])}")
-    old = [guest for guest in update["stale"]["guests"] if guest["uuid"] not in decision["left_alone"]]
+    old = [guest for guest in update["stale"]["guests"] if guest["uuid"] not in decision["left_alone"] and guest["uuid"] not in skipped]
     names = ", ".join(guest["name"] for guest in old)
     if old and (decision["refreshes"] or decision["reboots"]):
         problems.append(f"the update was applied, and these guests still run what was replaced: {names}. They run. Run guest_refresh on the host to see why")
@@ -76,6 +77,9 @@ def proof(
     alone = [guest["name"] for guest in update["stale"]["guests"] if guest["uuid"] in decision["left_alone"]]
     if alone:
         notes.append(f"still on what was replaced, because they are left alone: guest {', '.join(alone)}")
+    unmoved = [guest["name"] for guest in update["stale"]["guests"] if guest["uuid"] in skipped]
+    if unmoved:
+        notes.append(f"still on what was replaced, because they could not be moved (guest_refresh on the host says why): guest {', '.join(unmoved)}")
     kernel = update["stale"]["kernel"]
     if decision["reboots"] and kernel["differs"] and decision["kernel_pinned"]:
         notes.append(f"the host runs the kernel {kernel['running']} although {kernel['newest']} is installed, as it did before: its boot loader says so")

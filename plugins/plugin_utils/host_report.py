@@ -163,7 +163,8 @@ def host_report(
             (problems if seen[1] else notes).append(seen[0])
         problems += _too_long(guest)
     if decision is not None:
-        undone, rest = proof(decision, pending, update, still_something_to_do)
+        skipped = [uuid for uuid, guest in _by_uuid(refresh).items() if guest.get("skipped")]
+        undone, rest = proof(decision, pending, update, still_something_to_do, skipped)
         problems = [*undone, *problems]
         notes = [*notes, *rest]
     return {

@@ -20,7 +20,7 @@ from .._pause.ledger import Ledger
 from .._pause.window import summary
 from .._saved.in_place import memory as in_place
 from .._saved.ownership import Owners, managed
-from .._saved.plan import move_blockers, why_copy
+from .._saved.plan import move_blockers, running_version, why_copy
 from .._saved.unfinished import saved_summary
 from .._system.guests import Candidate, preflight, select
 from .._system.hypervisor import Connection, Guest, agent_silent, describe
@@ -119,7 +119,10 @@ def _describe(guest: Guest, candidate: Candidate, uri: str, owners: Owners) -> d
     agent = agent_state(xml)
     backends = [] if candidate.process is None else in_place.backends_of(candidate.process.process.pid, xml)
     blockers = [*move_blockers(candidate, xml, backends), *owners.blockers(xml, reboot=False)] if uri == SYSTEM_URI else [_NO_REFRESH]
-    reason = "its QEMU is not known" if candidate.process is None else why_copy(xml, backends) if uri == SYSTEM_URI else _NO_REFRESH.message
+    if candidate.process is None:
+        reason: str | None = "its QEMU is not known"
+    else:
+        reason = why_copy(xml, backends, running_version(candidate.process.process.pid)) if uri == SYSTEM_URI else _NO_REFRESH.message
     return {
         "name": guest.name,
         "uuid": guest.uuid,

@@ -12,7 +12,7 @@ from .._core.errors import MaintenanceError
 from .._core.places import SYSTEM_URI, Places, places
 from .._saved.in_place import memory as in_place
 from .._saved.in_place.definition import for_in_place, memory_lines, next_start_obstacle, room_problem
-from .._saved.plan import why_copy
+from .._saved.plan import running_version, why_copy
 from .._system import memory_backing
 from .._system.hypervisor import Connection, Guest, describe
 from .._system.status_file import guest_process
@@ -60,7 +60,8 @@ def _now(guest: Guest, where: Places) -> dict[str, t.Any] | None:
         reason: str | None = "libvirt's status file of it cannot be read"
     else:
         xml = guest.xml()
-        reason = why_copy(xml, in_place.backends_of(process.process.pid, xml))
+        pid = process.process.pid
+        reason = why_copy(xml, in_place.backends_of(pid, xml), running_version(pid))
     return {"qualifies": reason is None, "reason": reason}
 
 

@@ -25,13 +25,16 @@ from .._saved.in_place import memory as in_place
 from .._saved.ledger import SavedLedger
 from .._saved.opening import begin, entry, forget_marks, refuse_blocked
 from .._saved.ownership import REFUSE, Owners, refuse_container
-from .._saved.plan import Plan, available, copy_speed, look, prepare, unmap_speed
+from .._saved.plan import Plan, copy_speed, look, prepare, room_in, unmap_speed
 from .._saved.record import REFRESH, SavedGuest, SavedTogether
-from .._saved.rules import MIB, affordable, predicted_copy, predicted_in_place
+from .._saved.room import affordable, no_room
+from .._saved.rules import predicted_copy, predicted_in_place
 from .._saved.unfinished import refuse_unfinished
 from .._system.guests import preflight, select, wait_for_jobs
 from .._system.hypervisor import Connection, describe
 
+#: What `on_blocked` can be: what is done with a guest that cannot be moved.
+REFUSE_ALL, SKIP = ON_BLOCKED = ("refuse", "skip")
 #: Where images go: RAM of the host.
 DEFAULT_FOLDER = "/dev/shm/vm_preserving"
 
@@ -63,20 +66,19 @@ def plan_refresh(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Pla
     folder = params["folder"]
     # The folder may not be there yet (check mode): its file system is.
     there = folder if os.path.isdir(folder) else os.path.dirname(folder)
-    copies = [plan for plan in movable if plan.memory == "copy"]
+    # Those first that are copied now: what they grow by counts for the others.
+    copies = sorted((plan for plan in movable if plan.memory == "copy"), key=lambda plan: (bool(plan.blockers), not plan.stale))
     copied = copy_speed(there) if copies else 1.0
     unmapped = unmap_speed() if len(copies) < len(movable) else 1.0
-    width, too_large = affordable([plan.resident for plan in copies], available(there), params["parallel"])
-    for index in too_large:
-        copies[index].blockers.append(Blocker(
-            "host_memory", f"its {copies[index].resident // MIB} MiB of memory do not fit into the {available(there) // MIB} MiB that the host has for a copy",
-        ))
+    width, without = affordable([plan.need for plan in copies], room_in(there), params["parallel"])
+    for index, left in without.items():
+        copies[index].blockers.append(Blocker("host_memory", no_room(copies[index].need, left)))
     for plan in movable:
         if plan.memory == "in_place":
             plan.predicted = predicted_in_place(plan.ordinary, unmapped)
         else:
             # Copies that go on at once share the host's memory bandwidth.
-            plan.predicted = predicted_copy(plan.resident, copied / max(1, width))
+            plan.predicted = predicted_copy(plan.need, copied / max(1, width))
         if plan.predicted > params["pause_limit"]:
             plan.blockers.append(Blocker(
                 "pause_limit", f"it would be away for about {plan.predicted:.1f} s, more than the pause limit of {params['pause_limit']:g} s",
@@ -84,13 +86,18 @@ def plan_refresh(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Pla
     return plans, max(1, width)
 
 
+def _why_not(plan: Plan) -> str:
+    if plan.left_alone:
+        return f"left as it is: {plan.left_alone}"
+    return f"left on its old QEMU: {', '.join(one.message for one in plan.blockers)}" if plan.skipped else ""
+
+
 def _described(plan: Plan, move: SavedGuest | None) -> dict[str, t.Any]:
     guest = plan.candidate.guest
     found: dict[str, t.Any] = {
         "name": guest.name, "uuid": guest.uuid, "stale": plan.stale, "memory": plan.memory, "why_copy": plan.why_copy,
         "predicted": round(plan.predicted, 3), "blockers": [one.as_dict() for one in plan.blockers] if plan.left_alone is None else [],
-        "live_xml_additions": [], "changed": False, "outcome": None, "paused_for": None,
-        "message": f"left as it is: {plan.left_alone}" if plan.left_alone else "", "clock": None,
+        "live_xml_additions": [], "changed": False, "skipped": plan.skipped, "outcome": None, "paused_for": None, "message": _why_not(plan), "clock": None,
     }
     if move is not None:
         found.update(
@@ -159,7 +166,7 @@ def refresh_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
         refuse_open(ledger.read())
         refuse_unfinished(where)
         plans, width = _admitted(params, where)
-        return {"changed": any(plan.stale for plan in plans), **_planned(params, plans, width)}
+        return {"changed": any(plan.stale and not plan.skipped for plan in plans), **_planned(params, plans, width)}
     ledger.prepare()
     # Before the lock: somebody who has to heal this host must not wait for a backup.
     wait_for_jobs(params["uri"], params["name"], params["exclude"], params["wait_for_jobs"])
@@ -167,7 +174,7 @@ def refresh_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
         refuse_open(ledger.read())
         refuse_unfinished(where)
         plans, width = _admitted(params, where)
-        moving = [plan for plan in plans if plan.stale]
+        moving = [plan for plan in plans if plan.stale and not plan.skipped]
         if not moving:
             return {"changed": False, **_planned(params, plans, width)}
         prepare(params["folder"])
@@ -184,7 +191,12 @@ def _planned(params: t.Mapping[str, t.Any], plans: t.Sequence[Plan], width: int)
 
 def _admitted(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Plan], int]:
     plans, width = plan_refresh(params, where)
-    refuse_blocked([plan for plan in plans if plan.stale and plan.blockers], [_described(plan, None) for plan in plans])
+    blocked = [plan for plan in plans if plan.stale and plan.blockers]
+    if params["on_blocked"] == SKIP:
+        for plan in blocked:
+            plan.skipped = True
+    else:
+        refuse_blocked(blocked, [_described(plan, None) for plan in plans])
     return plans, width
 
 

@@ -23,10 +23,12 @@ from .._saved.opening import begin, entry, images_folder, refuse_blocked
 from .._saved.ownership import REFUSE, Owners, refuse_container
 from .._saved.plan import Plan, copy_speed, look, prepare
 from .._saved.record import MAX_REBOOT_PAUSE_LIMIT, REBOOT, SavedGuest, SavedTogether
-from .._saved.rules import MIB, predicted_absences
+from .._saved.room import MIB, no_room_to_grow, outgrowing, usable
+from .._saved.rules import predicted_absences
 from .._saved.unfinished import finish_saved, lost, refuse_unfinished
 from .._system.guests import preflight, select, wait_for_jobs
 from .._system.hypervisor import Connection, describe
+from .._system.process_memory import host_memory
 from .._system.qemu_processes import unknown
 
 #: Seconds that a reboot is taken to last when nothing better is known: firmware of servers is slow.
@@ -81,22 +83,24 @@ def _plans(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Plan], fl
 
 
 def _predict(plans: t.Sequence[Plan], limit: float, reboot: float, where: Places) -> None:
-    """How long each will be away, and whether the disks hold the images."""
+    """How long each will be away, and whether the disks hold the images, and the host the guests."""
     if not plans:
         return
     needs: dict[str, int] = {}
     for plan in plans:
         folder = MANAGED if plan.memory == "managed" else where.state
-        needs[folder] = needs.get(folder, 0) + plan.resident
+        needs[folder] = needs.get(folder, 0) + plan.need.image
     for folder, space in _free(needs).items():
         if space[0] < space[1]:
             for plan in plans:
                 plan.blockers.append(Blocker(
                     "host_disk", f"{folder} has {space[0] // MIB} MiB free, and the images of the guests need {space[1] // MIB} MiB there",
                 ))
+    for index, left in outgrowing([plan.need for plan in plans], usable(host_memory())).items():
+        plans[index].blockers.append(Blocker("host_memory", no_room_to_grow(plans[index].need, left)))
     # One after another, so the slowest disk is what it can be at the worst.
     speed = min(copy_speed(_existing(folder), durable=True) for folder in needs)
-    for plan, away in zip(plans, predicted_absences([plan.resident for plan in plans], speed, reboot)):
+    for plan, away in zip(plans, predicted_absences([plan.need.image for plan in plans], speed, reboot)):
         plan.predicted = away
         if away > limit:
             plan.blockers.append(Blocker("pause_limit", f"it would be away for about {away:.0f} s, more than the limit of {limit:g} s"))

@@ -7,30 +7,40 @@ from __future__ import annotations
 import dataclasses
 import mmap
 import os
-import re
 import shutil
 import stat
-import subprocess
 import time
 import typing as t
 import xml.etree.ElementTree as ET
 
+from .._core.calls import call_with_timeout
 from .._core.errors import MaintenanceError
 from .._core.places import places
 from .._core.states import Blocker, pause_blockers
+from .._system import qemu_program, qemu_says
 from .._system.guest_helpers import helpers
 from .._system.guests import Candidate
-from .._system.hypervisor import Connection, describe
+from .._system.hypervisor import Connection, Guest, describe
 from .._system.memory_backing import memory_backing_dir
+from .._system.open_files import Found, at_path, open_files, users_of
+from .._system.process_memory import host_memory, process_memory
 from .._updates import stale
 from .in_place import memory as in_place
 from .ownership import Owners
-from .rules import MIB, in_place_obstacle, memory_folder, save_blockers
+from .restore_needs import missing, needs, rom_blocker
+from .room import MIB, CopyNeed, Room, copy_need, room
+from .rules import in_place_obstacle, memory_folder, save_blockers
 
 #: Bytes that are copied, or let go of, to learn how fast this host does that.
 PROBE = 64 * MIB
-#: Seconds for a QEMU to tell its version.
-VERSION_TIMEOUT = 10.0
+#: Seconds for the file systems to say what is at the paths that a guest needs.
+FILES_TIMEOUT = 15.0
+#: QEMU tells from here on why it would not save a guest (qapi/migration.json, blocked-reasons) ...
+_TELLS_REASONS = (6,)
+#: ... and libvirt leaves devices of the host to that from here on (8.6, src/qemu/qemu_migration.c).
+_LEAVES_TO_QEMU = 8_006_000
+#: QEMU says from here on which of its memory is shared (qapi/machine.json, Memdev).
+_TELLS_SHARED = (6, 1)
 
 
 @dataclasses.dataclass
@@ -41,13 +51,14 @@ class Plan:
     :ivar emulator: Path of the QEMU that is installed.
     :ivar left_alone: Why it is not moved, whatever it runs; `None`: it may be.
     :ivar stale: Its QEMU, or a helper that is renewed with it, runs code that is not what is installed, and it is not left alone.
+    :ivar skipped: It cannot be moved, and the operator wants the others to be.
     :ivar memory: `copy` or `in_place`.
     :ivar why_copy: Why its memory cannot stay in place, or `None`.
     :ivar ram: For `in_place`: the ids of its memory backends.
     :ivar kept: For `in_place`: the folder of the second names.
     :ivar sparse: For `copy`: its image can be sparse, which is faster.
-    :ivar resident: Memory of its QEMU in RAM, bytes.
-    :ivar ordinary: What of it is in ordinary pages, bytes; the rest is in huge ones.
+    :ivar need: What a copy of it takes.
+    :ivar ordinary: Memory of its QEMU in RAM in ordinary pages, bytes; the rest is in huge ones.
     :ivar predicted: Seconds that it will be away.
     :ivar blockers: Why it cannot be moved.
     """
@@ -56,49 +67,67 @@ class Plan:
     emulator: str = ""
     left_alone: str | None = None
     stale: bool = False
+    skipped: bool = False
     memory: str = "copy"
     why_copy: str | None = None
     ram: list[str] = dataclasses.field(default_factory=list)
     kept: str = ""
     sparse: bool = False
-    resident: int = 0
+    need: CopyNeed = CopyNeed(0, 0, 0)
     ordinary: int = 0
     predicted: float = 0.0
     blockers: list[Blocker] = dataclasses.field(default_factory=list)
 
 
-def _in_ram(pid: int) -> tuple[int, int]:
-    """Memory of a process in RAM, bytes: all of it, and what is in ordinary pages. Huge pages are counted apart from the rest (proc(5))."""
-    with open(f"/proc/{pid:d}/status", encoding="utf-8", errors="replace") as stream:
-        found = {name: int(value.split()[0]) * 1024 for name, _colon, value in (line.partition(":") for line in stream) if name in ("VmRSS", "HugetlbPages")}
-    ordinary = found.get("VmRSS", 0)
-    return ordinary + found.get("HugetlbPages", 0), ordinary
+def running_version(pid: int) -> tuple[int, ...] | None:
+    """The version of the QEMU that a process runs, also when it was replaced on disk."""
+    return qemu_program.version(f"/proc/{pid:d}/exe")
 
 
-def parse_version(text: str) -> tuple[int, ...] | None:
-    """QEMU's version in what `--version` prints: `QEMU emulator version 7.2.22 (Debian ...)`; `None` for anything else."""
-    found = re.match(r"QEMU emulator version ([0-9]+(?:\.[0-9]+)+)", text)
-    return tuple(map(int, found.group(1).split("."))) if found else None
+def _file_blockers(pid: int, xml: ET.Element) -> list[Blocker]:
+    """Which of the files that the next QEMU will open are not what the running one has."""
+    wanted = needs(xml)
+    there: dict[str, Found | None] = {}
 
+    def find() -> None:
+        for path in sorted({need.path for need in wanted}):
+            try:
+                there[path] = at_path(path)
+            except OSError:  # a file server that lets nobody look but the user of the QEMU
+                continue
 
-def _version(program: str) -> tuple[int, ...] | None:
     try:
-        done = subprocess.run(  # pylint: disable=ansible-bad-function
-            [program, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=VERSION_TIMEOUT, check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return parse_version(done.stdout)
+        call_with_timeout(find, FILES_TIMEOUT)
+    except TimeoutError:
+        return [Blocker("no_answer", f"what is at the paths of its files was not told within {FILES_TIMEOUT:g} s: a file system does not answer")]
+    return missing(wanted, there, open_files(pid))
 
 
-def move_blockers(candidate: Candidate, xml: ET.Element, backends: t.Sequence[t.Mapping[str, t.Any]]) -> list[Blocker]:
+def _shmem_blockers(pid: int, xml: ET.Element) -> list[Blocker]:
+    """Memory of a guest that others have, too: with the guest it would be set back to what it was at the save, while they run on."""
+    found = []
+    for shmem in xml.findall("devices/shmem"):
+        path = f"/dev/shm/{shmem.get('name', '')}"
+        others = [one for one in users_of(path) if one != pid]
+        if shmem.get("role") == "master" and others:
+            found.append(Blocker(
+                "shmem", f"the memory {path} that it shares (shmem) is in use by the processes {', '.join(map(str, others))}, too, and would be set back to "
+                "what it was at the save",
+            ))
+    return found
+
+
+def move_blockers(
+    candidate: Candidate, xml: ET.Element, backends: t.Sequence[t.Mapping[str, t.Any]], qemu_decides: bool = False,
+) -> list[Blocker]:
     """What keeps a guest itself from being saved and restored, whatever QEMU is installed and however long it takes.
 
     :param xml: Its live XML.
     :param backends: The memory backends of its QEMU.
+    :param qemu_decides: QEMU is asked about the devices of which it knows best.
     """
     facts = candidate.facts
-    found = [one for one in pause_blockers(facts) if one.code not in ("not_running", "opted_out")] + save_blockers(xml, facts.state)
+    found = [one for one in pause_blockers(facts) if one.code not in ("not_running", "opted_out")] + save_blockers(xml, facts.state, qemu_decides)
     if not facts.state.executes and candidate.guest.job() is not None:
         found.append(Blocker("job", "a job is running on it; wait for its end or abort it (virsh domjobabort)"))
     if candidate.process is None and "status_unknown" not in [one.code for one in found]:
@@ -111,16 +140,60 @@ def move_blockers(candidate: Candidate, xml: ET.Element, backends: t.Sequence[t.
             "memory_backing_dir", f"its memory is in {', '.join(sorted(map(str, folders)))}, but memory_backing_dir in qemu.conf is {configured} now, where it "
             "may find no room; set it back and restart libvirtd, or shut the guest down and start it",
         ))
+    if candidate.process is not None:
+        pid = candidate.process.process.pid
+        found += _file_blockers(pid, xml) + _shmem_blockers(pid, xml)
     return found
 
 
-def why_copy(xml: ET.Element, backends: t.Sequence[t.Mapping[str, t.Any]]) -> str | None:
+def why_copy(xml: ET.Element, backends: t.Sequence[t.Mapping[str, t.Any]], qemu: tuple[int, ...] | None) -> str | None:
     """Why a guest's memory cannot stay in place, or `None` when it can.
 
     :param xml: Its live XML.
     :param backends: The memory backends of its QEMU.
+    :param qemu: The version of its QEMU; `None` when not known.
     """
-    return _confined(xml) or in_place_obstacle(xml, backends)
+    found = _confined(xml) or in_place_obstacle(xml, backends)
+    if found is None and qemu is not None and qemu < _TELLS_SHARED:
+        # Memory that is overlooked is lost with the old QEMU.
+        return f"its QEMU {_words(qemu)} does not tell which of its memory is shared (QEMU does from {_words(_TELLS_SHARED)} on)"
+    return found
+
+
+def _words(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
+
+
+def _ask_qemu(guest: Guest, xml: ET.Element, emulator: str, reasons: bool) -> list[Blocker]:
+    """What its QEMU itself says against saving a guest, or against the installed QEMU.
+
+    :param reasons: It tells why it would not save.
+    """
+    found = []
+    said = qemu_says.blocked_reasons(guest) if reasons else []
+    if said:
+        found.append(Blocker("not_migratable", f"its QEMU says that it cannot be saved: {'; '.join(said)}"))
+    folders = qemu_program.data_folders(emulator)
+    for device in [*xml.findall("devices/interface"), *xml.findall("devices/video")]:
+        alias = device.find("alias")
+        name = "" if alias is None else alias.get("name", "")
+        rom = qemu_says.rom(guest, name) if name else None
+        if rom is None or not (folders or os.path.isabs(rom[0])):
+            continue
+        paths = [rom[0]] if os.path.isabs(rom[0]) else [os.path.join(folder, rom[0]) for folder in folders]
+        there = next((one for one in map(at_path, paths) if one is not None), None)
+        wrong = rom_blocker(name, rom[0] if there is None else there.path, rom[1], None if there is None else there.size)
+        found += [wrong] if wrong else []
+    return found
+
+
+def _can_be_asked(candidate: Candidate) -> bool:
+    """Whether its QEMU has time for a question: libvirt keeps everybody from it during a job."""
+    facts = candidate.facts
+    if candidate.process is None or facts.job is not None:
+        return False
+    # Of a guest that does not run nobody has asked for its job yet.
+    return facts.state.executes or (facts.state.state == "paused" and candidate.guest.job() is None)
 
 
 def look(connection: Connection, candidate: Candidate, memory: str, owners: Owners | None, reboot: bool = False) -> Plan:
@@ -134,22 +207,35 @@ def look(connection: Connection, candidate: Candidate, memory: str, owners: Owne
     guest, process = candidate.guest, candidate.process
     xml = guest.xml()
     backends = [] if process is None else in_place.backends_of(process.process.pid, xml)
-    plan.blockers = move_blockers(candidate, xml, backends) + ([] if owners is None else owners.blockers(xml, reboot))
+    running = None if process is None else running_version(process.process.pid)
+    asked = _can_be_asked(candidate)
+    tells = asked and running is not None and running >= _TELLS_REASONS
+    plan.blockers = move_blockers(candidate, xml, backends, tells and connection.version() >= _LEAVES_TO_QEMU)
+    plan.blockers += [] if owners is None else owners.blockers(xml, reboot)
     if process is None:
         return plan
     pid = process.process.pid
     plan.emulator = xml.findtext("devices/emulator", "")
+    if asked:
+        plan.blockers += _ask_qemu(guest, xml, plan.emulator, tells)
     plan.stale = bool(stale.old_code(stale.code_of(pid, helpers(places(connection.uri), process.monitor))))
-    plan.resident, plan.ordinary = _in_ram(pid)
-    running, installed = _version(f"/proc/{pid:d}/exe"), _version(plan.emulator)
+    memory_now = process_memory(pid)
+    plan.ordinary = memory_now.anonymous + memory_now.cached + memory_now.shared
+    plan.need = copy_need(memory_now, host_memory().swap_used)
+    installed = qemu_program.version(plan.emulator)
     if running is not None and installed is not None and installed < running:
-        words = [".".join(map(str, version)) for version in (installed, running)]
-        plan.blockers.append(Blocker("downgrade", f"the installed QEMU {words[0]} is older than its own {words[1]}, and cannot take its state up"))
+        plan.blockers.append(Blocker(
+            "downgrade", f"the installed QEMU {_words(installed)} is older than its own {_words(running)}, and cannot take its state up",
+        ))
     try:
         connection.check_machine(plan.emulator, xml)
     except Exception as error:  # libvirt's own reason is the message
         plan.blockers.append(Blocker("unsupported", f"libvirt cannot start its machine with the installed QEMU ({describe(error)}); update libvirt first"))
-    plan.why_copy = why_copy(xml, backends)
+    else:
+        lacks = connection.cpu_lacks(plan.emulator, xml)
+        if lacks is not None:
+            plan.blockers.append(Blocker("cpu", f"the installed QEMU and this host cannot give it the CPU that it has ({lacks})"))
+    plan.why_copy = why_copy(xml, backends, running)
     if plan.why_copy is None:
         plan.ram = [str(one["id"]) for one in backends]
         plan.kept = os.path.join(str(memory_folder(str(backends[0]["mem-path"]))), "vm_preserving", guest.uuid)
@@ -202,11 +288,9 @@ def unmap_speed() -> float:
         os.close(handle)
 
 
-def available(folder: str) -> int:
-    """Memory that the host can give and the folder can take, bytes."""
-    with open("/proc/meminfo", encoding="ascii") as stream:
-        free = next(int(line.split()[1]) * 1024 for line in stream if line.startswith("MemAvailable:"))
-    return min(free, shutil.disk_usage(folder).free)
+def room_in(folder: str) -> Room:
+    """What the host and the folder of the images have for copies."""
+    return room(host_memory(), shutil.disk_usage(folder).free)
 
 
 def prepare(folder: str) -> None:

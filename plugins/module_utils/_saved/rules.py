@@ -9,29 +9,42 @@ import typing as t
 import xml.etree.ElementTree as ET
 
 from .._core.states import Blocker, State
+from .room import MIB, CopyNeed
 
-MIB = 1024 * 1024
 #: Seconds that saving and restoring a guest take without any memory: two processes, the devices, libvirt's own work.
 FIXED = 1.2
 #: How much slower QEMU is at writing a page than a plain copy in RAM: the page is looked at, goes through a pipe, and is written.
 SAVE_FACTOR = 2.0
 #: The same for reading it back into a page that has to be made first.
 RESTORE_FACTOR = 2.0
+#: How fast pages are taken to come back from swap, bytes per second: from a solid-state disk, a few at a time, in the order of their addresses.
+SWAP_SPEED = 200 * MIB
 #: How much longer than a plain unmapping it takes a QEMU to let go of a page: with KVM the processor's own table of the guest's pages has it too.
 UNMAP_FACTOR = 2.0
 #: Reasons of a pause in which nothing is under way: its owner's; and what libvirt says of a paused guest that was restored, or after its own restart.
 QUIET = ("user", "migration", "unknown", "from-snapshot")
-#: Memory of the host that is never used for images. Bytes.
-RESERVE = 256 * MIB
 
 
-def save_blockers(xml: ET.Element, state: State) -> list[Blocker]:
+def _host_devices(xml: ET.Element, qemu_decides: bool) -> Blocker | None:
+    """Devices of the host that keep a guest from being saved. A USB device does not: the guest sees it unplugged and plugged in again."""
+    interfaces = [one for one in xml.findall("devices/interface") if one.get("type") in ("hostdev", "vdpa")]
+    devices = [*xml.findall("devices/hostdev"), *interfaces]
+    if any(one.find("teaming") is not None and one.find("teaming").get("type") == "transient" for one in [*devices, *xml.findall("devices/interface")]):
+        # QEMU waits until the guest has given it up, for ever: libvirt stops the vCPUs before it saves.
+        return Blocker("passthrough", "a device of the host (teaming) has to be given up by the guest, which it cannot do while it is saved; unplug it first")
+    if not qemu_decides and (interfaces or [one for one in devices if not (one.get("mode") == "subsystem" and one.get("type") == "usb")]):
+        return Blocker("passthrough", "a device of the host is passed through to it, whose state cannot be saved")
+    return None
+
+
+def save_blockers(xml: ET.Element, state: State, qemu_decides: bool = False) -> list[Blocker]:
     """Everything in a guest's definition that keeps libvirt from saving it, or a QEMU from taking it up again. There is no dry run.
 
     Source: libvirt, src/qemu/qemu_migration.c (qemuMigrationSrcIsAllowed) and the devices that QEMU marks as not migratable.
 
     :param xml: The live XML.
     :param state: Its state now.
+    :param qemu_decides: QEMU is asked about devices of the host and 9p file systems, as libvirt does; else they are judged as libvirt does without that.
     """
     found: list[Blocker] = []
 
@@ -40,16 +53,23 @@ def save_blockers(xml: ET.Element, state: State) -> list[Blocker]:
 
     if not state.executes and not (state.state == "paused" and state.reason in QUIET):
         block("not_running", f"it is {state.state} ({state.reason})")
-    if xml.findall("devices/hostdev") or [one for one in xml.findall("devices/interface") if one.get("type") in ("hostdev", "vdpa")]:
-        block("passthrough", "a device of the host is passed through to it, whose state cannot be saved")
+    devices = _host_devices(xml, qemu_decides)
+    if devices is not None:
+        found.append(devices)
     if [one for one in xml.findall("devices/filesystem/driver") if one.get("type") == "virtiofs"]:
-        block("virtiofs", "it uses a virtiofs file system, whose daemon keeps state that is not saved")
-    elif [one for one in xml.findall("devices/filesystem") if one.find("driver") is None or one.find("driver").get("type") in (None, "path")]:
+        block("virtiofs", "it uses a virtiofs file system, and that a new daemon takes up the state of the old one is not proved")
+    elif not qemu_decides and [
+        one for one in xml.findall("devices/filesystem") if one.find("driver") is None or one.find("driver").get("type") in (None, "path")
+    ]:
         block("filesystem", "it uses a 9p file system, which QEMU cannot save while it is mounted")
     if xml.findall("devices/disk/transient"):
         block("transient_disk", "it has a transient disk, whose changes would be lost")
-    if xml.findall("devices/shmem"):
-        block("shmem", "it shares memory with another guest (shmem)")
+    for shmem in xml.findall("devices/shmem"):
+        name = shmem.get("name", "")
+        if shmem.get("role") != "master":
+            block("shmem", f"the memory {name} that it shares with others (shmem) is not its own (role='master'), and libvirt does not save such a guest")
+        elif shmem.find("server") is not None:
+            block("shmem", f"the memory {name} that it shares with others (shmem) belongs to a server, and would be set back to what it was at the save")
     if xml.find("launchSecurity") is not None:
         block("launch_security", "its memory is encrypted (launchSecurity)")
     invtsc = [one for one in xml.findall("cpu/feature") if one.get("name") == "invtsc" and one.get("policy") in (None, "require", "force")]
@@ -134,13 +154,13 @@ def in_place_obstacle(xml: ET.Element, backends: t.Sequence[t.Mapping[str, t.Any
     return None
 
 
-def predicted_copy(resident: int, speed: float) -> float:
+def predicted_copy(need: CopyNeed, speed: float) -> float:
     """Seconds that a guest will be away whose memory is copied.
 
-    :param resident: Memory of its QEMU that is in RAM, bytes: pages that were never touched cost nothing.
+    :param need: What the copy takes.
     :param speed: How fast this host copies memory into the folder of the images, bytes per second.
     """
-    return FIXED + resident / speed * (SAVE_FACTOR + RESTORE_FACTOR)
+    return FIXED + (need.image + need.growth) / speed * (SAVE_FACTOR + RESTORE_FACTOR) + need.swapped / SWAP_SPEED
 
 
 def predicted_in_place(ordinary: int, speed: float) -> float:
@@ -167,27 +187,6 @@ def predicted_absences(residents: t.Sequence[int], speed: float, reboot: float) 
         away += FIXED + 2 * resident / speed
         found.append(away)
     return found
-
-
-def affordable(residents: t.Sequence[int], available: int, width: int) -> tuple[int, list[int]]:
-    """How many guests can be copied at once, and which never fit.
-
-    The copy of a guest and its new memory are both there for a moment; its old memory is freed before.
-
-    :param residents: Memory of each guest in RAM, bytes.
-    :param available: Memory that the host can give and the folder of the images can take, bytes.
-    :param width: How many the operator wants at once.
-    :returns: The width, at most `width`, at which the largest ones fit together (0 when not even one does), and the indexes of those that do not fit alone.
-    """
-    usable = available - RESERVE
-    too_large = [index for index, resident in enumerate(residents) if resident > usable]
-    rest = sorted((resident for index, resident in enumerate(residents) if index not in too_large), reverse=True)
-    if not rest:
-        return (0 if too_large else width), too_large
-    fits = 1
-    while fits < min(width, len(rest)) and sum(rest[:fits + 1]) <= usable:
-        fits += 1
-    return fits if fits < len(rest) else width, too_large
 
 
 @dataclasses.dataclass(frozen=True)

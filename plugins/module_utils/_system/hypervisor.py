@@ -435,7 +435,11 @@ class Connection:
 
         :param qemu: The version of the guest's running QEMU; `None` when not known.
         """
-        return qemu is not None and qemu >= (9,) and self._raw.getLibVersion() >= 11_002_000 and hasattr(libvirt, "VIR_DOMAIN_SAVE_PARAM_FILE")
+        return qemu is not None and qemu >= (9,) and self.version() >= 11_002_000 and hasattr(libvirt, "VIR_DOMAIN_SAVE_PARAM_FILE")
+
+    def version(self) -> int:
+        """The version of libvirt that answers: 11.3.0 is 11_003_000."""
+        return int(self._raw.getLibVersion())
 
     def restore(self, path: str, xml: str | None) -> None:
         """Restore the guest of an image, paused: whoever resumes it knows from when on the image is an older state. The image stays.
@@ -465,6 +469,25 @@ class Connection:
         """
         kind = xml.find("os/type")
         self._raw.getDomainCapabilities(emulator, None if kind is None else kind.get("arch"), None if kind is None else kind.get("machine"), xml.get("type"), 0)
+
+    def cpu_lacks(self, emulator: str, xml: ET.Element) -> str | None:
+        """What an emulator on this host cannot give to the CPU of a guest, in libvirt's words; `None`: nothing, or libvirt cannot compare.
+
+        It compares the CPUs that it has the parts of: those of x86, and of s390. The host's own CPU (`host-passthrough`) has no parts there.
+
+        :param xml: The guest's live XML.
+        """
+        cpu, kind = xml.find("cpu"), xml.find("os/type")
+        if cpu is None or cpu.find("model") is None or kind is None:
+            return None
+        try:
+            self._raw.compareHypervisorCPU(
+                emulator, kind.get("arch"), kind.get("machine"), xml.get("type"), ET.tostring(cpu, encoding="unicode"),
+                libvirt.VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE,
+            )
+        except libvirt.libvirtError as error:
+            return _words(error) if error.get_error_code() == libvirt.VIR_ERR_CPU_INCOMPATIBLE else None
+        return None
 
     def guest(self, uuid: str) -> Guest:
         """One guest by its UUID.

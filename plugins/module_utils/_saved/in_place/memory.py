@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import stat
 import threading
 import time
@@ -50,25 +51,40 @@ def command_line(pid: int) -> list[str]:
         return []
 
 
+#: The words of QEMU's options that mean yes (qapi/opts-visitor.c, parse_type_bool).
+_YES = ("on", "yes", "true", "y")
+
+
+def _older_form(value: str) -> dict[str, t.Any]:
+    """An object in QEMU's older form, `memory-backend-file,id=pc.ram,mem-path=/x,share=yes`, as the properties of the newer one (JSON).
+
+    libvirt writes it for QEMU before 6.0, and people do in additions to the command line. A comma within a part is doubled; the first part needs no name.
+    """
+    found: dict[str, t.Any] = {}
+    for number, part in enumerate(re.findall(r"(?:[^,]|,,)+", value)):
+        name, equals, text = part.replace(",,", ",").partition("=")
+        if not equals:
+            name, text = ("qom-type", name) if not number else (name, "on")
+        found[name] = text in _YES if name in ("share", "discard-data", "hugetlb", "prealloc") else text
+    return found
+
+
 def memory_backends(arguments: t.Sequence[str]) -> list[dict[str, t.Any]]:
-    """The memory backends in QEMU's command line, as libvirt has written them there since 6.8 (JSON). Untrusted: anything else is no backend.
+    """The memory backends in QEMU's command line. Untrusted: anything else is no backend.
 
     :param arguments: The command line.
     """
     found: list[dict[str, t.Any]] = []
     for option, value in zip(arguments, arguments[1:]):
-        if option != "-object":
-            continue
-        if value.startswith("memory-backend-"):
-            # QEMU's older form, which libvirt does not write any more: it must not be overlooked, and is not understood.
-            found.append({"qom-type": f"{value.split(',')[0]} in an addition to its command line", "id": value.partition("id=")[2].split(",")[0]})
+        if option not in ("-object", "--object"):
             continue
         if not value.startswith("{"):
-            continue
-        try:
-            properties = json.loads(value)
-        except (ValueError, RecursionError):
-            continue
+            properties = _older_form(value)
+        else:
+            try:
+                properties = json.loads(value)
+            except (ValueError, RecursionError):
+                continue
         if isinstance(properties, dict) and str(properties.get("qom-type", "")).startswith("memory-backend-"):
             found.append(properties)
     return found

@@ -47,6 +47,13 @@ def test_a_refresh_of_what_will_be_old():
     ]
 
 
+def test_a_guest_that_is_skipped():
+    judged = {"guests": [moved("web"), {**moved("db"), "blockers": [{"code": "missing", "message": "its CD-ROM is gone"}]}]}
+    found = host_plan("h1", "refresh", [TOOL], refresh=judged, moved=["u-web", "u-db"])
+    assert found["lines"][1:] == ["guest web: away for about 1.2 s while it is moved (copy)", "guest db: left on its old QEMU: its CD-ROM is gone"]
+    assert [one["away"] for one in found["guests"]] == [1.2, None]
+
+
 def test_a_refresh_with_nothing_pending_moves_who_is_old_already():
     found = host_plan("h1", "refresh", refresh={"guests": [moved("web", stale=True), moved("db")]}, moved=["u-web"], applies=False)
     assert [one["name"] for one in found["guests"]] == ["web"]

@@ -78,6 +78,13 @@ def test_what_is_not_done(decided, now, problems, notes):
         assert all(words in sentence for sentence, words in zip(got, expected))
 
 
+def test_a_guest_that_was_skipped_by_choice_is_told():
+    problems, told = proof(decision(refreshes=True), PLANNED, update(stale=["web", "db"]), skipped=["u-web"])
+    assert len(problems) == len(told) == 1
+    assert problems[0].startswith("the update was applied, and these guests still run what was replaced: db.")
+    assert told[0].endswith("could not be moved (guest_refresh on the host says why): guest web")
+
+
 def test_commands_are_done_when_the_operators_own_command_says_so():
     assert proof(decision(), []) == ([], [])
     problems, notes = proof(decision(), [], still_something_to_do=True)

@@ -4,6 +4,7 @@
 """_saved/plan: what is known of a guest before it is saved."""
 from __future__ import annotations
 
+import mmap
 import os
 import types
 import xml.etree.ElementTree as ET
@@ -13,7 +14,7 @@ import pytest
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import MaintenanceError
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.states import GuestFacts, State
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved import plan as saved_plan
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.rules import MIB
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.process_memory import host_memory
 
 RUNNING = State("running", "booted")
 FILE = {"qom-type": "memory-backend-file", "id": "pc.ram", "mem-path": "/dev/shm/libvirt/qemu/1-g/pc.ram", "share": True}
@@ -25,26 +26,13 @@ def domain(inner=""):
 
 def candidate(state=RUNNING, job=None, process=True, **facts):
     return types.SimpleNamespace(
-        facts=GuestFacts(state, **facts), guest=types.SimpleNamespace(job=lambda: job), process=types.SimpleNamespace() if process else None,
+        facts=GuestFacts(state, **facts), guest=types.SimpleNamespace(job=lambda: job),
+        process=types.SimpleNamespace(process=types.SimpleNamespace(pid=os.getpid())) if process else None,
     )
 
 
 def codes(one, xml=None, backends=()):
     return [blocker.code for blocker in saved_plan.move_blockers(one, domain() if xml is None else xml, backends)]
-
-
-@pytest.mark.parametrize(("text", "version"), [
-    ("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)\nCopyright (c)", (7, 2, 22)), ("QEMU emulator version 10.0.2", (10, 0, 2)),
-    ("QEMU emulator version 9.1.0-rc1", (9, 1, 0)), ("", None), ("version", None), ("License GPLv3+: GNU GPL version 3 or later", None),
-    ("QEMU emulator version x", None),
-])
-def test_qemus_version(text, version):
-    assert saved_plan.parse_version(text) == version
-
-
-def test_a_program_that_is_no_qemu_has_no_version(tmp_path):
-    assert saved_plan._version(str(tmp_path / "none")) is None
-    assert saved_plan._version("/bin/true") is None
 
 
 @pytest.mark.parametrize(("one", "expected"), [
@@ -77,15 +65,37 @@ def test_memory_files_in_a_folder_that_is_not_configured_any_more(monkeypatch, c
     ("<seclabel type='dynamic' model='apparmor'/>", True), ("<seclabel type='dynamic' model='dac'/><seclabel type='static' model='selinux'/>", True),
 ])
 def test_a_confined_qemu_is_copied(label, confined):
-    reason = saved_plan.why_copy(domain(label), [FILE])
+    reason = saved_plan.why_copy(domain(label), [FILE], (7, 2, 22))
     assert (reason is not None and "confined" in reason) is confined
 
 
-def test_memory_in_ram_counts_huge_pages(monkeypatch, tmp_path):
-    status = tmp_path / "status"
-    status.write_text("Name:\tqemu\nVmHWM:\t 900000 kB\nVmRSS:\t  1024 kB\nHugetlbPages:\t 2048 kB\n", encoding="ascii")
-    monkeypatch.setattr("builtins.open", lambda *_args, _open=open, **more: _open(status, **more))
-    assert saved_plan._in_ram(1) == (3 * MIB, MIB)
+@pytest.mark.parametrize(("qemu", "reason"), [
+    ((5, 2, 0), "its QEMU 5.2.0 does not tell which of its memory is shared (QEMU does from 6.1 on)"), ((6, 0, 1), "its QEMU 6.0.1 does not tell"),
+    ((6, 1, 0), None), ((10, 0), None), (None, None),
+])
+def test_a_qemu_that_does_not_tell_what_is_shared_is_copied(qemu, reason):
+    found = saved_plan.why_copy(domain(), [FILE], qemu)
+    assert found is None if reason is None else reason in found
+
+
+def test_a_file_that_is_gone_is_seen_before_the_save(tmp_path):
+    """The seed image of a first boot is removed afterwards, often."""
+    (found,) = saved_plan.move_blockers(candidate(), domain(
+        f"<devices><disk type='file' device='cdrom'><source file='{tmp_path}/seed.iso'/><target dev='sda'/></disk></devices>"), [])
+    assert found.code == "missing" and f"{tmp_path}/seed.iso" in found.message
+
+
+def test_shared_memory_that_others_have_too_would_be_set_back():
+    path = f"/dev/shm/vm-preserving-test-{os.getpid()}"
+    inner = f"<devices><shmem name='{os.path.basename(path)}' role='master'/></devices>"
+    with open(path, "w+b") as stream:
+        try:
+            stream.truncate(mmap.PAGESIZE)
+            with mmap.mmap(stream.fileno(), 0):
+                assert codes(candidate(), domain(inner)) == []
+                assert [one.code for one in saved_plan._shmem_blockers(1, domain(inner))] == ["shmem"]
+        finally:
+            os.unlink(path)
 
 
 def test_the_speed_of_a_folder_is_measured_and_leaves_nothing(tmp_path):
@@ -99,9 +109,11 @@ def test_how_fast_memory_is_let_go_of_is_measured():
     assert 4096 / 1e-3 < saved_plan.unmap_speed() < 4096 / 1e-9
 
 
-def test_what_is_available_is_what_host_and_folder_both_have(tmp_path):
+def test_the_room_is_what_host_and_folder_both_have(tmp_path):
     free = os.statvfs(tmp_path)
-    assert 0 < saved_plan.available(str(tmp_path)) <= max(free.f_bavail, free.f_bfree) * free.f_frsize
+    found = saved_plan.room_in(str(tmp_path))
+    assert 0 < found.folder <= max(free.f_bavail, free.f_bfree) * free.f_frsize
+    assert found.folder <= found.memory < host_memory().total
 
 
 def test_the_folder_of_the_images_is_ours_alone(tmp_path):

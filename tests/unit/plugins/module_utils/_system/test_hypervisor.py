@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import types
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -66,3 +67,39 @@ def test_without_the_bindings_libvirt_is_unreachable_and_the_operator_knows_why(
 
 def test_an_error_is_told_on_one_line():
     assert hypervisor.describe(RuntimeError("two\nlines  and\tmore")) == "two lines and more"
+
+
+class LibvirtError(Exception):
+    """As libvirt's own."""
+
+    def get_error_code(self):
+        return self.args[1]
+
+
+CPU = "<cpu mode='custom'><model>Westmere</model></cpu>"
+
+
+@pytest.mark.parametrize(("inner", "error", "lacks"), [
+    (CPU, None, None),
+    (CPU, LibvirtError("required features:\npcommit", 91), "('required features:\\npcommit', 91)"),
+    # Another architecture, a driver that cannot compare, a libvirt before 4.4.
+    (CPU, LibvirtError("not supported", 3), None),
+    ("<cpu mode='host-passthrough'/>", LibvirtError("it has no model", 91), None),
+    ("", LibvirtError("it has none", 91), None),
+])
+def test_what_a_cpu_lacks(monkeypatch, inner, error, lacks):
+    asked = []
+
+    def compare(*words):
+        asked.append(words)
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(hypervisor, "libvirt", types.SimpleNamespace(
+        libvirtError=LibvirtError, VIR_ERR_CPU_INCOMPATIBLE=91, VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE=2,
+    ))
+    connection = object.__new__(hypervisor.Connection)
+    connection._raw = types.SimpleNamespace(compareHypervisorCPU=compare)
+    xml = ET.fromstring(f"<domain type='kvm'><os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type></os>{inner}</domain>")
+    assert connection.cpu_lacks("/usr/bin/q", xml) == lacks
+    assert [words[:4] for words in asked] == ([("/usr/bin/q", "x86_64", "pc-q35-7.2", "kvm")] if "model" in inner else [])

@@ -26,6 +26,7 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.i
     memory_backends,
     with_handover,
 )
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.rules import in_place_obstacle
 
 MEETING = meeting_of("11111111-1111-4111-8111-111111111111")
 RAM = {"qom-type": "memory-backend-file", "id": "pc.ram", "mem-path": "/dev/shm/libvirt/qemu/4-g/pc.ram", "share": True}
@@ -42,9 +43,25 @@ def test_what_is_no_backend(word):
     assert memory_backends(["-object", word]) == []
 
 
-def test_a_backend_in_the_older_form_is_seen():
-    (found,) = memory_backends(["-object", "memory-backend-file,id=mem0,mem-path=/x,share=on"])
-    assert found["id"] == "mem0" and found["qom-type"] != "memory-backend-file"
+@pytest.mark.parametrize(("value", "expected"), [
+    # QEMU 5.2, to which libvirt writes no JSON
+    ("memory-backend-file,id=pc.ram,mem-path=/dev/shm/libvirt/qemu/4-g/pc.ram,share=yes,size=134217728", {**RAM, "size": "134217728"}),
+    ("memory-backend-file,id=pc.ram,mem-path=/a,,b,share=on", {"qom-type": "memory-backend-file", "id": "pc.ram", "mem-path": "/a,b", "share": True}),
+    ("memory-backend-file,id=pc.ram,mem-path=/x,share=no,discard-data=yes",
+     {"qom-type": "memory-backend-file", "id": "pc.ram", "mem-path": "/x", "share": False, "discard-data": True}),
+    ("qom-type=memory-backend-ram,id=x", {"qom-type": "memory-backend-ram", "id": "x"}),
+    ("memory-backend-memfd", {"qom-type": "memory-backend-memfd"}),
+])
+def test_a_backend_in_the_older_form(value, expected):
+    assert memory_backends(["-object", value]) == [expected] == memory_backends(["--object", value])
+
+
+def test_a_backend_in_the_older_form_is_judged_as_any_other():
+    """It was told to set what was set."""
+    (found,) = memory_backends(["-object", "memory-backend-file,id=pc.ram,mem-path=/dev/shm/libvirt/qemu/4-g/pc.ram,share=yes,size=134217728"])
+    assert in_place_obstacle(ET.fromstring("<domain/>"), [found]) is None
+    (found,) = memory_backends(["-object", "memory-backend-file,id=mem0,mem-path=/srv/mem0,share=on"])
+    assert "libvirt's own folder" in in_place_obstacle(ET.fromstring("<domain/>"), [found])
 
 
 @given(st.lists(st.text() | st.sampled_from(["-object", '{"qom-type": "memory-backend-file"}', "memory-backend-ram"])))
