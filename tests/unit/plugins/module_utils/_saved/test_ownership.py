@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The vm_preserving.maintenance authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""_saved/ownership: who else owns a guest that is about to be saved, by the guest, by the host's programs, and by Pacemaker's tools."""
+"""_saved/ownership: who else owns a guest that is about to be saved, by the guest itself and by Pacemaker's tools."""
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
@@ -82,11 +82,13 @@ def test_a_cluster_that_cannot_be_asked_refuses_every_guest(tool, script):
     assert "whether a cluster manages it cannot be found out (" in found[0].message and "managed_guests: accept" in found[0].message
 
 
-def test_a_cloud_is_asked_for_whether_it_runs_here_or_not(tool):
-    """That nova-compute does not run just now says nothing: it may be starting."""
+def test_a_cloud_refuses_whose_maintenance_mode_cannot_be_seen_from_here(tool):
     owners = Owners()
-    assert "OpenStack (nova)" in owners.blockers(NOVA, False)[0].message and owners.blockers(PLAIN, True) == []
-    assert ownership.managed(owners, NOVA)[0] == {"manager": "nova", "resource": None, "maintenance": []}
+    assert ownership.managed(owners, NOVA) == [{"manager": "nova", "resource": None, "maintenance": []}]
+    for reboot in (False, True):
+        found = owners.blockers(NOVA, reboot)
+        assert [one.code for one in found] == ["managed"] and "OpenStack (nova)" in found[0].message
+        assert owners.blockers(PLAIN, reboot) == []
 
 
 def test_a_libvirt_in_a_container_is_refused_with_the_reason(monkeypatch):
