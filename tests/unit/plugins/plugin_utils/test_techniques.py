@@ -10,6 +10,7 @@ import re
 
 import pytest
 
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause import limits
 from ansible_collections.vm_preserving.maintenance.plugins.plugin_utils import techniques
 from ansible_collections.vm_preserving.maintenance.plugins.plugin_utils.techniques import AUTO, DEFAULT_PAUSE_LIMIT, NAMES, OFFERED, TECHNIQUES, strongest
 
@@ -64,6 +65,7 @@ def test_the_role_tells_what_each_technique_is():
 
 def test_there_is_one_default_pause_limit():
     assert {
+        "modules": limits.DEFAULT_PAUSE_LIMIT,
         "defaults": defaults("host_update")["host_update_pause_limit"],
         "argument_specs": options("host_update")["host_update_pause_limit"]["default"],
         "host_plan": documentation("plugins/filter/host_plan.py")["options"]["pause_limit"]["default"],
@@ -71,4 +73,6 @@ def test_there_is_one_default_pause_limit():
         "guest_refresh": documentation("plugins/modules/guest_refresh.py")["options"]["pause_limit"]["default"],
         **{path: float(found) for path in ("README.md", "roles/host_update/README.md")
            for found in re.findall(r"^ *host_update_pause_limit: ([0-9.]+)", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE)},
-    } == dict.fromkeys(("defaults", "argument_specs", "host_plan", "LIMITS", "guest_refresh", "README.md", "roles/host_update/README.md"), DEFAULT_PAUSE_LIMIT)
+    } == dict.fromkeys(
+        ("modules", "defaults", "argument_specs", "host_plan", "LIMITS", "guest_refresh", "README.md", "roles/host_update/README.md"), DEFAULT_PAUSE_LIMIT,
+    )
