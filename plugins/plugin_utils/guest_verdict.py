@@ -52,7 +52,7 @@ def _in_our_hands(guest: Result, record: Result, ended: str | None) -> str:
     if record["outcome"] != "gone":
         return f"guest {name!r} was not ours any more when it should have been resumed: {record.get('message') or 'somebody else has taken it over'}"
     if ended in _OWNERS_ENDS:
-        return f"guest {name!r} was ended by its owner while it was paused by us: {_OWNERS_ENDS[ended]}"
+        return f"guest {name!r} left while it was paused by us, by its owner's act: {_OWNERS_ENDS[ended]}"
     why = _FAULTY_ENDS.get(ended or "", "why is not known, see libvirt's log of it on the host")
     return f"guest {name!r} has ended while it was paused by us, and its memory is lost: {why}"
 

@@ -223,10 +223,11 @@ def _forged(stage: Stage, names: list[str]) -> dict[str, Any]:
     """A ledger that we did not write: an open window, past its deadline, of others' guests. Every single value is true."""
     boot = stage.host.shell("cat /proc/sys/kernel/random/boot_id").strip()
     facts = stage.host.call("process_facts", pid=1)
-    return {"version": 1, "window": {
+    return {"version": 2, "window": {
         "id": "11111111-1111-4111-8111-111111111111", "uri": "qemu:///system", "boot_id": boot, "opener": "root", "opener_pid": facts["pid"],
         "opener_start_time": facts["start_time"], "opened_at": "2026-01-01T00:00:00Z", "pause_limit": 30.0, "deadline": time.monotonic() - 60,
-        "guests": [stage.host.call("identity", name=name) for name in names], "closed_at": None, "closed_by": None, "paused_within": None,
+        "guests": [stage.host.call("identity", name=name) for name in names], "correct_clocks": True,
+        "clock_tolerance": 0.1, "closed_at": None, "closed_by": None, "paused_within": None,
         "resumed_within": None,
     }}  # fmt: skip
 

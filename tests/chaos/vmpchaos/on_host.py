@@ -216,7 +216,8 @@ def identity(name):
     return {
         "name": name, "uuid": domain.UUIDString(), "id": domain.ID(), "pid": pid, "start_time": start, "monitor": folder + "/monitor.sock",
         "state_before": "running", "reason_before": "booted", "phase": "paused", "paused_at": time.monotonic(), "resumed_at": None,
-        "resumed_by": None, "outcome": None, "message": "",
+        "resumed_by": None, "outcome": None, "message": "", "devices": [], "forwarding": [], "only_libvirt": "", "agent": "",
+        "clock_target": 0.0, "problem": "", "clock": None,
     }  # fmt: skip
 
 

@@ -156,8 +156,8 @@ def test_what_became_of_a_guest(before, paused, after, problems, notes):
     ([], "daemon", True, "has ended, and not by its owner: libvirt ended it when it was started anew itself"),
     ([resumed()], "shutdown", False, "which was given back, runs no more: it was shut down"),
     ([resumed()], "crashed", True, "which was given back, has ended, and not by its owner: its QEMU crashed"),
-    ([resumed(outcome="gone")], "destroyed", True, "was ended by its owner while it was paused by us: it was destroyed"),
-    ([resumed(outcome="gone")], "migrated", True, "was ended by its owner while it was paused by us: it was migrated to another host"),
+    ([resumed(outcome="gone")], "destroyed", True, "left while it was paused by us, by its owner's act: it was destroyed"),
+    ([resumed(outcome="gone")], "migrated", True, "left while it was paused by us, by its owner's act: it was migrated to another host"),
     ([resumed(outcome="gone")], "crashed", True, "has ended while it was paused by us, and its memory is lost: its QEMU crashed"),
 ])
 def test_libvirt_may_know_how_a_guest_ended(paused, reason, problem, words):
