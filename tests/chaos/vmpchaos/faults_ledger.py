@@ -34,7 +34,7 @@ DAMAGE = {
     "folder": ("a folder", f"rm {_LEDGER} && mkdir {_LEDGER}"),
     "other-owner": ("of another owner", f"chown operator {_LEDGER}"),
     "huge": ("of 1 GiB", f"truncate -s 1G {_LEDGER}"),
-    "version": ("of another version", f"sed -i 's/\"version\": 1/\"version\": 2/' {_LEDGER}"),
+    "version": ("of a later version", f"sed -i 's/\"version\": 2/\"version\": 3/' {_LEDGER}"),
 }  # fmt: skip
 
 
