@@ -12,7 +12,7 @@ import typing as t
 from .. import _launch
 from .._clock.due import PATIENCE, DueClocks
 from .._clock.wish import check_tolerance, checked_targets
-from .._core.calls import Call, run_lanes
+from .._core.calls import Call, call_with_timeout, run_lanes
 from .._core.errors import LedgerError, MaintenanceError
 from .._core.places import SYSTEM_URI, Places, places
 from .._core.states import Blocker
@@ -25,7 +25,7 @@ from .._saved.in_place import memory as in_place
 from .._saved.ledger import SavedLedger
 from .._saved.opening import begin, entry, forget_marks, refuse_blocked
 from .._saved.ownership import REFUSE, Owners, refuse_container
-from .._saved.plan import Plan, copy_speed, look, prepare, room_in, unmap_speed
+from .._saved.plan import LOOK_TIMEOUT, Plan, copy_speed, look, prepare, room_in, unmap_speed
 from .._saved.record import REFRESH, SavedGuest, SavedTogether
 from .._saved.room import affordable, no_room
 from .._saved.rules import predicted_copy, predicted_in_place
@@ -52,7 +52,7 @@ def plan_refresh(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Pla
     plans: list[Plan] = []
     for candidate in candidates:
         try:
-            plans.append(look(connection, candidate, params["memory"], owners))
+            plans.append(call_with_timeout(lambda candidate=candidate: look(connection, candidate, params["memory"], owners), LOOK_TIMEOUT))
         except Exception as error:  # a guest that cannot be looked at is a blocker
             plans.append(Plan(candidate, stale=True, blockers=[Blocker("no_answer", f"it could not be looked at ({describe(error)})")]))
     # A guest that its owner keeps out of pauses is kept out of this one too, unless it is named.

@@ -10,7 +10,7 @@ import typing as t
 
 from .. import _launch
 from .._clock.wish import check_tolerance, checked_targets
-from .._core.calls import Call, run_lanes
+from .._core.calls import Call, call_with_timeout, run_lanes
 from .._core.errors import MaintenanceError
 from .._core.places import SYSTEM_URI, Places, places
 from .._core.states import Blocker
@@ -21,7 +21,7 @@ from .._saved import transfer
 from .._saved.ledger import SavedLedger
 from .._saved.opening import begin, entry, images_folder, refuse_blocked
 from .._saved.ownership import REFUSE, Owners, refuse_container
-from .._saved.plan import Plan, copy_speed, look, prepare
+from .._saved.plan import LOOK_TIMEOUT, Plan, copy_speed, look, prepare
 from .._saved.record import MAX_REBOOT_PAUSE_LIMIT, REBOOT, SavedGuest, SavedTogether
 from .._saved.room import MIB, no_room_to_grow, outgrowing, usable
 from .._saved.rules import predicted_absences
@@ -68,7 +68,7 @@ def _plans(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Plan], fl
     plans: list[Plan] = []
     for candidate in preflight([*named, *rest], where):
         try:
-            plan = look(connection, candidate, "copy", owners, reboot=True)
+            plan = call_with_timeout(lambda candidate=candidate: look(connection, candidate, "copy", owners, reboot=True), LOOK_TIMEOUT)
         except Exception as error:  # a guest that cannot be looked at is a blocker
             plan = Plan(candidate, blockers=[Blocker("no_answer", f"it could not be looked at ({describe(error)})")])
         if candidate.facts.opted_out:

@@ -42,6 +42,9 @@ _LEAVES_TO_QEMU = 8_006_000
 #: QEMU says from here on which of its memory is shared (qapi/machine.json, Memdev).
 _TELLS_SHARED = (6, 1)
 
+#: Seconds to look at one guest: a QEMU that is stuck must not hold up the whole host.
+LOOK_TIMEOUT = 30.0
+
 
 @dataclasses.dataclass
 class Plan:
