@@ -28,19 +28,20 @@ def processes():
                 continue
 
 
-def save(either):
+def save(either, _earlier):
     """libvirt's helper has the path of the image in its command line."""
     paths = tuple(f"/{word}.save" for word in either.split(","))
     return next((pid for pid, words in processes() if "iohelper" in words[0] and any(one.endswith(paths) for one in words[1:])), None)
 
 
-def restore(name):
-    """A QEMU that is to be given a state has the option for that."""
+def restore(name, earlier):
+    """A QEMU that is to be given a state has the option for that. One that runs already has it from an earlier restore."""
     wanted = f"guest={name},"
-    return next((pid for pid, words in processes() if "-incoming" in words and any(one.startswith(wanted) for one in words)), None)
+    return next((pid for pid, words in processes()
+                 if pid not in earlier and "-incoming" in words and any(one.startswith(wanted) for one in words)), None)
 
 
-def saved(name):
+def saved(name, _earlier):
     """The ledger's entry has the guest's old process, and the ledger the program's."""
     try:
         with open(LEDGER, encoding="utf-8") as stream:
@@ -57,8 +58,9 @@ def main():
     """The program."""
     path, what, word = sys.argv[1:]
     look, number = {"save": (save, signal.SIGSTOP), "restore": (restore, signal.SIGSTOP), "saved": (saved, signal.SIGKILL)}[what]
+    earlier = {pid for pid, _words in processes()}
     while True:
-        pid = look(word)
+        pid = look(word, earlier)
         if pid is not None:
             os.kill(pid, number)
             break
