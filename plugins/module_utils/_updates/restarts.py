@@ -1,0 +1,92 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The record of the restarts that were held back on this host, and what is to be done for it.
+
+It is on a file system that a boot empties: after that every service runs what is installed.
+"""
+from __future__ import annotations
+
+import contextlib
+import os
+import typing as t
+
+from .._core.errors import MaintenanceError
+from .._system.files import replace
+from .._system.unit_states import unit_states
+from . import held, techniques
+from .package_manager import PackageManager
+
+#: The record, and the folder of the program that writes it. A file system for the former alone may be mounted noexec.
+RECORD = "/run/vm_preserving/held_restarts"
+FOLDER = "/var/lib/vm_preserving/system/held"
+
+
+def left_over() -> list[held.Asked]:
+    """What was held back and is still to be done.
+
+    :raises MaintenanceError: code `held`: the record cannot be read.
+    """
+    try:
+        with open(os.open(RECORD, os.O_RDONLY | os.O_NOFOLLOW), encoding="utf-8", errors="replace") as stream:
+            return held.read(stream.read())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise MaintenanceError(
+            f"{RECORD}, the record of restarts that were held back, cannot be read ({error.strerror}); no guest was touched. Look at that file on the host; it "
+            "can be removed once the services that were updated have been restarted", "held",
+        ) from error
+
+
+def keep(asked: t.Iterable[held.Asked]) -> None:
+    """Write down anew what is still to be done; nothing: the record goes.
+
+    :raises OSError: It cannot be written.
+    """
+    lines = [held.line(one) for one in asked]
+    if lines:
+        os.makedirs(os.path.dirname(RECORD), mode=0o755, exist_ok=True)
+        replace(RECORD, "".join(lines).encode())
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(RECORD)
+
+
+def restarts(
+    manager: PackageManager, asked: t.Sequence[held.Asked], rules: t.Sequence[techniques.Rule], facts: t.Container[str],
+) -> list[dict[str, t.Any]]:
+    """What is to be done to which unit, for a module's result; what changes nothing is left out.
+
+    :param manager: Knows the packages of the units.
+    :param asked: What was held back, or is expected to be.
+    :param rules: The operator's rules.
+    :param facts: Which of `techniques.FACTS` hold on the host.
+    :returns: Each with `unit`, `action`, `packages` (whose scripts ask for it) and `in_pause`, whether one of them needs the pause.
+    :raises MaintenanceError: systemd or the package manager does not answer.
+    """
+    wanted = held.held(asked)
+    states = unit_states(one.unit for one in wanted)
+    owners = manager.owners(sorted({state.path for state in states.values() if state.path}))
+    found = []
+    for one in wanted:
+        state = states.get(one.unit)
+        if held.needed(one, state) is None:
+            continue
+        names = [*one.packages, *(owners.get(state.path, ()) if state is not None else ())]
+        found.append({
+            "unit": one.unit, "action": one.action, "packages": list(one.packages),
+            # Not for what QEMU maps: that is a matter of the guests, and not of a service.
+            "in_pause": any(techniques.judge(name, rules, {}, facts).technique == "pause" for name in names),
+        })
+    return found
+
+
+def commands(wanted: t.Sequence[t.Mapping[str, t.Any]]) -> list[list[str]]:
+    """How it is done, with the units in the state in which they are now; see `held.commands`.
+
+    :param wanted: See `restarts`.
+    :raises MaintenanceError: systemd does not answer.
+    """
+    units = [held.Held(one["unit"], one["action"], tuple(one["packages"])) for one in wanted]
+    return held.commands(units, unit_states([*(one.unit for one in units), *held.NETWORK_DAEMONS]))
