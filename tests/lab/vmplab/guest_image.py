@@ -17,7 +17,7 @@ cd /tmp
 kernel=$(apt-cache depends {kernel} | sed -n 's/.*Depends: //p' | head -n 1)
 apt-get -q -o APT::Sandbox::User=root download "$kernel"
 dpkg-deb -x "$kernel"_*.deb kernel
-apt-get -q -y --no-install-recommends install busybox-static qemu-guest-agent cpio gzip
+apt-get -q -y --no-install-recommends install busybox-static qemu-guest-agent cpio gzip xz-utils
 
 tree=/tmp/tree
 mkdir -p "$tree/bin" "$tree/sbin" "$tree/usr/bin" "$tree/usr/sbin" "$tree/modules" "$tree/etc" "$tree/proc" "$tree/sys" "$tree/dev"
@@ -26,9 +26,11 @@ cp /out/init "$tree/init"
 chmod 755 "$tree/init"
 for module in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_console \
               failover net_failover virtio_net; do
+    if grep -q "/$module\\.ko$" kernel/{modules}/*/modules.builtin; then continue; fi
     cp "$(find kernel/{modules} -name "$module{suffix}")" "$tree/modules/"
     echo "$module" >> "$tree/modules/order"
 done
+find "$tree/modules" -name '*.xz' -exec unxz {} +
 cp /usr/sbin/qemu-ga "$tree/usr/sbin/"
 for library in $(ldd /usr/sbin/qemu-ga | grep -o '/[^ ]*'); do
     mkdir -p "$tree${library%/*}"
