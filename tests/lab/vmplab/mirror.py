@@ -1,4 +1,4 @@
-"""The operator's package mirror: a flat repository with the updates, served on the bridge."""
+"""The operator's package mirror: a flat repository with the updates of each release, served on the bridge."""
 
 import sys
 import urllib.error
@@ -8,16 +8,21 @@ from pathlib import Path
 from . import own_packages, processes
 from .base_image import require_versions, run_in_copy
 from .cache import build_once, recipe_hash
+from .releases import Release
 from .run import wait_until
 from .settings import MIRROR_PORT, Settings
 
 _ROLE = "mirror"
 
 # Only libvirt and QEMU (and QEMU's firmware) come from the newer suite: an update of the whole system
-# would hide what is being tested.
+# would hide what is being tested. What the newer suite has beside them is taken only where they need it.
 _SCRIPT = """
 sed 's/ {suite} / {updates} /' /etc/apt/sources.list > /etc/apt/sources.list.d/updates.list
 cat > /etc/apt/preferences.d/lab <<END
+Package: *
+Pin: release n={updates}
+Pin-Priority: 100
+
 Package: src:libvirt src:qemu src:seabios
 Pin: release n={updates}
 Pin-Priority: 990
@@ -33,17 +38,16 @@ apt-ftparchive release . > Release
 """
 
 
-def provide(settings: Settings, base: Path) -> Path:
+def provide(settings: Settings, release: Release, base: Path) -> Path:
     def build(folder: Path) -> None:
         own_packages.build(folder, "2.0")
-        release = settings.release
         run_in_copy(base, folder, _SCRIPT.format(suite=release.suite, updates=release.updates), what="Filling the package mirror")
         expected = {"libvirt-daemon-system": release.new_libvirt, "qemu-system-x86": release.new_qemu}
         wanted = {package: begins for package, begins in expected.items() if begins is not None}
         require_versions(_listed(folder, tuple(wanted)), wanted, "package mirror")
 
     recipe = recipe_hash(base.name, Path(__file__), Path(own_packages.__file__))
-    return build_once(settings.cache, "mirror", recipe, build)
+    return build_once(settings.cache, f"mirror-{release.suite}", recipe, build)
 
 
 def _listed(folder: Path, packages: tuple[str, ...]) -> str:
@@ -56,8 +60,13 @@ def is_up(settings: Settings) -> bool:
     return bool(processes.find(settings, _ROLE)) and _answers(settings)
 
 
-def start(settings: Settings, folder: Path) -> None:
-    server = ("-m", "http.server", "--bind", settings.gateway, "--directory", str(folder), str(MIRROR_PORT))
+def start(settings: Settings, folders: dict[str, Path]) -> None:
+    """Serve the folder of each release under its name."""
+    root = settings.state / "mirror"
+    root.mkdir()
+    for name, folder in folders.items():
+        (root / name).symlink_to(folder)
+    server = ("-m", "http.server", "--bind", settings.gateway, "--directory", str(root), str(MIRROR_PORT))
     processes.start(settings, _ROLE, (sys.executable, *server), settings.state / "mirror.log")
     wait_until(lambda: _answers(settings), what=f"An answer of the package mirror {settings.mirror_url}", timeout=15)
 
@@ -66,7 +75,7 @@ def _answers(settings: Settings) -> bool:
     # Straight to the bridge, whatever proxy the environment names.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(settings.mirror_url + "Release", timeout=2) as answer:
+        with opener.open(settings.mirror_url, timeout=2) as answer:
             return answer.status == 200
     except (urllib.error.URLError, TimeoutError):
         return False
