@@ -13,7 +13,8 @@ class Release:
     unified: whether the hosts' systemd needs control groups of version 2, which the machine may not use itself.
     kernel: the metapackage of the guests' kernel, of kernel_suite. modules: where its package has its modules, below the root.
     module_suffix: of one module's file.
-    libvirt, qemu: how the versions begin that the hosts have. new_libvirt, new_qemu: those of the package mirror; None: it has no other than the hosts.
+    libvirt, qemu: how the versions begin that the hosts have. new_libvirt, new_qemu: those of the package mirror.
+    new_libvirt None: the newer suite has none, and the mirror has the hosts' own again under a later version.
     A build that finds others fails: what was seen to work is then no longer what is tried.
     """
 
