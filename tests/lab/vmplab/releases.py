@@ -9,7 +9,8 @@ from .errors import LabError
 class Release:
     """One row of the table.
 
-    suite: what the hosts are installed from. packages: what they need besides the packages of all releases. updates: the suite that has the newer libvirt and QEMU for the package mirror.
+    suite: what the hosts are installed from. packages: what they need besides the packages of all releases.
+    updates: the suite that has the newer libvirt and QEMU for the package mirror.
     unified: whether the hosts' systemd needs control groups of version 2, which the machine may not use itself.
     kernel: the metapackage of the guests' kernel, of kernel_suite. modules: where its package has its modules, below the root.
     module_suffix: of one module's file.
