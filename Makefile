@@ -52,8 +52,8 @@ collection: venv  ## build the collection and install it into .build/collections
 test:  ## run every check: unit lint sanity integration molecule chaos-fast; ends at the first that fails
 	@tests/tools/run_each test '$(MAKE) "$$1"' unit lint sanity integration molecule chaos-fast
 
-test-all:  ## run every check, the scenarios on every release, every fault, then the demo and the benchmark
-	@tests/tools/run_each test-all '$(MAKE) "$$1"' unit lint sanity integration molecule-all chaos demo bench
+test-all:  ## run every check, the scenarios on every release, every fault, then the demo, the benchmark and the coverage
+	@tests/tools/run_each test-all '$(MAKE) "$$1"' unit lint sanity integration molecule-all chaos demo bench coverage
 
 unit: venv mirror  ## run the unit tests
 	@cd $(MIRROR); PYTHONPATH=$(BUILD)/src ANSIBLE_COLLECTIONS_PATH=$(BUILD)/src pytest $(ARGS)
@@ -99,7 +99,10 @@ demo: deps collection  ## show an update of the lab's fleet, from beginning to e
 bench: deps collection  ## measure the pauses
 	@tests/bench/run && tests/bench/refresh
 
+coverage: venv mirror  ## count which techniques a year's updates of Debian need
+	@PYTHONPATH=$(BUILD)/src python3 tests/coverage/run
+
 clean:  ## remove .venv and .build
 	@rm -rf .venv .build
 
-.PHONY: help deps venv mirror collection test test-all unit lint changelog sanity integration molecule molecule-all chaos chaos-fast lab-up lab-down demo bench clean
+.PHONY: help deps venv mirror collection test test-all unit lint changelog sanity integration molecule molecule-all chaos chaos-fast lab-up lab-down demo bench coverage clean
