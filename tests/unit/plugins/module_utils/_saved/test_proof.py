@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import MaintenanceError
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved import proof
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.pair import Pair
 
 URI = "qemu:///system"
 
@@ -20,6 +21,41 @@ def plan(number, machine="pc", memory="copy", formats=("ordinary",), emulator="/
     xml = ET.fromstring(f"<domain type='kvm'><os><type arch='x86_64' machine='{machine}'>hvm</type></os></domain>")
     guest = types.SimpleNamespace(uuid=f"{number}1111111-1111-4111-8111-111111111111", xml=lambda: xml)
     return types.SimpleNamespace(candidate=types.SimpleNamespace(guest=guest), memory=memory, formats=list(formats), emulator=emulator, blockers=[])
+
+
+class Libvirt:
+    """A libvirt that starts only some throw-away guests, and saves and restores none."""
+
+    def __init__(self, starts):
+        self.starts, self.began = starts, []
+
+    def start_throwaway(self, xml):
+        in_place = "memoryBacking" in xml
+        self.began.append(in_place)
+        if not self.starts(in_place):
+            raise RuntimeError("unable to map backing store")
+        return types.SimpleNamespace(uuid="u")
+
+    def guest(self, _uuid):
+        return types.SimpleNamespace(destroy=lambda: self.began.append("destroyed"))
+
+
+@pytest.mark.parametrize(("starts", "in_place", "began", "problem"), [
+    (lambda _in_place: True, True, [True, "destroyed"], "in place: True"),
+    (lambda in_place: not in_place, True, [True, False, "destroyed"], "in place: False"),
+    (lambda _in_place: False, True, [True, False], "unable to map"), (lambda _in_place: False, False, [False], "unable to map"),
+])
+def test_huge_pages_that_are_used_up_are_no_reason_to_refuse(where, monkeypatch, starts, in_place, began, problem):
+    libvirt = Libvirt(starts)
+    monkeypatch.setattr(proof, "Connection", lambda _uri: libvirt)
+
+    def entry(_where, _guest, trial):
+        raise RuntimeError(f"in place: {trial.in_place}")
+
+    monkeypatch.setattr(proof, "_entry", entry)
+    with pytest.raises(RuntimeError, match=problem):
+        proof._try(URI, where, proof.Trial(Pair("kvm", "x86_64", "pc", "q"), in_place, "ordinary"))
+    assert libvirt.began == began
 
 
 @pytest.fixture
