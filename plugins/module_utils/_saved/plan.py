@@ -32,7 +32,7 @@ from .restore_needs import missing, needs, rom_blocker
 from .room import MIB, CopyNeed, Room, copy_need, room
 from .rules import in_place_obstacle, memory_folder, save_blockers
 
-#: Bytes that are copied, or let go of, to learn how fast this host does that.
+#: Bytes that are copied, or freed, to learn how fast this host does that.
 PROBE = 64 * MIB
 #: Seconds for the file systems to say what is at the paths that a guest needs.
 FILES_TIMEOUT = 15.0
@@ -277,7 +277,7 @@ def copy_speed(folder: str, durable: bool = False) -> float:
 
 
 def unmap_speed() -> float:
-    """How fast the kernel lets go of shared memory in ordinary pages, as when a QEMU ends, bytes per second."""
+    """How fast the kernel frees shared memory in ordinary pages, as when a QEMU ends, bytes per second."""
     handle = os.memfd_create("vm_preserving")
     try:
         os.ftruncate(handle, PROBE)

@@ -29,6 +29,9 @@ CONNECT_TIMEOUT = 10.0
 #: libvirtd serves 5 requests at once on one connection (max_client_requests) and 20 for all (max_workers).
 CALLS_PER_CONNECTION = 4
 MAX_CONNECTIONS = 4
+#: Guest agents asked at once. One that hangs occupies one of libvirtd's workers until its time-out, and others need some, too: the guard, for one, takes
+#: a libvirtd without a free worker for hung.
+AGENTS_AT_ONCE = 12
 
 #: XML namespace of our LIVE metadata; also the key under which libvirt keeps it.
 TOKEN_NAMESPACE = "urn:vm_preserving:maintenance:window"
@@ -298,7 +301,8 @@ class Guest:
     def agent_command(self, command: str, timeout: int) -> str:
         """Send one raw command to the guest agent.
 
-        :param timeout: Seconds to wait for the answer.
+        :param timeout: Seconds to wait for the answer. An agent that owes one from before is called first, which has the time-out of `set_agent_timeout`,
+            or 5 seconds.
         :returns: The agent's answer, JSON, not to be trusted.
         """
         import libvirt_qemu
@@ -544,15 +548,18 @@ class Connection:
 class Lanes:
     """The same call for many guests at once, over several connections, each guest's handle ready beforehand."""
 
-    def __init__(self, uri: str, uuids: t.Sequence[str], timeout: float = CONNECT_TIMEOUT) -> None:
+    def __init__(
+        self, uri: str, uuids: t.Sequence[str], timeout: float = CONNECT_TIMEOUT, at_once: int = MAX_CONNECTIONS * CALLS_PER_CONNECTION,
+    ) -> None:
         """Open the connections and look every guest up.
 
         :param uri: The libvirt URI.
         :param uuids: The guests.
         :param timeout: Seconds for each connection, and for all lookups together.
+        :param at_once: How many calls may be in flight, a multiple of `CALLS_PER_CONNECTION`.
         :raises LibvirtUnreachable: libvirt did not answer about any guest.
         """
-        count = max(1, min(MAX_CONNECTIONS, -(-len(uuids) // CALLS_PER_CONNECTION)))
+        count = max(1, -(-min(at_once, len(uuids)) // CALLS_PER_CONNECTION))
         connections = [Connection(uri, timeout) for _number in range(count)]
         self._lane = {uuid: number % count for number, uuid in enumerate(uuids)}
         self._count = count

@@ -54,7 +54,7 @@ def _end(stage: SavedStage, run: Run, lives: bool = False) -> str:
 
 def _module_killed(what: str, kind: str, stage: SavedStage) -> str:
     run = _begin(stage, what, stage.name(kind))
-    if what != "saved":  # there the knife is the killer
+    if what != "saved":  # there the stopper kills it
         stage.kill(stage.opener())
     stage.release()
     return _end(stage, run)

@@ -273,7 +273,7 @@ def libvirtd_killed_at_boot_transient(stage: SavedStage) -> str:
 def power_lost_at_boot(stage: SavedStage) -> str:
     """No guest was back yet: the images are still there, and the next boot starts with the first again."""
     _at_boot(stage, stage.name("normal"))
-    stage.host.shell("systemctl disable vmp-chaos-knife.service")
+    stage.host.shell("systemctl disable vmp-chaos-stopper.service")
     stage.lose_power()
     return stage.told(stage.wait_closed())
 

@@ -22,7 +22,7 @@ from .operator import Answer, Operator, Run
 from .stage import PATIENCE
 
 _SOURCE = Path(__file__).with_name("saved_on_host.py").read_text(encoding="utf-8")
-_KNIFE = Path(__file__).with_name("saved_knife.py")
+_STOPPER = Path(__file__).with_name("saved_stopper.py")
 _BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 _SOCKETS = "libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket"
 _QEMU = "/usr/bin/qemu-system-x86_64"
@@ -53,7 +53,7 @@ class SavedVerdict:
     def past_cell(self, _limit: float) -> str:
         """The cell of the guests past the deadline: those that are lost."""
         names = f": {', '.join(self.past)}" if self.past else ""
-        taken = f"; taken by the fault: {', '.join(self.expected)}" if self.expected else ""
+        taken = f"; expected: {', '.join(self.expected)}" if self.expected else ""
         return f"{len(self.past)} lost{names}{taken}"
 
     def touched_cell(self) -> str:
@@ -350,10 +350,10 @@ class SavedStage:
         return f"{found.verdict}: " + "; ".join(f"{one['name']}: {one['message']} ({one['paused_for']} s)" for one in found.result["guests"])
 
     def hold(self, what: str, name: str, at_boot: bool = False) -> None:
-        """Have a process stopped (see saved_knife.py): `save` or `restore` of a guest; `saved` ends the module then."""
+        """Have a process stopped (see saved_stopper.py): `save` or `restore` of a guest; `saved` ends the module then."""
         # An image is called by the guest's name (libvirt's) or by its UUID (ours).
         word = f"{name},{self.virsh('domuuid', name).strip()}" if what == "save" else name
-        self.call("knife", program=_KNIFE.read_text(encoding="utf-8"), arguments=[what, word], at_boot=at_boot)
+        self.call("stopper", program=_STOPPER.read_text(encoding="utf-8"), arguments=[what, word], at_boot=at_boot)
 
     def held(self) -> int:
         """Wait until it is, and return it."""

@@ -29,6 +29,7 @@ Pin-Priority: 990
 END
 apt-get update -q
 apt-get -q -y -o Dir::Cache::archives=/out -o APT::Sandbox::User=root --download-only dist-upgrade libvirt-daemon-system qemu-system-x86
+{again}
 apt-get -q -y install apt-utils
 cd /out
 rm -rf partial lock
@@ -37,13 +38,27 @@ gzip -k Packages
 apt-ftparchive release . > Release
 """
 
+# The hosts' own libvirt under a later version: the same code in new files, so that an update of it can be tried where the newer suite has none.
+_LIBVIRT_AGAIN = r"""
+mkdir /tmp/again
+cd /tmp/again
+apt-get -q -o APT::Sandbox::User=root download $(dpkg-query --show --showformat='${source:Package} ${Package}\n' | sed -n 's/^libvirt //p')
+for package in *.deb; do
+    dpkg-deb --raw-extract "$package" tree
+    version=$(sed -n 's/^Version: //p' tree/DEBIAN/control)
+    sed -i "/^Version: /s/$/+lab1/; s/(= $version)/(= $version+lab1)/g" tree/DEBIAN/control
+    dpkg-deb -Zgzip -z1 --build tree /out
+    rm -r tree
+done
+"""
+
 
 def provide(settings: Settings, release: Release, base: Path) -> Path:
     def build(folder: Path) -> None:
         own_packages.build(folder, "2.0")
-        run_in_copy(base, folder, _SCRIPT.format(suite=release.suite, updates=release.updates), what="Filling the package mirror")
-        expected = {"libvirt-daemon-system": release.new_libvirt, "qemu-system-x86": release.new_qemu}
-        wanted = {package: begins for package, begins in expected.items() if begins is not None}
+        again = _LIBVIRT_AGAIN if release.new_libvirt is None else ""
+        run_in_copy(base, folder, _SCRIPT.format(suite=release.suite, updates=release.updates, again=again), what="Filling the package mirror")
+        wanted = {"libvirt-daemon-system": release.new_libvirt or release.libvirt, "qemu-system-x86": release.new_qemu}
         require_versions(_listed(folder, tuple(wanted)), wanted, "package mirror")
 
     recipe = recipe_hash(base.name, Path(__file__), Path(own_packages.__file__))

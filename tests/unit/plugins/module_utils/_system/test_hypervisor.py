@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import types
 import xml.etree.ElementTree as ET
 
@@ -64,6 +65,17 @@ def test_without_the_bindings_libvirt_is_unreachable_and_the_operator_knows_why(
         with pytest.raises(LibvirtUnreachable) as caught:
             connect()
         assert "python3-libvirt" in str(caught.value)
+
+
+@pytest.mark.parametrize(("guests", "at_once", "connections"), [(0, 12, 1), (1, 12, 1), (5, 12, 2), (500, 12, 3), (500, 16, 4)])
+def test_as_many_calls_at_once_as_are_allowed(libvirt, guests, at_once, connections):
+    library = libvirt(*({"name": f"g{number}", "uuid": f"u{number}", "state": 1} for number in range(guests)))
+    lanes = hypervisor.Lanes("qemu:///session", list(library.guests), at_once=at_once)
+    assert library.opened == connections
+    together = threading.Barrier(min(guests, at_once) or 1)
+    # None comes back before so many are in flight.
+    calls = lanes.each(list(library.guests)[:at_once], lambda guest: together.wait(30), 30)
+    assert [call.state for call in calls.values()] == ["done"] * min(guests, at_once)
 
 
 def test_an_error_is_told_on_one_line():

@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs on a host by itself: stops a process (SIGSTOP) at the moment at which a fault needs it, and writes down which.
 
-    knife.py FILE save NAME,UUID   the process through which libvirt writes the image of the guest
-    knife.py FILE restore NAME     the new QEMU that restores the guest's saved state
-    knife.py FILE proof NAME       the new QEMU that restores a guest that is thrown away, whose name begins so
-    knife.py FILE saved NAME       the program that saves guests, killed (SIGKILL) as soon as the QEMU of this guest has ended
+    stopper.py FILE save NAME,UUID   the process through which libvirt writes the image of the guest
+    stopper.py FILE restore NAME     the new QEMU that restores the guest's saved state
+    stopper.py FILE proof NAME       the new QEMU that restores a guest that is thrown away, whose name begins so
+    stopper.py FILE saved NAME       the program that saves guests, killed (SIGKILL) as soon as the QEMU of this guest has ended
 """
 
 import json
