@@ -16,12 +16,15 @@ import libvirt
 
 STATE = "/var/lib/vm_preserving/system"
 #: Everywhere where something of ours can be left.
-PLACES = (STATE + "/saved/*", "/dev/shm/vm_preserving/*", "/var/lib/libvirt/qemu/vm-preserving/*", "/etc/systemd/system/vm-preserving-*",
-          "/etc/systemd/system/*.wants/vm-preserving-*", "/var/lib/libvirt/qemu/save/*.save")
+PLACES = (STATE + "/saved/*", STATE + "/proof", "/var/log/libvirt/qemu/vm-preserving-*", "/dev/shm/vm_preserving/*",
+          "/var/lib/libvirt/qemu/vm-preserving/*", "/etc/systemd/system/vm-preserving-*", "/etc/systemd/system/*.wants/vm-preserving-*",
+          "/var/lib/libvirt/qemu/save/*.save")
 STOPPER = "/etc/systemd/system/vmp-chaos-stopper.service"
 HELD = "/run/vmp-chaos-held"
 MANAGED = "/var/lib/libvirt/qemu/save"
 QEMU = "/usr/bin/qemu-system-x86_64"
+#: How the names of the guests begin that the collection throws away.
+THROWN_AWAY = "vm-preserving-"
 NAMESPACE = "urn:vm_preserving:maintenance:window"
 PREFIX = "c4a05000-"
 #: Seconds.
@@ -56,7 +59,7 @@ def clean(keep):
     _run("systemctl", "start", "libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket", "libvirtd.service")
     connection = _until(_connected, "libvirtd")
     for domain in connection.listAllDomains():
-        if domain.UUIDString().startswith(PREFIX) and domain.name() not in keep:
+        if domain.name().startswith(THROWN_AWAY) or (domain.UUIDString().startswith(PREFIX) and domain.name() not in keep):
             _forget(domain)
             continue
         if domain.isPersistent():
@@ -115,6 +118,7 @@ def leftovers():
         capture_output=True, text=True, check=False, timeout=60,
     )
     found += [line.split()[0] for line in done.stdout.splitlines()]
+    found += [domain.name() for domain in libvirt.open("qemu:///system").listAllDomains() if domain.name().startswith(THROWN_AWAY)]
     document = saving()
     if document is not None and document["saved"]["closed_at"] is None:
         found.append("saved.json (open)")

@@ -25,6 +25,14 @@ _SOURCE = Path(__file__).with_name("saved_on_host.py").read_text(encoding="utf-8
 _STOPPER = Path(__file__).with_name("saved_stopper.py")
 _BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 _SOCKETS = "libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket"
+_QEMU = "/usr/bin/qemu-system-x86_64"
+#: A QEMU that starts guests, and takes up nothing that was saved.
+_NO_INCOMING = f"""#!/bin/sh
+for word; do
+    [ "$word" != -incoming ] || {{ echo "nothing is taken up today" >&2; exit 1; }}
+done
+exec {_QEMU}.kept "$@"
+"""
 #: Seconds for a host to come back and to restore its guests.
 BOOT = 180.0
 
@@ -362,6 +370,18 @@ class SavedStage:
     def opener(self) -> int:
         """The module's process."""
         return self.saving()["opener_pid"]
+
+    def holder(self) -> int:
+        """The process that has the ledger's lock."""
+        return int(self.host.shell("cat /var/lib/vm_preserving/system/lock").split()[1])
+
+    def break_pair(self) -> None:
+        """The installed QEMU starts guests, and does not take up what was saved."""
+        self.host.shell(f"mv {_QEMU} {_QEMU}.kept && cat > {_QEMU} && chmod 755 {_QEMU}", text_in=_NO_INCOMING)
+
+    def mend_pair(self) -> None:
+        """It does again."""
+        self.host.shell(f"mv {_QEMU}.kept {_QEMU}")
 
     def guard(self) -> int:
         """The guard's process."""

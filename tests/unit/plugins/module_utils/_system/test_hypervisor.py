@@ -13,6 +13,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import LibvirtUnreachable
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.throwaway import new_throwaway
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system import hypervisor
 
 POLICY = '<policy xmlns="urn:vm_preserving:maintenance:policy" pause="never"/>'
@@ -115,3 +116,52 @@ def test_what_a_cpu_lacks(monkeypatch, inner, error, lacks):
     xml = ET.fromstring(f"<domain type='kvm'><os><type arch='x86_64' machine='pc-q35-7.2'>hvm</type></os>{inner}</domain>")
     assert connection.cpu_lacks("/usr/bin/q", xml) == lacks
     assert [words[:4] for words in asked] == ([("/usr/bin/q", "x86_64", "pc-q35-7.2", "kvm")] if "model" in inner else [])
+
+
+class Domain:
+    """A guest of libvirt's that keeps what is asked of it."""
+
+    def __init__(self, name="g1", uuid="11111111-1111-4111-8111-111111111111", number=1):
+        self.words, self.did = (name, uuid, number), []
+
+    def name(self):
+        return self.words[0]
+
+    def UUIDString(self):
+        return self.words[1]
+
+    def ID(self):
+        return self.words[2]
+
+    def __getattr__(self, call):
+        return lambda *words: self.did.append((call, *words))
+
+
+def test_guests_that_are_thrown_away_do_not_count(monkeypatch):
+    who = new_throwaway()
+    monkeypatch.setattr(hypervisor, "libvirt", types.SimpleNamespace(VIR_CONNECT_LIST_DOMAINS_ACTIVE=1))
+    connection = hypervisor.Connection.__new__(hypervisor.Connection)
+    connection.uri = "qemu:///system"
+    connection._raw = types.SimpleNamespace(listAllDomains=lambda _which: [Domain("g2"), Domain(*who), Domain("g1"), Domain("g3", number=-1)])
+    assert [guest.name for guest in connection.running()] == ["g1", "g2"]
+    assert [guest.name for guest in connection.throwaways()] == [who.name]
+
+
+@pytest.mark.parametrize(("image_format", "expected"), [
+    ("ordinary", [("managedSave", 0)]),
+    # Without a file libvirt 11.3 forgets the format, and to let go of the guest.
+    ("sparse", [("saveParams", {"file": "/var/lib/libvirt/qemu/save/g1.save", "image_format": "sparse"}, 0), ("managedSaveGetXMLDesc", 0)]),
+])
+def test_a_managed_save(monkeypatch, image_format, expected):
+    monkeypatch.setattr(hypervisor, "libvirt", types.SimpleNamespace(VIR_DOMAIN_SAVE_PARAM_FILE="file"))
+    domain = Domain()
+    hypervisor.Guest(domain).managed_save(image_format)
+    assert domain.did == expected
+
+
+def test_a_managed_save_that_libvirt_has_not_seen_yet(tmp_path, monkeypatch):
+    monkeypatch.setattr(hypervisor, "MANAGED_SAVES", str(tmp_path))
+    guest = hypervisor.Guest(Domain())
+    assert not guest.has_managed_save()
+    (tmp_path / "g1.save").touch()
+    assert guest.has_managed_save()
