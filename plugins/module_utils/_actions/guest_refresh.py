@@ -25,11 +25,12 @@ from .._saved.in_place import memory as in_place
 from .._saved.ledger import SavedLedger
 from .._saved.opening import begin, entry, forget_marks, refuse_blocked
 from .._saved.ownership import REFUSE, Owners, refuse_container
-from .._saved.plan import LOOK_TIMEOUT, Plan, copy_speed, look, prepare, room_in, unmap_speed
+from .._saved.plan import LOOK_TIMEOUT, Plan, copy_speed, keep_ways_back, look, prepare, room_in, unmap_speed
 from .._saved.record import REFRESH, SavedGuest, SavedTogether
 from .._saved.room import affordable, no_room
-from .._saved.rules import predicted_copy, predicted_in_place
+from .._saved.rules import predicted_copy, predicted_in_place, predicted_way_back
 from .._saved.unfinished import refuse_unfinished
+from .._saved.way_back import tidy
 from .._system.guests import preflight, select, wait_for_jobs
 from .._system.hypervisor import Connection, describe
 
@@ -76,9 +77,16 @@ def plan_refresh(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Pla
     for plan in movable:
         if plan.memory == "in_place":
             plan.predicted = predicted_in_place(plan.ordinary, unmapped)
+            plan.back = predicted_way_back(None, plan.ordinary, unmapped)
         else:
             # Copies that go on at once share the host's memory bandwidth.
             plan.predicted = predicted_copy(plan.need, copied / max(1, width))
+            plan.back = predicted_way_back(plan.need, plan.ordinary, copied / max(1, width))
+        if plan.predicted + plan.back > params["pause_limit"] and plan.no_way_back is None:
+            plan.no_way_back = (
+                f"it would be back on the QEMU that it has only after about {plan.predicted + plan.back:.1f} s, later than the pause limit of "
+                f"{params['pause_limit']:g} s"
+            )
         if plan.predicted > params["pause_limit"]:
             plan.blockers.append(Blocker(
                 "pause_limit", f"it would be away for about {plan.predicted:.1f} s, more than the pause limit of {params['pause_limit']:g} s",
@@ -97,14 +105,14 @@ def _described(plan: Plan, move: SavedGuest | None) -> dict[str, t.Any]:
     found: dict[str, t.Any] = {
         "name": guest.name, "uuid": guest.uuid, "stale": plan.stale, "memory": plan.memory, "why_copy": plan.why_copy,
         "predicted": round(plan.predicted, 3), "blockers": [one.as_dict() for one in plan.blockers] if plan.left_alone is None else [],
-        "live_xml_additions": [], "changed": False, "skipped": plan.skipped, "outcome": None, "paused_for": None, "message": _why_not(plan), "clock": None,
+        "live_xml_additions": [], "changed": False, "skipped": plan.skipped, "no_way_back": plan.no_way_back, "outcome": None, "paused_for": None, "message": _why_not(plan), "clock": None,
     }
     if move is not None:
         found.update(
             changed=move.outcome == "restored", outcome=move.outcome, message=move.message, clock=move.clock,
             paused_for=None if move.paused_for is None else round(move.paused_for, 4),
         )
-        if move.memory == "in_place" and move.outcome == "restored":
+        if move.memory == "in_place" and move.outcome in ("restored", "returned"):
             found["live_xml_additions"] = list(in_place.additions(in_place.meeting_of(move.uuid)))
     return found
 
@@ -178,6 +186,7 @@ def refresh_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
         if not moving:
             return {"changed": False, **_planned(params, plans, width)}
         prepare(params["folder"])
+        keep_ways_back(Connection(params["uri"]), moving)
         entries = [entry(plan, os.path.join(params["folder"], f"{plan.candidate.guest.uuid}.save"), targets) for plan in moving]
         refresh, _armed = begin(where, params, REFRESH, list(zip(moving, entries)), _launch.arm_saved)
         clocks = DueClocks(refresh)
@@ -219,8 +228,8 @@ def _move_all(refresh: SavedTogether, moving: t.Sequence[Plan], width: int, limi
             move.settle("untouched", f"it was not started, because {error.problem}")
             failed.set()
             return
-        # Half of what is predicted is the restore, which nothing can hurry.
-        _move(refresh, move, plan, limit - plan.predicted / 2)
+        # Half of what is predicted is the restore, which nothing can hurry; and there may have to be another one.
+        _move(refresh, move, plan, limit - plan.predicted / 2 - (plan.back if plan.way_back and plan.predicted + plan.back <= limit else 0.0))
         if move in refresh.clocks_due:
             clocks.runs_again(move, refresh.back_at(move) or time.monotonic())
         if move.outcome != "restored":
@@ -243,6 +252,9 @@ def _closed(refresh: SavedTogether, where: Places, plans: t.Sequence[Plan], widt
             transfer.close(SavedLedger(where), refresh, "module")
         except LedgerError as error:
             warnings.append(f"{error.problem}; every guest is back, and the guard on the host closes the record")
+        else:
+            _removed, problem = tidy(refresh.uri)
+            warnings += [problem] if problem else []
     try:
         clocks.settle(refresh, PATIENCE, SavedLedger(where).write)
     except LedgerError as error:
