@@ -14,7 +14,7 @@ from .._core import identity
 from .._core.calls import Call, run_lanes
 from .._core.errors import GuestGone, LedgerError, MaintenanceError
 from .._core.kept_qemu import build_of, with_emulator
-from .._system import boot_unit, guest_log, host_power
+from .._system import boot_unit, host_power
 from .._system.hypervisor import Connection, Guest, daemon_said, describe, libvirt_refused
 from .._system.qmp import capability
 from . import way_back
@@ -156,7 +156,8 @@ def restore(connection: Connection, one: SavedGuest) -> None:
         except Exception as error:
             if not one.way_back or not libvirt_refused(error):
                 raise
-            one.refused = guest_log.refusal(one.name) or describe(error)
+            # libvirt quotes what QEMU wrote into its log: the device that it could not make sense of.
+            one.refused = describe(error)
     if one.refused:
         try:
             _start(connection, one, one.way_back)

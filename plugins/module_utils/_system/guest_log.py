@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The vm_preserving.maintenance authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""libvirt's log of a guest: why it ended, also of one that libvirt does not know any more, and why a QEMU did not take up its state."""
+"""libvirt's log of a guest: why it ended, also of one that libvirt does not know any more."""
 from __future__ import annotations
 
 import os
@@ -11,13 +11,7 @@ import re
 FOLDER = "/var/log/libvirt/qemu"
 #: Bytes at the end of the log in which the last words of a guest are.
 _TAIL = 4096
-#: Characters of that which are passed on.
-_MOST_WORDS = 500
 #: "2026-11-25 20:15:40.123+0000: shutting down, reason=destroyed" (src/qemu/qemu_process.c, qemuProcessStop)
-#: What libvirt writes when it starts a QEMU (qemuLogOperation).
-_BEGINS = re.compile(rb": starting up libvirt version")
-#: A line of QEMU's own: "2026-11-25T20:15:40.123456Z qemu-system-x86_64: error while loading state for instance 0x0 of device '0000:00:05.0/virtio-console'"
-_QEMU_SAYS = re.compile(rb"^(?:[0-9TZ:.+-]+ )?[^ ]*(?:qemu|kvm)[^ ]*: (.*(?:load|migration).*)$", re.MULTILINE | re.IGNORECASE)
 _LAST_WORDS = re.compile(rb": shutting down, reason=([a-z-]+)\s*$", re.MULTILINE)
 
 
@@ -36,21 +30,3 @@ def why_it_ended(name: str, folder: str = FOLDER) -> str | None:
     except OSError:
         return None
     return found[-1].decode("ascii") if found else None
-
-
-def refusal(name: str, folder: str = FOLDER) -> str | None:
-    """What the last QEMU of a guest said of a saved state that it did not take up, on one line.
-
-    :param name: libvirt's name of the guest.
-    :returns: `None` when the log does not say. Written by a QEMU, not to be trusted.
-    """
-    if "/" in name:
-        return None
-    try:
-        with open(os.path.join(folder, f"{name}.log"), "rb") as stream:
-            stream.seek(max(0, os.fstat(stream.fileno()).st_size - _TAIL))
-            text = _BEGINS.split(stream.read())[-1]
-    except OSError:
-        return None
-    said = [words.decode("utf-8", "replace").strip() for words in _QEMU_SAYS.findall(text)]
-    return "; ".join(said)[:_MOST_WORDS] or None
