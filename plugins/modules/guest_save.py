@@ -18,6 +18,8 @@ description:
     on the disk, too little memory for what guests grow by when they are back, or a guest that would be away for longer than O(pause_limit) make the module
     refuse. A reboot affects every guest, so none can be left out. C(docs/before_a_save.md) has all of it.
   - QEMU itself is asked whether a guest can be saved. libvirt marks the guest as tainted by that (C(custom-monitor)), also in check mode; nothing comes of it.
+  - A guest that the QEMU installed by then does not take up comes back on the QEMU that it had, on either side of the boot. What that takes is kept on the
+    disk. M(vm_preserving.maintenance.guest_way_back), run before packages are applied, keeps it whole.
   - Guests that the host's libvirt does not know, such as those of a user's session, or QEMUs started without libvirt, are named, and refused as well.
   - When a guest cannot be saved after all, those that were are restored at once, and the module fails.
   - Reboot the host by RV(reboot_command), which refuses when the guests are not saved any more, or when a guest runs. When the reboot does not come within
@@ -62,6 +64,7 @@ options:
 seealso:
   - module: vm_preserving.maintenance.guest_restore
   - module: vm_preserving.maintenance.guest_refresh
+  - module: vm_preserving.maintenance.guest_way_back
 """
 
 EXAMPLES = r"""
@@ -113,6 +116,9 @@ guests:
     predicted:
       description: Seconds that it is predicted to be away.
       type: float
+    no_way_back:
+      description: Why it could not come back on the QEMU that it has, should the installed one not take it up; V(null) when it could.
+      type: str
     blockers:
       description: Why it cannot be saved, each with C(code) and C(message).
       type: list

@@ -28,7 +28,7 @@ from .._saved.ownership import REFUSE, Owners, refuse_container
 from .._saved.plan import LOOK_TIMEOUT, Plan, copy_speed, keep_ways_back, look, prepare, room_in, unmap_speed
 from .._saved.record import REFRESH, SavedGuest, SavedTogether
 from .._saved.room import affordable, no_room
-from .._saved.rules import predicted_copy, predicted_in_place, predicted_way_back
+from .._saved.rules import late_way_back, longest_save, predicted_copy, predicted_in_place, predicted_way_back
 from .._saved.unfinished import refuse_unfinished
 from .._saved.way_back import tidy
 from .._system.guests import preflight, select, wait_for_jobs
@@ -82,11 +82,7 @@ def plan_refresh(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Pla
             # Copies that go on at once share the host's memory bandwidth.
             plan.predicted = predicted_copy(plan.need, copied / max(1, width))
             plan.back = predicted_way_back(plan.need, plan.ordinary, copied / max(1, width))
-        if plan.predicted + plan.back > params["pause_limit"] and plan.no_way_back is None:
-            plan.no_way_back = (
-                f"it would be back on the QEMU that it has only after about {plan.predicted + plan.back:.1f} s, later than the pause limit of "
-                f"{params['pause_limit']:g} s"
-            )
+        plan.no_way_back = plan.no_way_back or late_way_back(plan.predicted, plan.back, params["pause_limit"])
         if plan.predicted > params["pause_limit"]:
             plan.blockers.append(Blocker(
                 "pause_limit", f"it would be away for about {plan.predicted:.1f} s, more than the pause limit of {params['pause_limit']:g} s",
@@ -105,7 +101,8 @@ def _described(plan: Plan, move: SavedGuest | None) -> dict[str, t.Any]:
     found: dict[str, t.Any] = {
         "name": guest.name, "uuid": guest.uuid, "stale": plan.stale, "memory": plan.memory, "why_copy": plan.why_copy,
         "predicted": round(plan.predicted, 3), "blockers": [one.as_dict() for one in plan.blockers] if plan.left_alone is None else [],
-        "live_xml_additions": [], "changed": False, "skipped": plan.skipped, "no_way_back": plan.no_way_back, "outcome": None, "paused_for": None, "message": _why_not(plan), "clock": None,
+        "live_xml_additions": [], "changed": False, "skipped": plan.skipped, "no_way_back": plan.no_way_back, "outcome": None, "paused_for": None,
+        "message": _why_not(plan), "clock": None,
     }
     if move is not None:
         found.update(
@@ -228,8 +225,7 @@ def _move_all(refresh: SavedTogether, moving: t.Sequence[Plan], width: int, limi
             move.settle("untouched", f"it was not started, because {error.problem}")
             failed.set()
             return
-        # Half of what is predicted is the restore, which nothing can hurry; and there may have to be another one.
-        _move(refresh, move, plan, limit - plan.predicted / 2 - (plan.back if plan.way_back and plan.predicted + plan.back <= limit else 0.0))
+        _move(refresh, move, plan, longest_save(plan.predicted, plan.back if plan.way_back else 0.0, limit))
         if move in refresh.clocks_due:
             clocks.runs_again(move, refresh.back_at(move) or time.monotonic())
         if move.outcome != "restored":

@@ -50,8 +50,8 @@ def restore_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
     result = {
         "changed": changed, "rebooted": rebooted, "reboot_took": saving.reboot_took, "pause_limit": saving.pause_limit,
         "guests": [{
-            "name": one.name, "uuid": one.uuid, "memory": one.memory, "changed": changed and one.outcome in ("restored", "returned", None), "outcome": one.outcome,
-            "message": one.message, "paused_for": None if one.paused_for is None else round(one.paused_for, 3), "clock": one.clock,
+            "name": one.name, "uuid": one.uuid, "memory": one.memory, "changed": changed and one.outcome in ("restored", "returned", None),
+            "outcome": one.outcome, "message": one.message, "paused_for": None if one.paused_for is None else round(one.paused_for, 3), "clock": one.clock,
         } for one in saving.guests],
     }
     gone = lost(saving)

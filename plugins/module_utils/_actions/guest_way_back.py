@@ -72,7 +72,9 @@ def keep_ways_back(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
             saving = SavedLedger(where).read()
             removed, problem = tidy(params["uri"], [] if saving is None else [one.way_back for one in saving.unsettled()])
             guests = each()
-    warnings = [f"guest {one['name']!r} has no way back, should the installed QEMU not take it up: {one['no_way_back']}" for one in guests if one["no_way_back"]]
+    warnings = [
+        f"guest {one['name']!r} has no way back, should the installed QEMU not take it up: {one['no_way_back']}" for one in guests if one["no_way_back"]
+    ]
     return {
         "changed": bool(removed) or any(one["changed"] for one in guests), "removed": removed, "guests": guests,
         "warnings": warnings + ([problem] if problem else []),

@@ -19,7 +19,8 @@ VERSION = 3
 #: Seconds. The longest limit of a reboot: longer than that no host is waited for.
 MAX_REBOOT_PAUSE_LIMIT = 7200.0
 
-#: `restored`: it is back, on the installed QEMU. `returned`: it is back, on the QEMU that it had, for the installed one did not take it up. `untouched`: it runs on, and was not saved. `gone`: it does not exist any more.
+#: `restored`: it is back, on the installed QEMU. `returned`: it is back, on the QEMU that it had, for the installed one did not take it up.
+#: `untouched`: it runs on, and was not saved. `gone`: it does not exist any more.
 #: `not_ours`: somebody else started it anew meanwhile; where we kept its memory is reported.
 Outcome = t.Literal["restored", "returned", "untouched", "gone", "not_ours"]
 #: How it ended for those that run again, and are what they were.
@@ -173,8 +174,8 @@ def to_document(saving: SavedTogether) -> dict[str, t.Any]:
 _OPTIONAL = {"began_at", "ended_at", "outcome", "rebooting_at", "reboot_took", "closed_at", "closed_by", "clock"}
 _GUEST_TYPES: dict[str, tuple[type, ...]] = {
     "name": (str,), "uuid": (str,), "id": (int,), "pid": (int,), "start_time": (int,), "paused": (bool,), "memory": (str,), "image": (str,), "ram": (list,),
-    "kept": (str,), "way_back": (str,), "refused": (str,), "autostart": (bool,), "phase": (str,), "began_at": (int, float), "ended_at": (int, float), "outcome": (str,), "message": (str,),
-    "had_agent": (bool,), "clock_target": (int, float), "clock": (dict,),
+    "kept": (str,), "autostart": (bool,), "phase": (str,), "began_at": (int, float), "ended_at": (int, float), "outcome": (str,), "message": (str,),
+    "had_agent": (bool,), "clock_target": (int, float), "clock": (dict,), "way_back": (str,), "refused": (str,),
 }
 _SAVING_TYPES: dict[str, tuple[type, ...]] = {
     "id": (str,), "uri": (str,), "technique": (str,), "boot_id": (str,), "opener": (str,), "opener_pid": (int,), "opener_start_time": (int,),

@@ -191,6 +191,28 @@ def predicted_way_back(need: CopyNeed | None, ordinary: int, speed: float) -> fl
     return FIXED + (need.image + need.growth) / speed * RESTORE_FACTOR
 
 
+def late_way_back(predicted: float, back: float, limit: float) -> str | None:
+    """Why a guest would be back on the QEMU that it has too late, or `None` when it would not.
+
+    :param predicted: Seconds that it will be away.
+    :param back: Seconds that the way back takes in addition.
+    :param limit: Seconds that it may be away.
+    """
+    if predicted + back <= limit:
+        return None
+    return f"it would be back on the QEMU that it has only after about {predicted + back:.1f} s, later than the pause limit of {limit:g} s"
+
+
+def longest_save(predicted: float, back: float, limit: float) -> float:
+    """Seconds after which a save is given up, so that the rest can be done in time.
+
+    :param predicted: Seconds that the guest will be away. Half of that is the restore, which nothing can hurry.
+    :param back: Seconds that the way back takes in addition; 0: there is none.
+    :param limit: Seconds that it may be away.
+    """
+    return limit - predicted / 2 - (back if late_way_back(predicted, back, limit) is None else 0.0)
+
+
 def predicted_absences(residents: t.Sequence[int], speed: float, reboot: float) -> list[float]:
     """Seconds that each guest will be away when all are saved, one after another, the host is rebooted, and all are restored.
 

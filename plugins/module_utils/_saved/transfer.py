@@ -166,7 +166,8 @@ def restore(connection: Connection, one: SavedGuest) -> None:
             if one.memory == "managed":
                 _mean_installed(connection, one)
             raise MaintenanceError(
-                f"the installed QEMU did not take it up ({refused}), and the one that it had, kept as {one.way_back}, did not either ({describe(error)})", "restore",
+                f"the installed QEMU did not take it up ({refused}), and the one that it had, kept as {one.way_back}, did not either ({describe(error)})",
+                "restore",
             ) from error
     if one.memory != "managed":
         resume_restored(connection, one)

@@ -27,7 +27,7 @@ from .elf import soname
 #: Where distributions have QEMU's modules: Debian, Arch and openSUSE, Fedora, RHEL.
 _MODULE_FOLDERS = ("/usr/lib/*/qemu", "/usr/lib/qemu", "/usr/lib64/qemu", "/usr/lib64/qemu-kvm", "/usr/lib/qemu-kvm")
 #: The C library belongs to the loader of the host, and its newer versions run older programs.
-_C_LIBRARY = re.compile(r"(ld-linux|ld64|libc|libm|libmvec|libpthread|libdl|librt|libresolv|libutil|libanl|libnsl|libnss_|libBrokenLocale|libthread_db)[-_.a-z0-9]*")
+_C_LIBRARY = re.compile(r"(?:ld-.+|ld64|lib(?:c|m|mvec|pthread|dl|rt|resolv|util|anl|nsl|nss_[a-z]+|BrokenLocale|thread_db))\.so(?:\.[0-9]+)*")
 #: Bytes that stay free on the disk.
 _RESERVE = 256 * 1024 * 1024
 #: ioctl_ficlone(2): the two files share their blocks.
