@@ -70,8 +70,9 @@ def keep_ways_back(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
         Ledger(where).prepare()
         with Ledger(where).locked(60.0):
             saving = SavedLedger(where).read()
-            removed, problem = tidy(params["uri"], [] if saving is None else [one.way_back for one in saving.unsettled()])
             guests = each()
+            saved = [] if saving is None else [one.way_back for one in saving.unsettled()]
+            removed, problem = tidy(params["uri"], [*saved, *(one["kept"] for one in guests if one["kept"])])
     warnings = [
         f"guest {one['name']!r} has no way back, should the installed QEMU not take it up: {one['no_way_back']}" for one in guests if one["no_way_back"]
     ]

@@ -68,9 +68,15 @@ def keep(connection: Connection, xml: ET.Element, emulator: str, pid: int) -> tu
     return start, None
 
 
+def _is_old(pid: int) -> bool:
+    """Whether a QEMU is kept, or another is installed in its place. Of what is installed it can be had again."""
+    program = running_code.program(pid) or ""
+    return names.is_kept(program) or running_code.build_id_of(program) != running_code.program_build_id(pid)
+
+
 def _needed(connection: Connection) -> set[str] | None:
-    """The builds that a guest needs which runs, or which is saved with a definition that names one; `None`: that is not known."""
-    found = {running_code.program_build_id(process.pid) for process in qemu_processes.qemu_processes()}
+    """The builds that a guest needs which runs what is not installed any more, or which is saved with a definition that names one; `None`: not known."""
+    found = {running_code.program_build_id(process.pid) for process in qemu_processes.qemu_processes() if _is_old(process.pid)}
     for guest in connection.defined():
         if guest.id >= 0:
             continue
@@ -82,10 +88,10 @@ def _needed(connection: Connection) -> set[str] | None:
     return {one for one in found if one}
 
 
-def tidy(uri: str, saved: t.Iterable[str] = ()) -> tuple[list[str], str]:
+def tidy(uri: str, wanted: t.Iterable[str] = ()) -> tuple[list[str], str]:
     """Remove the kept QEMUs that no guest needs any more. The lock is held by the caller.
 
-    :param saved: What starts those that guests need who are saved by us.
+    :param wanted: What starts those that are needed in any case.
     :returns: The builds that were removed, and what went wrong, if anything did.
     """
     kept = kept_qemu.builds()
@@ -93,7 +99,7 @@ def tidy(uri: str, saved: t.Iterable[str] = ()) -> tuple[list[str], str]:
     try:
         needed = _needed(Connection(uri)) if kept else None
         for build in kept if needed is not None else []:
-            if build not in needed and build not in {names.build_of(start) for start in saved}:
+            if build not in needed and build not in {names.build_of(start) for start in wanted}:
                 kept_qemu.remove(build)
                 removed.append(build)
     except Exception as error:  # room on a disk, and nothing else

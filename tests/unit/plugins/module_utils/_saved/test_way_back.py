@@ -83,9 +83,21 @@ def test_what_no_guest_needs_is_removed(monkeypatch, guests, saved, removed):
     monkeypatch.setattr(way_back.kept_qemu, "remove", there.remove)
     monkeypatch.setattr(way_back.qemu_processes, "qemu_processes", lambda: [types.SimpleNamespace(pid=7)])
     monkeypatch.setattr(way_back.running_code, "program_build_id", {7: "0a"}.get)
+    monkeypatch.setattr(way_back.running_code, "program", {7: QEMU}.get)
+    monkeypatch.setattr(way_back.running_code, "build_id_of", {QEMU: "0d"}.get)
     monkeypatch.setattr(way_back, "Connection", lambda _uri: types.SimpleNamespace(defined=lambda: guests))
     assert way_back.tidy("qemu:///system", saved) == (removed, "")
     assert there == [one for one in ("0a", "0b", "0c") if one not in removed]
+
+
+@pytest.mark.parametrize(("program", "installed", "old"), [
+    (QEMU, "0a", False), (QEMU, "0b", True), (QEMU, None, True), (names.start_of("0a", QEMU).replace("start", "program"), "0a", True),
+])
+def test_one_that_runs_what_is_installed_needs_none(monkeypatch, program, installed, old):
+    monkeypatch.setattr(way_back.running_code, "program_build_id", {7: "0a"}.get)
+    monkeypatch.setattr(way_back.running_code, "program", {7: program}.get)
+    monkeypatch.setattr(way_back.running_code, "build_id_of", {program: installed}.get)
+    assert way_back._is_old(7) is old
 
 
 def test_a_libvirt_that_does_not_answer_costs_nothing(monkeypatch):
