@@ -305,9 +305,14 @@ def unmap_speed() -> float:
 def keep_ways_back(connection: Connection, plans: t.Iterable[Plan]) -> None:
     """See that the QEMUs that these guests have are kept. Why that of a guest is not is in its plan."""
     for plan in plans:
-        if plan.xml is not None and plan.candidate.process is not None:
-            plan.way_back, why = way_back.keep(connection, plan.xml, plan.emulator, plan.candidate.process.process.pid)
-            plan.no_way_back = why or plan.no_way_back
+        if plan.xml is None or plan.candidate.process is None:
+            continue
+        wanted = (connection, plan.xml, plan.emulator, plan.candidate.process.process.pid)
+        try:
+            plan.way_back, why = call_with_timeout(lambda wanted=wanted: way_back.keep(*wanted), LOOK_TIMEOUT)
+        except TimeoutError:
+            why = f"its QEMU was not kept within {LOOK_TIMEOUT:g} s"
+        plan.no_way_back = why or plan.no_way_back
 
 
 def room_in(folder: str) -> Room:

@@ -169,6 +169,10 @@ def _script(home: str, program: str) -> str:
 
 
 def _write_start(path: str, text: str) -> None:
+    """Write what starts a kept QEMU, unless it is there: libvirt would ask a file that has changed once more what it can do."""
+    with contextlib.suppress(OSError, ValueError), open(path, encoding="utf-8") as stream:
+        if stream.read() == text:
+            return
     _make(os.path.dirname(path))
     with open(path + _UNFINISHED, "w", encoding="utf-8") as stream:
         stream.write(text)
