@@ -14,7 +14,7 @@ from .settings import MIRROR_PORT, Settings
 _ROLE = "mirror"
 
 # Only libvirt and QEMU (and QEMU's firmware) come from the newer suite: an update of the whole system
-# would hide what is being tested.
+# would hide what is being tested. Open vSwitch is there for hosts that are to have one.
 _SCRIPT = """
 sed 's/ {suite} / {updates} /' /etc/apt/sources.list > /etc/apt/sources.list.d/updates.list
 cat > /etc/apt/preferences.d/lab <<END
@@ -24,6 +24,8 @@ Pin-Priority: 990
 END
 apt-get update -q
 apt-get -q -y -o Dir::Cache::archives=/out -o APT::Sandbox::User=root --download-only dist-upgrade libvirt-daemon-system qemu-system-x86
+apt-get -q -y -o Dir::Cache::archives=/out -o APT::Sandbox::User=root --download-only --no-install-recommends install openvswitch-switch ethtool
+{newer_openvswitch}
 apt-get -q -y install apt-utils
 cd /out
 rm -rf partial lock
@@ -32,12 +34,27 @@ gzip -k Packages
 apt-ftparchive release . > Release
 """
 
+# The same Open vSwitch under a later version: an update of it that restarts it, in every release alike.
+_NEWER_OPENVSWITCH = r"""
+mkdir /tmp/openvswitch
+for package in /out/openvswitch-switch_*.deb /out/openvswitch-common_*.deb; do
+    tree=/tmp/openvswitch/tree
+    dpkg-deb --raw-extract "$package" "$tree"
+    version=$(sed -n 's/^Version: //p' "$tree/DEBIAN/control")
+    sed -i "/^Version: /s/$/+lab1/; s/(= $version)/(= $version+lab1)/g" "$tree/DEBIAN/control"
+    dpkg-deb -Zgzip -z1 --build "$tree" /tmp/openvswitch
+    rm -r "$tree"
+done
+mv /tmp/openvswitch/*.deb /out/
+"""
+
 
 def provide(settings: Settings, base: Path) -> Path:
     def build(folder: Path) -> None:
         own_packages.build(folder, "2.0")
         release = settings.release
-        run_in_copy(base, folder, _SCRIPT.format(suite=release.suite, updates=release.updates), what="Filling the package mirror")
+        script = _SCRIPT.format(suite=release.suite, updates=release.updates, newer_openvswitch=_NEWER_OPENVSWITCH)
+        run_in_copy(base, folder, script, what="Filling the package mirror")
         wanted = {"libvirt-daemon-system": release.new_libvirt, "qemu-system-x86": release.new_qemu}
         require_versions(_listed(folder, tuple(wanted)), wanted, "package mirror")
 

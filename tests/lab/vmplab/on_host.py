@@ -56,6 +56,30 @@ def use_lock_manager(wanted):
     return wait_for_libvirt()
 
 
+def make_switch(bridge, port, uplink_unit):
+    """Install the older Open vSwitch that the mirror has, if there is none yet, and make a bridge in it; `uplink_unit` is the service that makes its port."""
+    if not os.path.exists("/usr/bin/ovs-vsctl"):
+        # The switch runs in user space: its kernel module, which a host in a container could not load, is not needed.
+        os.symlink("/bin/true", "/usr/local/sbin/modprobe")
+        with open("/etc/systemd/system/lab-uplink.service", "w", encoding="utf-8") as stream:
+            stream.write(uplink_unit)
+        listed = subprocess.run(["apt-cache", "madison", "openvswitch-switch"], check=True, stdout=subprocess.PIPE, text=True).stdout
+        oldest = listed.splitlines()[-1].split("|")[1].strip()
+        _install(f"openvswitch-switch={oldest}", f"openvswitch-common={oldest}", "ethtool")
+    subprocess.run(["systemctl", "enable", "--quiet", "--now", "lab-uplink.service"], check=True)
+    subprocess.run(
+        ["ovs-vsctl", "--may-exist", "add-br", bridge, "--", "set", "bridge", bridge, "datapath_type=netdev", "--", "--may-exist", "add-port", bridge, port],
+        check=True,
+    )
+    return True
+
+
+def _install(*packages):
+    done = subprocess.run(["apt-get", "-q", "-y", "install", *packages], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{done.stdout[-2000:]}\n{' '.join(packages)} could not be installed")
+
+
 def start_guests(guests):
     """Start guests, each a document with `xml`, `kind` and `disk`, and wait until each shows that it has booted."""
     for path in (guest["disk"] for guest in guests if guest.get("disk")):
