@@ -27,6 +27,7 @@ _SUFFIXES = "service|socket|target|timer|mount|path|automount|swap|slice|scope|d
 _UNIT = re.compile(rf"[A-Za-z0-9:_.@\\-]+\.(?:{_SUFFIXES})")
 # What the scripts of packages are made of: dh_installsystemd(1), invoke-rc.d(8), rpm's macros (systemd.macros), and what some write by hand.
 _ASKS = re.compile(r"deb-systemd-invoke\s|systemctl\s[^|;&]*(?:start|reload)|systemd-update-helper\s+mark-restart-system-units|invoke-rc\.d\s")
+_BY_HAND = re.compile(r"systemctl\s+(?:-\S+\s+)*(?:start|restart|try-restart|reload|reload-or-restart|try-reload-or-restart)\s+([A-Za-z0-9:_.@\\ -]+)")
 _ONLY_STARTS = re.compile(r"(?:deb-systemd-invoke|systemctl)\s+(?:--?\S+\s+)*start\s")
 _INIT = re.compile(r"invoke-rc\.d\s+(?!--skip-systemd-native)([A-Za-z0-9._-]+)\s+\S*(?:start|reload|action|act\b)")
 
@@ -153,7 +154,8 @@ def predicted(package: str, scripts: str) -> list[Asked]:
     for line in scripts.splitlines():
         if not line.lstrip().startswith("#") and _ASKS.search(line):
             action = "start" if _ONLY_STARTS.search(line) else "restart"
-            found += [Asked(package, action, unit) for unit in [*_UNIT.findall(line), *map(_unit, _INIT.findall(line))]]
+            names = [*_UNIT.findall(line), *_INIT.findall(line), *(name for words in _BY_HAND.findall(line) for name in words.split() if name[0] != "-")]
+            found += [Asked(package, action, _unit(name)) for name in names]
     return list(dict.fromkeys(found))
 
 
