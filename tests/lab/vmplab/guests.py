@@ -126,3 +126,14 @@ def checksums(settings: Settings, host: dict) -> dict[str, str | None]:
 
 def evidence(settings: Settings, host: dict) -> list[dict]:
     return remote.call(settings, host, "evidence", guests=host["guests"], timeout=120)
+
+
+def start_pings(settings: Settings, host: dict, interval: float) -> dict[str, int]:
+    """Have every guest on the virtual switch send a numbered packet to its host each `interval` seconds; returns the processes in the guests, by name."""
+    names = [guest["name"] for guest in host["guests"] if guest["kind"] == "openvswitch"]
+    return remote.call(settings, host, "start_pings", names=names, address=f"{layout.SWITCH_PREFIX}.1", interval=interval, timeout=30)
+
+
+def end_pings(settings: Settings, host: dict, pids: dict[str, int]) -> dict[str, str]:
+    """What the processes have printed, by the guest's name."""
+    return remote.call(settings, host, "end_pings", pids=pids, timeout=60)

@@ -1,5 +1,6 @@
 """Runs on a host, sent there as text (see remote.call): each function takes and returns plain data."""
 
+import base64
 import concurrent.futures
 import contextlib
 import json
@@ -164,6 +165,29 @@ def checksums(guests):
     return dict(_for_each(look, [guest for guest in guests if guest["address"] and state[guest["name"]] == "running"]))
 
 
+def start_pings(names, address, interval):
+    """Have guests send a numbered packet to an address every `interval` seconds, by their agents; returns each guest's process, by name."""
+    connection = libvirt.open("qemu:///system")
+    arguments = {"path": "/bin/ping", "arg": ["-i", str(interval), address], "capture-output": True}
+    return {name: _ask_agent(connection.lookupByName(name), "guest-exec", **arguments)["pid"] for name in names}
+
+
+def end_pings(pids):
+    """What each of these processes has printed, by the guest's name."""
+    connection = libvirt.open("qemu:///system")
+    printed = {}
+    for name, pid in pids.items():
+        domain = connection.lookupByName(name)
+        _ask_agent(domain, "guest-exec", path="/bin/kill", arg=["-INT", str(pid)])
+        deadline = time.monotonic() + 20
+        while not (status := _ask_agent(domain, "guest-exec-status", pid=pid))["exited"]:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"the ping of guest {name} has not ended within 20 s")
+            time.sleep(0.1)
+        printed[name] = base64.b64decode(status.get("out-data", "")).decode("ascii")
+    return printed
+
+
 def _wait_for_boot(connection, guest):
     if guest["kind"] == "minimal":
         return
@@ -190,7 +214,7 @@ def _console(guest):
 
 
 def _ask_agent(domain, command, **arguments):
-    libvirt_qemu.qemuAgentCommand(domain, json.dumps({"execute": command, "arguments": arguments}), 10, 0)
+    return json.loads(libvirt_qemu.qemuAgentCommand(domain, json.dumps({"execute": command, "arguments": arguments}), 10, 0))["return"]
 
 
 def _evidence(guest, timeout):
