@@ -52,8 +52,8 @@ collection: venv  ## build the collection and install it into .build/collections
 test:  ## run every check: unit lint sanity integration molecule chaos-fast; ends at the first that fails
 	@tests/tools/run_each test '$(MAKE) "$$1"' unit lint sanity integration molecule chaos-fast
 
-test-all:  ## run every check, every fault, then the demo and the benchmark
-	@tests/tools/run_each test-all '$(MAKE) "$$1"' unit lint sanity integration molecule chaos demo bench
+test-all:  ## run every check, the scenarios on every release, every fault, then the demo, the benchmark and the coverage
+	@tests/tools/run_each test-all '$(MAKE) "$$1"' unit lint sanity integration molecule-all chaos demo bench coverage
 
 unit: venv mirror  ## run the unit tests
 	@cd $(MIRROR); PYTHONPATH=$(BUILD)/src ANSIBLE_COLLECTIONS_PATH=$(BUILD)/src pytest $(ARGS)
@@ -75,6 +75,10 @@ integration: deps collection  ## run tests/integration/targets/*/runme.sh
 molecule: deps collection  ## run the scenarios of extensions/molecule on the lab, which is taken down again if it was not up
 	@$(AS_IT_WAS) tests/tools/run_each --keep-going molecule 'molecule test -s "$$1" --no-command-borders' $(or $(T),$(SCENARIOS)) || status=$$?; $(SO_AGAIN)
 
+molecule-all:  ## run them on every release that the lab's hosts can be made of
+	@tests/tools/run_each --keep-going molecule-all 'VMP_LAB_RELEASE=$$1 $(MAKE) molecule' \
+		$$(PYTHONPATH=tests/lab python3 -B -c 'from vmplab.releases import RELEASES; print(*RELEASES)')
+
 chaos: deps collection  ## break everything on the lab, and show that the promises hold
 	@$(AS_IT_WAS) tests/chaos/run $(ARGS) || status=$$?; $(SO_AGAIN)
 
@@ -95,7 +99,10 @@ demo: deps collection  ## show an update of the lab's fleet, from beginning to e
 bench: deps collection  ## measure the pauses
 	@tests/bench/run && tests/bench/refresh
 
+coverage: venv mirror  ## count which techniques a year's updates of Debian need
+	@PYTHONPATH=$(BUILD)/src python3 tests/coverage/run
+
 clean:  ## remove .venv and .build
 	@rm -rf .venv .build
 
-.PHONY: help deps venv mirror collection test test-all unit lint changelog sanity integration molecule chaos chaos-fast lab-up lab-down demo bench clean
+.PHONY: help deps venv mirror collection test test-all unit lint changelog sanity integration molecule molecule-all chaos chaos-fast lab-up lab-down demo bench coverage clean

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-_VERSION = 1
+_VERSION = 2
 
 
 def main() -> int:

@@ -98,6 +98,8 @@ def _restarts(units: t.Mapping[str, t.Sequence[str]], pauses: bool) -> list[str]
 
 def _headline(host: str, applies: bool, inside: bool, refresh: Result | None, reboot: Result | None) -> str:
     applied = f"{host}: the update is applied while the guests {'are paused' if inside else 'run'}"
+    if not applies and refresh is None and reboot is None:
+        return f"{host}: nothing is pending; what an earlier run held back is restarted"
     begin = f"{applied}; then" if applies else f"{host}: nothing is pending;"
     if refresh is not None:
         return f"{begin} each {'' if applies else 'guest that runs an old QEMU '}is moved to the installed QEMU"

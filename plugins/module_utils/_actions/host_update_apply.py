@@ -4,13 +4,12 @@
 """Applying packages while the guests run, with the restarts that need a pause held back. What host_update_apply does."""
 from __future__ import annotations
 
-import os
 import signal
 import typing as t
 
 from .._core.errors import MaintenanceError
 from .._system.commands import CommandList
-from .._updates import restarts, systemctl_stand_in, techniques
+from .._updates import held, restarts, systemctl_stand_in, techniques
 from .._updates.facts import facts
 from .._updates.managers import manager
 from .._updates.package_manager import PackageManager, asked_for, refuse
@@ -19,12 +18,15 @@ from .._updates.package_manager import PackageManager, asked_for, refuse
 RESTART_TIMEOUT = 300.0
 
 
-def _prepare() -> None:
-    """Put the stand-in for systemctl and its record where the command will find them."""
+def _prepare(due: t.Sequence[held.Asked]) -> None:
+    """Put the stand-in for systemctl and its record where the command will find them.
+
+    :param due: What the record has from an earlier run.
+    """
     try:
         systemctl_stand_in.write(restarts.FOLDER)
-        os.makedirs(os.path.dirname(restarts.RECORD), mode=0o755, exist_ok=True)
-        os.close(os.open(restarts.RECORD, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600))
+        # Anew: to half a line, as a killed writer leaves it, the next would be added.
+        restarts.begin(due)
     except OSError as error:
         raise MaintenanceError(
             f"restarts cannot be held back on this host ({error}); nothing was applied, and no guest was touched. Look at {restarts.FOLDER} and "
@@ -80,7 +82,7 @@ def apply_update(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t
     # Half an update is worse than one that nobody waits for any more: a lost connection ends neither the package manager nor what follows it.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if plan.changes:
-        _prepare()
+        _prepare(due)
         result["command"] = _run([_command(found, params["lock_timeout"])], params["command_timeout"])[0]
     # What the scripts asked for by the full path of systemctl was not done, but for systemd's own files it does not matter when.
     result["problems"] = [
@@ -93,16 +95,16 @@ def apply_update(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t
         one["in_pause"] = {"needed": one["in_pause"], "all": True, "none": False}[params["restarts_in_pause"]]
     command = result["command"]
     if command is not None and (command["state"] != "finished" or command["rc"]):
-        held = ", ".join(one["unit"] for one in wanted)
+        units = ", ".join(one["unit"] for one in wanted)
         raise MaintenanceError(
             f"the update failed while the guests ran; no guest was paused, moved or saved for it, and the host may be half updated: {_last_words(command)}. "
-            f"{f'Still to be restarted, which the next run does: {held}. ' if held else ''}Repair the host and run again", "update",
+            f"{f'Still to be restarted, which the next run does: {units}. ' if units else ''}Repair the host and run again", "update",
             result={**result, "restarts": wanted},
         )
     result["problems"] += _restart([one for one in wanted if not one["in_pause"]])
     later = [one for one in wanted if one["in_pause"]]
-    units = {one["unit"] for one in later}
-    restarts.keep(one for one in asked if one.unit in units)
+    names = {one["unit"] for one in later}
+    restarts.keep([one for one in asked if one.unit in names])
     result["restarts"] = wanted
     # Gone only when all of it was done: a run that is cut short before is carried on by the next.
     result["commands"] = [*restarts.commands(later), ["rm", "-f", restarts.RECORD]] if later else []

@@ -17,8 +17,11 @@ from .._system.unit_states import unit_states
 from . import held, techniques
 from .package_manager import PackageManager
 
-#: The record, and the folder of the program that writes it. A file system for the former alone may be mounted noexec.
+#: The record.
 RECORD = "/run/vm_preserving/held_restarts"
+#: Characters of it that are read; what is larger is not ours.
+_LARGEST = 1 << 20
+#: The folder of the program that writes it; where the record is, programs may not be started (noexec).
 FOLDER = "/var/lib/vm_preserving/system/held"
 
 
@@ -29,7 +32,7 @@ def left_over() -> list[held.Asked]:
     """
     try:
         with open(os.open(RECORD, os.O_RDONLY | os.O_NOFOLLOW), encoding="utf-8", errors="replace") as stream:
-            return held.read(stream.read())
+            return held.read(stream.read(_LARGEST))
     except FileNotFoundError:
         return []
     except OSError as error:
@@ -39,15 +42,22 @@ def left_over() -> list[held.Asked]:
         ) from error
 
 
-def keep(asked: t.Iterable[held.Asked]) -> None:
+def begin(due: t.Sequence[held.Asked]) -> None:
+    """Make the record, with what an earlier run left.
+
+    :raises OSError: It cannot be written.
+    """
+    os.makedirs(os.path.dirname(RECORD), mode=0o755, exist_ok=True)
+    replace(RECORD, "".join(map(held.line, due)).encode())
+
+
+def keep(due: t.Sequence[held.Asked]) -> None:
     """Write down anew what is still to be done; nothing: the record goes.
 
     :raises OSError: It cannot be written.
     """
-    lines = [held.line(one) for one in asked]
-    if lines:
-        os.makedirs(os.path.dirname(RECORD), mode=0o755, exist_ok=True)
-        replace(RECORD, "".join(lines).encode())
+    if due:
+        begin(due)
     else:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(RECORD)

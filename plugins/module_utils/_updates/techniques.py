@@ -70,7 +70,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         ("watchdog",), "refuse",
-        "its restart lets go of a watchdog that cannot be stopped (nowayout), which resets the host unless somebody takes it up in time; move the guests "
+        "its restart closes a watchdog that cannot be stopped (nowayout), which resets the host unless it is reopened in time; move the guests "
         "away and update it by hand",
         when=WATCHDOG,
     ),
@@ -190,7 +190,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         ("open-iscsi*", "iscsiuio", "iscsi-initiator-utils*"), "pause",
-        "iscsid is restarted, and a session that breaks meanwhile is not mended: the guests' writes must have been drained",
+        "iscsid is restarted, and a session that breaks meanwhile is not re-established: the guests' writes must have been drained",
     ),
     Rule(
         ("nvme-stas", "fcoe-utils"), "pause",
@@ -198,7 +198,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         ("lvm2*", "dmeventd*", "device-mapper-event*"), "pause",
-        "the daemon that extends snapshots and thin pools and mends mirrors is restarted: none of that happens meanwhile",
+        "the daemon that extends snapshots and thin pools and repairs mirrors is restarted: none of that happens meanwhile",
     ),
     Rule(
         ("nfs-common", "nfs-kernel-server", "rpcbind", "nfs-utils*", "gssproxy"), "pause",

@@ -11,6 +11,10 @@ from .releases import Release
 from .run import run, run_contained
 from .settings import Settings
 
+# All of Debian's releases are installed in the same way. debootstrap would look for a script of the release's name, and an older one does not know each.
+_SCRIPT = "/usr/share/debootstrap/scripts/sid"
+_DEFAULT_MIRROR = "http://deb.debian.org/debian"
+
 # The user without rights; Debian has a group of that name already.
 OPERATOR_UID, OPERATOR_GID = 1000, 37
 _PACKAGES = (
@@ -38,8 +42,8 @@ _PACKAGES = (
 _FILES = {
     # The lab is thrown away after a crash of the machine: waiting for the disk, file by file, buys nothing.
     "etc/dpkg/dpkg.cfg.d/lab": "force-unsafe-io\n",
-    # The mirror holds the updates and what they need, not all that they recommend.
-    "etc/apt/apt.conf.d/90lab": 'APT::Install-Recommends "false";\nAcquire::Languages "none";\n',
+    # The mirror holds the updates and what they need, not all that they recommend. The list of a release that is being made can be past its date.
+    "etc/apt/apt.conf.d/90lab": 'APT::Install-Recommends "false";\nAcquire::Languages "none";\nAcquire::Check-Valid-Until "false";\n',
     # Inside nspawn libvirt cannot make its own groups of controllers. Memory that is a file is to be in RAM.
     "etc/libvirt/qemu.conf": 'cgroup_controllers = [ ]\nmemory_backing_dir = "/dev/shm"\n',
     "etc/systemd/journald.conf.d/lab.conf": "[Journal]\nStorage=volatile\n",
@@ -90,16 +94,16 @@ apt-get clean
 """
 
 
-def provide(settings: Settings) -> Path:
-    recipe = recipe_hash(repr(settings.release), Path(__file__), _DEVICES, Path(own_packages.__file__))
-    return build_once(settings.cache, "base", recipe, lambda folder: _build(folder, settings.release))
+def provide(settings: Settings, release: Release) -> Path:
+    recipe = recipe_hash(repr(release), Path(__file__), _DEVICES, Path(own_packages.__file__))
+    return build_once(settings.cache, f"base-{release.suite}", recipe, lambda folder: _build(folder, release))
 
 
 def _build(folder: Path, release: Release) -> None:
     mirror = os.environ.get("VMP_LAB_MIRROR") or machine_mirror()
     run_contained(
-        'debootstrap --variant=minbase --include="$1" "$2" "$3" ${4:+"$4"}',
-        arguments=(",".join(_PACKAGES), release.suite, str(folder), mirror),
+        'debootstrap --variant=minbase --include="$1" "$2" "$3" "$4" "$5"',
+        arguments=(",".join((*_PACKAGES, *release.packages)), release.suite, str(folder), mirror, _SCRIPT),
         what="Installing Debian for the hosts (debootstrap)",
     )
     for path, text in _FILES.items():
@@ -129,12 +133,12 @@ def require_versions(listed: str, wanted: dict[str, str], where: str) -> None:
 
 
 def machine_mirror() -> str:
-    """The Debian mirror that this machine's apt uses; empty (debootstrap's own choice) if it has none."""
+    """The Debian mirror that this machine's apt uses, or Debian's own if it has none."""
     if shutil.which("apt-get") is None:
-        return ""
+        return _DEFAULT_MIRROR
     filters = ("Created-By: Packages", "Label: Debian", "Component: main")
     found = run(("apt-get", "indextargets", "--format", "$(REPO_URI)", *filters), what="Reading this machine's apt sources")
-    return next((line for line in found.splitlines() if line.startswith("http")), "")
+    return next((line for line in found.splitlines() if line.startswith("http")), _DEFAULT_MIRROR)
 
 
 # $1 base, $2 scratch folder, $3 output folder, $4 script.

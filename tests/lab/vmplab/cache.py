@@ -51,7 +51,7 @@ def build_once(cache: Path, name: str, recipe: str, build: Callable[[Path], None
 def _build(cache: Path, name: str, target: Path, build: Callable[[Path], None]) -> None:
     for leftover in cache.glob(f"{_UNFINISHED}*"):
         shutil.rmtree(leftover)
-    progress(f"building the {name} (once, kept in {target})")
+    progress(f"building {name} (once, kept in {target})")
     work = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=cache))
     build(work)
     work.chmod(0o755)

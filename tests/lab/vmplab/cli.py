@@ -6,7 +6,7 @@ import os
 import sys
 from collections import Counter
 
-from . import checks, document, guests, layout, lifecycle, remote
+from . import checks, document, guests, layout, lifecycle, releases, remote
 from .cache import lab_locked
 from .errors import LabError
 from .run import progress
@@ -34,7 +34,7 @@ def main() -> int:
 def _up(settings: Settings, arguments: argparse.Namespace) -> None:
     sizes = Sizes(arguments.hosts, arguments.domains, arguments.guests, arguments.guest_memory)
     with lab_locked(settings):
-        lifecycle.up(settings, sizes)
+        lifecycle.up(settings, sizes, releases.names(arguments.release))
 
 
 def _down(settings: Settings, _arguments: argparse.Namespace) -> None:
@@ -60,10 +60,10 @@ def _status(settings: Settings, arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps(rows, indent=2))
         return
-    print(f"{'host':<6}{'address':<17}{'update domain':<15}{'up':<5}guests")
+    print(f"{'host':<6}{'address':<17}{'update domain':<15}{'release':<10}{'up':<5}guests")
     for row in rows:
         listed = ", ".join(_guest_words(row["guests"]))
-        print(f"{row['name']:<6}{row['address']:<17}{row['update_domain']:<15}{'yes' if row['up'] else 'no':<5}{listed}")
+        print(f"{row['name']:<6}{row['address']:<17}{row['update_domain']:<15}{row['release']:<10}{'yes' if row['up'] else 'no':<5}{listed}")
 
 
 def _guest_words(found: list[dict]) -> list[str]:
@@ -128,6 +128,12 @@ def _parser() -> argparse.ArgumentParser:
     ):
         size = size_from_environment(variable, default)
         up.add_argument(option, type=_positive, default=size, help=f"{text} (default {variable} or {default})")
+    up.add_argument(
+        "--release",
+        default=os.environ.get("VMP_LAB_RELEASE") or releases.DEFAULT,
+        help=f"what the hosts are made of: {', '.join(releases.RELEASES)}, or several, separated by commas, which the hosts take in turn"
+        f" (default VMP_LAB_RELEASE or {releases.DEFAULT})",
+    )
 
     commands.add_parser("down", help="take everything down; only the cache stays").set_defaults(command=_down)
     commands.add_parser("purge", help="down, and the cache removed too").set_defaults(command=_purge)

@@ -8,18 +8,19 @@ from . import layout
 from .errors import LabError
 from .settings import Settings, Sizes
 
-_VERSION = 1
+_VERSION = 2
 
 
-def new(settings: Settings, sizes: Sizes) -> dict:
+def new(settings: Settings, sizes: Sizes, releases: list[str]) -> dict:
     return {
         "version": _VERSION,
         # Not before everything answers: an `up` that was killed leaves a document that says so.
         "complete": False,
         "sizes": asdict(sizes),
+        "releases": releases,
         "ssh": {"key": str(settings.key), "known_hosts": str(settings.known_hosts)},
         "mirror": settings.mirror_url,
-        "hosts": layout.hosts(settings, sizes),
+        "hosts": layout.hosts(settings, sizes, releases),
     }
 
 

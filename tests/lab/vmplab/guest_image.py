@@ -5,19 +5,24 @@ from pathlib import Path
 
 from .base_image import run_in_copy
 from .cache import build_once, recipe_hash
+from .releases import Release
 from .settings import Settings
 
 _INIT = Path(__file__).with_name("guest_init.sh")
 
-# Run in a copy of the hosts' base, which has the same Debian as the guests. The modules are inserted
-# in this order, so no tool that knows their dependencies is needed.
+# Run in a copy of the hosts' base, which has the same Debian as the guests, but for the kernel where the row says so.
+# The modules are inserted in this order, so no tool that knows their dependencies is needed.
 _SCRIPT = """
-apt-get update -q
 cd /tmp
+cp /etc/apt/sources.list own.list
+sed -i 's/ {suite} / {kernel_suite} /' /etc/apt/sources.list
+apt-get update -q
 kernel=$(apt-cache depends {kernel} | sed -n 's/.*Depends: //p' | head -n 1)
 apt-get -q -o APT::Sandbox::User=root download "$kernel"
 dpkg-deb -x "$kernel"_*.deb kernel
-apt-get -q -y --no-install-recommends install busybox-static qemu-guest-agent cpio gzip
+cp own.list /etc/apt/sources.list
+apt-get update -q
+apt-get -q -y --no-install-recommends install busybox-static qemu-guest-agent cpio gzip xz-utils
 
 tree=/tmp/tree
 mkdir -p "$tree/bin" "$tree/sbin" "$tree/usr/bin" "$tree/usr/sbin" "$tree/modules" "$tree/etc" "$tree/proc" "$tree/sys" "$tree/dev"
@@ -26,9 +31,11 @@ cp /out/init "$tree/init"
 chmod 755 "$tree/init"
 for module in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_console \
               failover net_failover virtio_net; do
-    cp "$(find kernel/{modules} -name "$module{suffix}")" "$tree/modules/"
+    if grep -q "/$module\\.ko$" kernel/{modules}/*/modules.builtin; then continue; fi
+    cp "$(find kernel/{modules} -name "$module{module_suffix}")" "$tree/modules/"
     echo "$module" >> "$tree/modules/order"
 done
+find "$tree/modules" -name '*.xz' -exec unxz {} +
 cp /usr/sbin/qemu-ga "$tree/usr/sbin/"
 for library in $(ldd /usr/sbin/qemu-ga | grep -o '/[^ ]*'); do
     mkdir -p "$tree${library%/*}"
@@ -40,12 +47,12 @@ rm /out/init
 """
 
 
-def provide(settings: Settings, base: Path) -> Path:
+def provide(settings: Settings, release: Release, base: Path) -> Path:
     def build(folder: Path) -> None:
         shutil.copy(_INIT, folder / "init")
         script = _SCRIPT
-        for word, value in (("kernel", settings.release.kernel), ("modules", settings.release.modules), ("suffix", settings.release.module_suffix)):
-            script = script.replace(f"{{{word}}}", value)
+        for word in ("suite", "kernel_suite", "kernel", "modules", "module_suffix"):
+            script = script.replace(f"{{{word}}}", getattr(release, word))
         run_in_copy(base, folder, script, what="Building the guests' kernel and initramfs")
 
-    return build_once(settings.cache, "guest", recipe_hash(base.name, Path(__file__), _INIT), build)
+    return build_once(settings.cache, f"guest-{release.suite}", recipe_hash(base.name, Path(__file__), _INIT), build)

@@ -9,6 +9,7 @@ from . import processes, remote
 from .base_image import OPERATOR_GID, OPERATOR_UID
 from .errors import LabError
 from .layout import MAX_HOSTS
+from .releases import RELEASES
 from .run import CONTAINED, run, wait_until
 from .settings import Settings
 
@@ -27,7 +28,10 @@ def start(settings: Settings, host: dict, base: Path, guest_image: Path) -> None
     for part in ("upper", "work", "root"):
         (folder / part).mkdir(parents=True)
     _configure(settings, host, folder / "upper")
+    # Without it nspawn gives the host what the machine itself uses.
+    unified = ("env", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1") if RELEASES[host["release"]].unified else ()
     nspawn = (
+        *unified,
         "systemd-nspawn",
         "--quiet",
         "--register=no",
@@ -103,7 +107,7 @@ def _configure(settings: Settings, host: dict, upper: Path) -> None:
         "etc/hostname": f"{name}\n",
         "etc/machine-id": f"{uuid.uuid4().hex}\n",
         "etc/hosts": "127.0.0.1 localhost\n" + "".join(f"{settings.host_address(n)} h{n}\n" for n in range(1, MAX_HOSTS + 1)),
-        "etc/apt/sources.list": f"deb [trusted=yes] {settings.mirror_url} ./\n",
+        "etc/apt/sources.list": f"deb [trusted=yes] {settings.mirror_url}{host['release']}/ ./\n",
         "etc/systemd/network/10-lab.network": (
             "[Match]\nName=host0\n"
             f"[Network]\nAddress={host['address']}/{settings.subnet.prefixlen}\nLinkLocalAddressing=no\n"

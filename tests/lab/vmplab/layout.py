@@ -37,8 +37,8 @@ _FIRST_HOSTS = (
 MAX_ADDRESSED_GUESTS = 240
 
 
-def hosts(settings: Settings, sizes: Sizes) -> list[dict]:
-    """All hosts as documents: name, address, update_domain (text), guests."""
+def hosts(settings: Settings, sizes: Sizes, releases: list[str]) -> list[dict]:
+    """All hosts as documents: name, address, update_domain (text), release (they take turns), guests."""
     if sizes.domains > sizes.hosts:
         raise LabError(f"{sizes.hosts} hosts cannot fill {sizes.domains} update domains.")
     if sizes.hosts > MAX_HOSTS:
@@ -48,6 +48,7 @@ def hosts(settings: Settings, sizes: Sizes) -> list[dict]:
             "name": f"h{number}",
             "address": settings.host_address(number),
             "update_domain": str((number - 1) * sizes.domains // sizes.hosts),
+            "release": releases[(number - 1) % len(releases)],
             "guests": initial_guests(f"h{number}", sizes),
         }
         for number in range(1, sizes.hosts + 1)

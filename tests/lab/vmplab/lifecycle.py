@@ -3,22 +3,32 @@
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from . import base_image, checks, document, guest_image, guests, hosts, layout, mirror, network, processes
 from .errors import LabError
+from .releases import RELEASES
 from .run import progress
 from .settings import Settings, Sizes
 
 
-def up(settings: Settings, sizes: Sizes) -> None:
-    """Make the lab of these sizes run, from whatever is there."""
+@dataclass(frozen=True)
+class _Images:
+    """What is built of a release: the hosts' base, the guests' kernel and initramfs, and the packages of the mirror."""
+
+    base: Path
+    guest: Path
+    packages: Path
+
+
+def up(settings: Settings, sizes: Sizes, releases: list[str]) -> None:
+    """Make the lab of these sizes run, from whatever is there; the hosts are of these releases in turn."""
     lab = document.read(settings)
     if lab and lab["complete"] and network.is_up(settings) and mirror.is_up(settings):
-        if lab["sizes"] != asdict(sizes):
-            raise LabError(f"The lab is up with other sizes ({_sizes_text(lab['sizes'])}): run `tests/lab/lab down` first.")
+        if lab["sizes"] != asdict(sizes) or lab["releases"] != releases:
+            raise LabError(f"The lab is up with other sizes or releases ({_made_of(lab)}): run `tests/lab/lab down` first.")
         there = for_each_host(lambda host: hosts.comes_back(settings, host), lab["hosts"])
         lost = [host["name"] for host, is_there in zip(lab["hosts"], there, strict=True) if not is_there]
         if lost:
@@ -30,14 +40,14 @@ def up(settings: Settings, sizes: Sizes) -> None:
         progress("cleaning up after an earlier run")
         down(settings)
     checks.require_machine(settings, sizes.hosts)
-    base, guest, packages = _images(settings)
+    images = _images(settings, set(releases))
     settings.state.mkdir(parents=True)
-    lab = document.new(settings, sizes)
+    lab = document.new(settings, sizes, releases)
     document.write(settings, lab)
     network.create(settings)
-    mirror.start(settings, packages)
+    mirror.start(settings, {name: image.packages for name, image in images.items()})
     hosts.make_operator_key(settings)
-    _start(settings, lab["hosts"], base, guest)
+    _start(settings, lab["hosts"], images)
     lab["complete"] = True
     document.write(settings, lab)
     progress("the lab is up")
@@ -47,7 +57,7 @@ def reset(settings: Settings, names: list[str]) -> None:
     """Fresh hosts with fresh guests in place of these (of all, if none is named)."""
     lab = document.read_complete(settings)
     chosen = [document.host(lab, name) for name in names] or lab["hosts"]
-    base, guest = _images(settings)[:2]
+    images = _images(settings, {host["release"] for host in chosen})
     # Until the new hosts answer the lab is not complete: a killed reset is cleaned up by the next `up`.
     lab["complete"] = False
     document.write(settings, lab)
@@ -55,7 +65,7 @@ def reset(settings: Settings, names: list[str]) -> None:
         progress(f"{host['name']}: taken down")
         hosts.stop(settings, host["name"])
         host["guests"] = layout.initial_guests(host["name"], Sizes(**lab["sizes"]))
-    _start(settings, chosen, base, guest)
+    _start(settings, chosen, images)
     lab["complete"] = True
     document.write(settings, lab)
 
@@ -117,14 +127,20 @@ def for_each_host(action: Callable[[dict], Any], chosen: list[dict]) -> list[Any
         return list(pool.map(action, chosen))
 
 
-def _images(settings: Settings) -> tuple[Path, Path, Path]:
-    base = base_image.provide(settings)
-    return base, guest_image.provide(settings, base), mirror.provide(settings, base)
+def _images(settings: Settings, releases: set[str]) -> dict[str, _Images]:
+    """What is built of each release, by its name."""
+    images = {}
+    for name in sorted(releases):
+        release = RELEASES[name]
+        base = base_image.provide(settings, release)
+        images[name] = _Images(base, guest_image.provide(settings, release, base), mirror.provide(settings, release, base))
+    return images
 
 
-def _start(settings: Settings, chosen: list[dict], base: Path, guest: Path) -> None:
+def _start(settings: Settings, chosen: list[dict], images: dict[str, _Images]) -> None:
     for host in chosen:
-        hosts.start(settings, host, base, guest)
+        made_of = images[host["release"]]
+        hosts.start(settings, host, made_of.base, made_of.guest)
     progress(f"booting {', '.join(host['name'] for host in chosen)}")
 
     def follow(host: dict) -> None:
@@ -136,5 +152,5 @@ def _start(settings: Settings, chosen: list[dict], base: Path, guest: Path) -> N
     for_each_host(follow, chosen)
 
 
-def _sizes_text(sizes: dict) -> str:
-    return ", ".join(f"{name} {value}" for name, value in sizes.items())
+def _made_of(lab: dict) -> str:
+    return ", ".join(f"{name} {value}" for name, value in lab["sizes"].items()) + f"; {', '.join(lab['releases'])}"

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import LabError
-from .releases import DEFAULT, RELEASES, Release
 
 MIRROR_PORT = 8077
 # The bridge takes the first address of the subnet and the hosts follow from this one on.
@@ -21,7 +20,6 @@ class Settings:
     cache: Path
     bridge: str
     subnet: ipaddress.IPv4Network
-    release: Release = RELEASES[DEFAULT]
 
     @property
     def document(self) -> Path:
@@ -42,6 +40,7 @@ class Settings:
 
     @property
     def mirror_url(self) -> str:
+        """Of the package mirror; each release has a folder of its name there."""
         return f"http://{self.gateway}:{MIRROR_PORT}/"
 
     def host_folder(self, name: str) -> Path:
@@ -79,7 +78,6 @@ def from_environment() -> Settings:
         cache=_folder("VMP_LAB_CACHE", "/var/cache/vm-preserving-lab"),
         bridge=bridge,
         subnet=network,
-        release=_release(),
     )
 
 
@@ -88,13 +86,6 @@ def size_from_environment(variable: str, default: int) -> int:
     if not value.isdecimal() or int(value) < 1:
         raise LabError(f"{variable} must be a whole number of at least 1, not '{value}'.")
     return int(value)
-
-
-def _release() -> Release:
-    name = os.environ.get("VMP_LAB_RELEASE") or DEFAULT
-    if name not in RELEASES:
-        raise LabError(f"VMP_LAB_RELEASE '{name}' is none of the releases that the lab knows: {', '.join(RELEASES)}.")
-    return RELEASES[name]
 
 
 def _folder(variable: str, default: str) -> Path:

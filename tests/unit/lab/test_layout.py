@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "lab"))
 
-from vmplab import base_image, guests, host_devices, layout  # noqa: E402
+from vmplab import base_image, guests, host_devices, layout, releases  # noqa: E402
 from vmplab.errors import LabError  # noqa: E402
 from vmplab.releases import RELEASES  # noqa: E402
 from vmplab.settings import Settings, Sizes  # noqa: E402
@@ -18,6 +18,10 @@ SETTINGS = Settings(Path("/var/lib/lab"), Path("/var/cache/lab"), "vmplab0", ipa
 
 def sizes(hosts=4, domains=2, guests=3):
     return Sizes(hosts, domains, guests, 128)
+
+
+def hosts_of(made, releases=("bookworm",)):
+    return layout.hosts(SETTINGS, made, list(releases))
 
 
 @pytest.mark.parametrize(
@@ -31,43 +35,54 @@ def sizes(hosts=4, domains=2, guests=3):
     ],
 )
 def test_hosts_fill_the_update_domains_evenly_and_in_order(hosts, domains, expected):
-    assert [host["update_domain"] for host in layout.hosts(SETTINGS, sizes(hosts, domains))] == expected
+    assert [host["update_domain"] for host in hosts_of(sizes(hosts, domains))] == expected
 
 
 def test_hosts_have_names_and_addresses():
-    hosts = layout.hosts(SETTINGS, sizes())
+    hosts = hosts_of(sizes())
     first, last = hosts[0], hosts[-1]
     assert (first["name"], first["address"]) == ("h1", "10.213.77.11")
     assert (last["name"], last["address"]) == ("h4", "10.213.77.14")
 
 
+def test_the_hosts_of_a_mixed_fleet_take_the_releases_in_turn():
+    found = [host["release"] for host in hosts_of(sizes(hosts=5), releases.names("trixie,bookworm"))]
+    assert found == ["trixie", "bookworm", "trixie", "bookworm", "trixie"]
+
+
+@pytest.mark.parametrize("text", ["jessie", "bookworm,jessie", "jessie,trixie"])
+def test_a_release_that_has_no_row_is_refused(text):
+    with pytest.raises(LabError, match="'jessie' is none of the releases that the lab knows: bookworm, trixie, forky"):
+        releases.names(text)
+
+
 def test_more_update_domains_than_hosts_are_refused():
     with pytest.raises(LabError, match="2 hosts cannot fill 3 update domains"):
-        layout.hosts(SETTINGS, sizes(hosts=2, domains=3))
+        hosts_of(sizes(hosts=2, domains=3))
 
 
 def test_the_default_lab_has_every_kind_and_a_normal_guest_on_each_host():
-    kinds = [{guest["kind"] for guest in host["guests"]} for host in layout.hosts(SETTINGS, sizes())]
+    kinds = [{guest["kind"] for guest in host["guests"]} for host in hosts_of(sizes())]
     assert all("normal" in on_host for on_host in kinds)
     assert set().union(*kinds) == {"normal", "agentless", "transient", "owner-paused"}
 
 
 @pytest.mark.parametrize("guests", [1, 2, 3, 7])
 def test_each_host_has_as_many_guests_as_asked_and_more_are_normal(guests):
-    for host in layout.hosts(SETTINGS, sizes(guests=guests)):
+    for host in hosts_of(sizes(guests=guests)):
         assert len(host["guests"]) == guests
         assert {guest["kind"] for guest in host["guests"][3:]} <= {"normal"}
 
 
 def test_added_guests_are_numbered_after_those_that_are_there():
-    host = layout.hosts(SETTINGS, sizes(guests=2))[0]
+    host = hosts_of(sizes(guests=2))[0]
     added = layout.more_guests(host, "minimal", 2, 128)
     assert [guest["name"] for guest in added] == ["h1-minimal-3", "h1-minimal-4"]
     assert [guest["address"] for guest in added] == [None, None]
 
 
 def test_names_and_addresses_of_a_host_are_unique():
-    host = layout.hosts(SETTINGS, sizes(guests=9))[2]
+    host = hosts_of(sizes(guests=9))[2]
     for field in ("name", "address", "mac"):
         assert len({guest[field] for guest in host["guests"]}) == 9
 

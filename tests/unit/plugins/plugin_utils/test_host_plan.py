@@ -117,3 +117,9 @@ def test_a_package_whole_in_the_pause_and_restarts_as_well():
 
 def test_scripts_that_name_no_unit():
     assert held_back("needed")["lines"][1].startswith("the guests are paused for the restart of what the new packages ask for, if anything")
+
+
+def test_what_an_earlier_run_left_to_be_restarted():
+    assert held_back("needed", OVS, applies=False)["lines"][:2] == [
+        "h1: nothing is pending; what an earlier run held back is restarted", "the guests are paused for the restart of openvswitch-switch.service",
+    ]

@@ -98,6 +98,14 @@ def test_what_was_left_counts_together_with_what_is_new(host):
     assert apply()["commands"][0] == ["systemctl", "restart", "ovsdb-server.service", "openvswitch-switch.service"]
 
 
+def test_half_a_line_does_not_swallow_what_comes_after_it(host):
+    host()
+    restarts.begin([held.Asked("b", "restart", "b.service")])
+    with open(restarts.RECORD, "a", encoding="utf-8") as stream:
+        stream.write("openvswitch-switch\trest")
+    assert [one["unit"] for one in apply()["restarts"]] == ["b.service", "openvswitch-switch.service", "libvirtd.service", "virtlockd.socket"]
+
+
 def test_nothing_to_do(host):
     calls = host(pending="")
     assert apply() == {"changed": False, "command": None, "restarts": [], "commands": [], "problems": []}

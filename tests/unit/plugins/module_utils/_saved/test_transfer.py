@@ -228,3 +228,46 @@ def test_whoever_runs_again_after_it_stood_still_is_told_of_once(where, saving, 
     assert [name for name, _at in runs] == (["g1"] if told else [])
     assert all(at <= time.monotonic() and at >= before - 60.0 for _name, at in runs)
     assert [one.name for one in this.clocks_due] == (["g1"] if told else [])
+
+
+class Saves:
+    """A guest for which libvirt can make only some formats of an image."""
+
+    name = "g1"
+
+    def __init__(self, *can, error=NotImplementedError):
+        self.can, self.error, self.asked = can, error, []
+
+    def save(self, _path, image_format):
+        self.asked.append(image_format)
+        if image_format not in self.can:
+            raise self.error(f"no {image_format} image")
+
+    def managed_save(self, image_format):
+        self.save("", image_format)
+
+    def has_managed_save(self):
+        return False
+
+    def state(self):
+        return State("running", "booted")
+
+
+@pytest.mark.parametrize("memory", ["managed", "copy"])
+@pytest.mark.parametrize(("can", "formats", "asked"), [
+    (("ordinary", "sparse"), ["sparse", "ordinary"], ["sparse"]), (("ordinary",), ["sparse", "ordinary"], ["sparse", "ordinary"]),
+])
+def test_the_best_format_that_libvirt_can_make(saving, monkeypatch, memory, can, formats, asked):
+    monkeypatch.setattr(transfer, "unsupported", lambda error: isinstance(error, NotImplementedError))
+    guest = Saves(*can)
+    transfer.save(guest, saving(memory).guests[0], 30.0, formats)
+    assert guest.asked == asked
+
+
+@pytest.mark.parametrize(("formats", "error"), [(["sparse"], NotImplementedError), (["sparse", "ordinary"], OSError)])
+def test_no_format_is_taken_that_was_not_proved_and_none_after_a_failure(saving, monkeypatch, formats, error):
+    monkeypatch.setattr(transfer, "unsupported", lambda found: isinstance(found, NotImplementedError))
+    guest = Saves("ordinary", error=error)
+    with pytest.raises(transfer.MaintenanceError, match="runs on"):
+        transfer.save(guest, saving().guests[0], 30.0, formats)
+    assert guest.asked == ["sparse"]
