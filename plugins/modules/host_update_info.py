@@ -133,7 +133,8 @@ technique:
   sample: refresh
 outside:
   description:
-    - What M(vm_preserving.maintenance.host_update_apply) can apply with guests running and restarts held back, for its O(vm_preserving.maintenance.host_update_apply#module:packages).
+    - What M(vm_preserving.maintenance.host_update_apply) can apply with guests running and restarts held back, for its
+      O(vm_preserving.maintenance.host_update_apply#module:packages).
     - All of it, unless RV(pending[].in_pause) of one is V(package). Then only packages that were asked for by name, as far as they can be kept apart from that
       one; empty when they cannot, or nothing is pending.
   returned: success

@@ -46,10 +46,10 @@ def host_plan(
     :param holds: Packages are applied with restarts held back.
     :param whole: Packages are applied whole while the guests are paused.
     :param restarts_in_pause: Which restarts wait for the pause: `needed`, `all` or `none`.
-    :returns: `host`, `technique`, `pending`, `guests`, `restarts` (units, by `in_pause` and `live`) and `lines`, the same in words. Each guest has `name`, `uuid`, `pause` (seconds that it is
-        paused for, at the most), `away` (seconds that it is away while it is moved, or its host rebooted), each `None` when that is not done
-        to it, `memory` (how it is kept while it is away), `no_way_back` (why it could not come back on the QEMU that it has, or `None`) and `left_alone`
-        (why nothing is done to it, or empty).
+    :returns: `host`, `technique`, `pending`, `guests`, `restarts` (units, by `in_pause` and `live`) and `lines`, the same in words. Each guest has `name`,
+        `uuid`, `pause` (seconds that it is paused for, at the most), `away` (seconds that it is away while it is moved, or its host rebooted), each `None` when
+        that is not done to it, `memory` (how it is kept while it is away), `no_way_back` (why it could not come back on the QEMU that it has, or `None`) and
+        `left_alone` (why nothing is done to it, or empty).
     """
     guests: dict[str, dict[str, t.Any]] = {}
 
@@ -79,7 +79,8 @@ def host_plan(
     return {
         "host": host, "technique": technique, "pending": list(pending), "guests": found, "restarts": units,
         "lines": [
-            _headline(host, applies, pause is not None and (whole or not holds), refresh, reboot), *_restarts(units, pause is not None and holds), *([_DUE] if due and reboot is not None else []), *_needs(pending),
+            _headline(host, applies, pause is not None and (whole or not holds), refresh, reboot), *_restarts(units, pause is not None and holds),
+            *([_DUE] if due and reboot is not None else []), *_needs(pending),
             *(_line(one, reboot is not None, duration) for one in found),
         ],
     }

@@ -147,8 +147,8 @@ def host_report(
     :param update: What host_update_info returned afterwards.
     :param still_something_to_do: The operator's command says so, afterwards.
     :param applied: What host_update_apply returned; `None` when no restart was held back.
-    :returns: `host`, `update_domain`, `updated`, `pause_limit`, `pending`, `restarts`, `guests`, `problems`, `notes` and `summary`. Each guest has its single interruptions
-        in `pauses`, and the longest of them in `paused_for` and `resumed_by`.
+    :returns: `host`, `update_domain`, `updated`, `pause_limit`, `pending`, `restarts`, `guests`, `problems`, `notes` and `summary`. Each guest has its single
+        interruptions in `pauses`, and the longest of them in `paused_for` and `resumed_by`.
     """
     times = _times(window, refresh, reboot)
     clock_before, clock_after, seen_after, ended = _by_uuid(clocks_before), _by_uuid(clocks_after), _by_uuid(after), _by_uuid(after, "inactive")

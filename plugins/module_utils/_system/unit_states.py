@@ -35,7 +35,8 @@ def parse(text: str) -> list[UnitState]:
     for block in text.strip("\n").split("\n\n") if text.strip() else []:
         fields = dict(line.partition("=")[::2] for line in block.splitlines())
         found.append(UnitState(
-            fields.get("LoadState") == "loaded", fields.get("ActiveState") in ("active", "reloading", "activating", "refreshing"), fields.get("FragmentPath", ""),
+            fields.get("LoadState") == "loaded", fields.get("ActiveState") in ("active", "reloading", "activating", "refreshing"),
+            fields.get("FragmentPath", ""),
             fields.get("UnitFileState") not in ("disabled", "masked", "masked-runtime", "bad"),
         ))
     return found

@@ -18,6 +18,8 @@ _VERBS = {
 }
 #: The same for `--now`, of which the stand-in does the other half at once.
 _NOW = {"enable": "start", "reenable": "start", "preset": "start", "disable": "stop", "mask": "stop"}
+#: In which order the verbs of systemctl are called for.
+_ORDER = ("stop", "restart", "try-restart", "reload", "try-reload-or-restart")
 #: Services that flush the kernel's packet filter and load their own rules: of nftables, Debian's iptables-persistent, RHEL's iptables-services.
 FILTER_UNITS = ("nftables.service", "netfilter-persistent.service", "iptables.service", "ip6tables.service")
 #: Daemons of libvirt that set the rules of libvirt's networks again when they are reloaded.
@@ -137,7 +139,7 @@ def commands(wanted: t.Sequence[Held], states: t.Mapping[str, UnitState]) -> lis
         action = needed(one, states.get(one.unit))
         if action is not None:
             by_action.setdefault(action, []).append(one.unit)
-    found = [["systemctl", action, *by_action[action]] for action in ("stop", "restart", "try-restart", "reload", "try-reload-or-restart") if action in by_action]
+    found = [["systemctl", action, *by_action[action]] for action in _ORDER if action in by_action]
     # Else the guests on libvirt's networks would be cut off.
     flushed = {"restart", "try-restart"} & {action for action, units in by_action.items() if set(units) & set(FILTER_UNITS)}
     daemons = [name for name in NETWORK_DAEMONS if flushed and states.get(name, UnitState(False, False)).active]

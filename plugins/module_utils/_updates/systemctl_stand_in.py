@@ -26,7 +26,8 @@ for word in "$@"; do
     case $word in
     --user | --global | --root | --root=* | --image | --image=* | -M* | --machine | --machine=* | -H* | --host | --host=*) verb=elsewhere ;;
     --now) now=yes ;;
-    -t | -p | -P | -s | -n | -o | --type | --state | --property | --job-mode | --signal | --what | --lines | --output | --kill-whom | --preset-mode) value=yes ;;
+    -t | -p | -P | -s | -n | -o) value=yes ;;
+    --type | --state | --property | --job-mode | --signal | --what | --lines | --output | --kill-whom | --preset-mode) value=yes ;;
     -*) ;;
     *) [ -n "$verb" ] || verb=$word ;;
     esac

@@ -80,7 +80,8 @@ def test_a_changelog_is_read_the_newest_first():
 
 
 def test_an_entry_without_a_readable_date_is_left_out():
-    text = "a (2) trixie; urgency=low\n\n -- A <a@example.org>  someday\n\na (1) trixie; urgency=low\n\n -- A <a@example.org>  Fri, 07 Nov 2025 18:40:00 +0100\n"
+    text = "a (2) trixie; urgency=low\n\n -- A <a@example.org>  someday\n\n"
+    text += "a (1) trixie; urgency=low\n\n -- A <a@example.org>  Fri, 07 Nov 2025 18:40:00 +0100\n"
     assert [one.version for one in changelog.parse(text)] == ["1"]
 
 

@@ -18,7 +18,10 @@ def guest(name, blockers=()):
 def update(*techniques, stale=(), outside=("*",), guests=(), whole=False, due=()):
     """What host_update_info returns, of packages that need these techniques; `due`: whether restarts that are due need the pause."""
     return {
-        "pending": [{"name": f"p{number}", "technique": technique, "guests": list(guests), "in_pause": "package" if whole else "restarts"} for number, technique in enumerate(techniques)],
+        "pending": [
+            {"name": f"p{number}", "technique": technique, "guests": list(guests), "in_pause": "package" if whole else "restarts"}
+            for number, technique in enumerate(techniques)
+        ],
         "stale": {"guests": [{"name": name, "uuid": f"u-{name}"} for name in stale], "kernel": {"pinned": False}},
         "outside": list(outside) if techniques else [],
         "restarts": [{"unit": f"u{number}.service", "in_pause": in_pause} for number, in_pause in enumerate(due)], "restarts_due": bool(due),

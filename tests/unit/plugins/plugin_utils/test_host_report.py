@@ -300,7 +300,8 @@ def test_a_pause_that_was_forced_on_a_pending_qemu():
     guests = [{**info(number), "blockers": {"pause": []}} for number in (1, 2)]
     decided = host_decision("pause", {"pending": [qemu], "outside": ["*"], "restarts": [], "restarts_due": False, "stale": stale}, guests=guests)
     assert (decided["technique"], decided["pauses"], decided["refreshes"], decided["moved"]) == ("pause", True, False, [])
-    after = {"pending": [], "restarts_due": False, "restarts": [], "not_installed": [], "stale": {**stale, "guests": [{"name": f"g{number}", "uuid": f"u{number}"} for number in (1, 2)]}}
+    after = {"pending": [], "restarts_due": False, "restarts": [], "not_installed": []}
+    after |= {"stale": {**stale, "guests": [{"name": f"g{number}", "uuid": f"u{number}"} for number in (1, 2)]}}
     found = report(guests, [resumed(), resumed(2)], guests, pending=[qemu], decision=decided, update=after)
     words = "still on what was replaced, as the technique pause leaves them: guest g1, g2"
     assert (found["problems"], found["notes"]) == ([], [words]) and words in found["summary"]
@@ -310,7 +311,8 @@ def test_what_is_not_done_comes_before_what_became_of_guests():
     planned = [{"name": "p", "installed": "1", "candidate": "2"}]
     kernel = {"running": "6", "newest": "6", "differs": False}
     stale = {"guests": [], "processes": [], "kernel": kernel}
-    update = {"pending": [*planned, {"name": "q", "installed": "1", "candidate": "2"}], "not_installed": [], "stale": stale, "restarts_due": False, "restarts": []}
+    pending = [*planned, {"name": "q", "installed": "1", "candidate": "2"}]
+    update = {"pending": pending, "not_installed": [], "stale": stale, "restarts_due": False, "restarts": []}
     decision = {"technique": "pause", "refreshes": False, "reboots": False, "left_alone": []}
     found = report([info()], [resumed(outcome="gone")], [], pending=planned, decision=decision, update=update)
     assert len(found["problems"]) == 2 and "p still waits to be updated" in found["problems"][0]

@@ -41,7 +41,8 @@ def host(where, tmp_path, monkeypatch):
     monkeypatch.setattr(leftovers, "_PROFILES", str(places["profiles"]))
     monkeypatch.setattr(leftovers.in_place, "meeting_of", lambda uuid: leftovers.in_place.Meeting(*(str(places["meetings"] / f"{uuid}.{end}") for end in "ab")))
     who = new_throwaway()
-    others = [places["logs"] / "web1.log", places["profiles"] / "libvirt-1111", places["meetings"] / "1111.sock", places["ram"] / "vm_preserving" / "1111" / "m"]
+    others = [places["logs"] / "web1.log", places["profiles"] / "libvirt-1111", places["meetings"] / "1111.sock"]
+    others += [places["ram"] / "vm_preserving" / "1111" / "m"]
     ours = [
         places["logs"] / f"{who.name}.log", places["profiles"] / f"libvirt-{who.uuid}", places["meetings"] / f"{who.uuid}.sock",
         places["ram"] / "vm_preserving" / who.uuid / "pc.ram",

@@ -350,7 +350,8 @@ def test_what_neither_takes_up_stays_saved_and_says_what_both_said(where, saving
     libvirt, this = gone_to_disk(memory, (INSTALLED, WAY_BACK)), with_way_back(saving, memory)
     over, one = bring_back(where, libvirt, this, monkeypatch)
     assert not over and not one.settled and (libvirt.managed or os.path.exists(one.image))
-    assert f"the installed QEMU did not take it up (no from /usr/bin), and the one that it had, kept as {WAY_BACK}, did not either (no from /var/lib)" in one.message
+    assert "the installed QEMU did not take it up (no from /usr/bin)" in one.message
+    assert f", and the one that it had, kept as {WAY_BACK}, did not either (no from /var/lib)" in one.message
     # Whoever starts it meanwhile is not sent to what is kept; and the next pass begins anew.
     assert WAY_BACK not in libvirt.image
     libvirt.refuses = {INSTALLED: Refused("still no")}

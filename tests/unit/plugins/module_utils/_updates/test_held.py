@@ -126,7 +126,8 @@ RPM = "    /usr/lib/systemd/systemd-update-helper mark-restart-system-units libv
     (LVM, [("start", "blk-availability.service"), ("start", "lvm2-monitor.service"), ("restart", "lvm2-lvmpolld.socket")]),
     (FRR, [("restart", "frr.service")]), (BIRD, [("restart", "bird.service")]), (SYSTEMD, [("restart", "systemd-networkd.service")]),
     (RPM, [("restart", "libvirtd.service")]), ("systemctl --quiet restart systemd-networkd ssh || true\n", [
-        ("restart", "systemd-networkd.service"), ("restart", "ssh.service")]), ("systemctl start x.socket\n", [("start", "x.socket")]), ("", []), ("cp a.service /etc/b.service\n", []),
+        ("restart", "systemd-networkd.service"), ("restart", "ssh.service")]),
+    ("systemctl start x.socket\n", [("start", "x.socket")]), ("", []), ("cp a.service /etc/b.service\n", []),
 ])
 def test_what_the_scripts_of_packages_will_ask_for(scripts, expected):
     assert predicted("p", scripts) == [Asked("p", *one) for one in expected]

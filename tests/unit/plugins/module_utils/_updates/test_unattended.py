@@ -12,7 +12,8 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates
 @pytest.fixture
 def host(tmp_path, monkeypatch):
     def make(active, periodic=None):
-        states = "; ".join(f'printf "LoadState=loaded\\nActiveState={"active" if unit in active else "inactive"}\\n\\n"' for unit in (unattended._APT, *unattended._DNF))
+        words = ["active" if unit in active else "inactive" for unit in (unattended._APT, *unattended._DNF)]
+        states = "; ".join(f'printf "LoadState=loaded\\nActiveState={word}\\n\\n"' for word in words)
         scripts = {"systemctl": states}
         if periodic is not None:
             scripts |= {"unattended-upgrade": "true", "apt-config": f"echo \"found='{periodic}'\""}
