@@ -20,6 +20,7 @@ from .._updates.package_manager import Change, PackageManager, asked_for, refuse
 from .._updates.restarts import left_over, restarts
 from .._updates.stale import Code
 
+
 def users(code: t.Mapping[GuestCode, Code], owners: t.Mapping[str, t.Sequence[str]]) -> dict[str, list[str]]:
     """By package, the names of the guests that are moved for code from it.
 

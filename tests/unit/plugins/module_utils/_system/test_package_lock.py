@@ -57,5 +57,3 @@ def test_a_host_without_package_managers(monkeypatch, tmp_path):
     with package_lock(0):
         pass
     assert len(os.listdir("/proc/self/fd")) == before
-
-

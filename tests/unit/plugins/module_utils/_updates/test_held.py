@@ -109,13 +109,12 @@ def test_libvirts_own_rules_are_set_again_after_a_packet_filter_that_flushes_the
     assert (found[-1] if len(found) > 1 else None) == (expected and ["systemctl", "reload", *expected])
 
 
-OVS = """
-		deb-systemd-invoke $_dh_action 'openvswitch-switch.service' 'ovs-record-hostname.service' >/dev/null || true
-		systemctl --system daemon-reload >/dev/null || true
-# systemctl restart not-this.service
-"""
+OVS = (
+    "\t\tdeb-systemd-invoke $_dh_action 'openvswitch-switch.service' 'ovs-record-hostname.service' >/dev/null || true\n"
+    "\t\tsystemctl --system daemon-reload >/dev/null || true\n# systemctl restart not-this.service\n"
+)
 LVM = "deb-systemd-invoke start 'blk-availability.service' 'lvm2-monitor.service' >/dev/null || true\ndeb-systemd-invoke $_dh_action 'lvm2-lvmpolld.socket'\n"
-FRR = '	if [ -x "/etc/init.d/frr" ]; then\n		invoke-rc.d frr start || exit 1\n'
+FRR = '\tif [ -x "/etc/init.d/frr" ]; then\n\t\tinvoke-rc.d frr start || exit 1\n'
 BIRD = "invoke-rc.d --skip-systemd-native bird $_dh_action || exit 1\ndeb-systemd-invoke $_dh_action 'bird.service' >/dev/null || true\n"
 SYSTEMD = "    _systemctl try-restart systemd-networkd.service || true\n"
 RPM = "    /usr/lib/systemd/systemd-update-helper mark-restart-system-units libvirtd.service || :\n"
