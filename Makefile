@@ -49,8 +49,8 @@ collection: venv  ## build the collection and install it into .build/collections
 
 # --- checks -----------------------------------------------------------------------------------------------------------------------------
 
-test:  ## run every check: unit lint sanity integration molecule chaos-fast; ends at the first that fails
-	@tests/tools/run_each test '$(MAKE) "$$1"' unit lint sanity integration molecule chaos-fast
+test:  ## run every check: unit lint sanity integration molecule molecule-trixie chaos-fast; ends at the first that fails
+	@tests/tools/run_each test '$(MAKE) "$$1"' unit lint sanity integration molecule molecule-trixie chaos-fast
 
 test-all:  ## run every check, the scenarios on every release, every fault, then the demo, the benchmark and the coverage
 	@tests/tools/run_each test-all '$(MAKE) "$$1"' unit lint sanity integration molecule-all chaos demo bench coverage
@@ -79,6 +79,11 @@ molecule-all:  ## run them on every release that the lab's hosts can be made of
 	@tests/tools/run_each --keep-going molecule-all 'VMP_LAB_RELEASE=$$1 $(MAKE) molecule' \
 		$$(PYTHONPATH=tests/lab python3 -B -c 'from vmplab.releases import RELEASES; print(*RELEASES)')
 
+# On a lab of its own, for a host that runs already may be of another release.
+molecule-trixie:  ## run the scenario of a QEMU that refuses the state of the guests, on a host of Debian 13
+	@VMP_LAB_STATE="$${VMP_LAB_STATE:-/var/lib/vm-preserving-lab}-trixie" VMP_LAB_BRIDGE=vmplab1 VMP_LAB_SUBNET=10.213.78.0/24 \
+		VMP_LAB_RELEASE=trixie VMP_LAB_HOSTS=1 VMP_LAB_DOMAINS=1 VMP_LAB_GUESTS=3 $(MAKE) molecule T=way_back
+
 chaos: deps collection  ## break everything on the lab, and show that the promises hold
 	@$(AS_IT_WAS) tests/chaos/run $(ARGS) || status=$$?; $(SO_AGAIN)
 
@@ -105,4 +110,4 @@ coverage: venv mirror  ## count which techniques a year's updates of Debian need
 clean:  ## remove .venv and .build
 	@rm -rf .venv .build
 
-.PHONY: help deps venv mirror collection test test-all unit lint changelog sanity integration molecule molecule-all chaos chaos-fast lab-up lab-down demo bench coverage clean
+.PHONY: help deps venv mirror collection test test-all unit lint changelog sanity integration molecule molecule-all molecule-trixie chaos chaos-fast lab-up lab-down demo bench coverage clean

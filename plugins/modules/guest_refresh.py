@@ -22,6 +22,9 @@ description:
   - Before the first guest is saved, the host's ledger says which guests are moved and where their memory is, and a guard process on the host watches. When this
     module dies, the guard brings back every guest that was left saved. M(vm_preserving.maintenance.guest_resume) does so, too.
   - A save that takes too long is given up, and the guest runs on as before.
+  - A guest that the installed QEMU does not take up comes back on the QEMU that it had, within O(pause_limit) where there is time for that. It counts as not
+    moved, the next ones are not begun, and the message quotes the installed QEMU. M(vm_preserving.maintenance.guest_way_back), run before the packages are
+    applied, keeps what that takes.
   - A guest moved in place shows a few additions to its command line in its live XML until its next normal start. They do nothing.
 extends_documentation_fragment:
   - vm_preserving.maintenance.maintenance
@@ -80,6 +83,7 @@ seealso:
   - module: vm_preserving.maintenance.host_update_info
   - module: vm_preserving.maintenance.guest_resume
   - module: vm_preserving.maintenance.guest_memory
+  - module: vm_preserving.maintenance.guest_way_back
 """
 
 EXAMPLES = r"""
@@ -127,6 +131,9 @@ guests:
     predicted:
       description: Seconds that it is predicted to be away when it is moved.
       type: float
+    no_way_back:
+      description: Why it could not come back (within O(pause_limit)) on the QEMU that it has, should the installed one not take it up; V(null) when it could.
+      type: str
     blockers:
       description:
         - Why it cannot be moved, each with C(code) and C(message). Also given for a guest that is not stale (yet); only those of stale guests are an error.
@@ -147,8 +154,8 @@ guests:
       type: bool
     outcome:
       description:
-        - V(restored), it is back on the installed QEMU; V(untouched), it runs on as before; V(gone), it has ended; V(not_ours), somebody started it anew
-          meanwhile.
+        - V(restored), it is back on the installed QEMU; V(returned), it is back on the QEMU that it had; V(untouched), it runs on as before;
+          V(gone), it has ended; V(not_ours), somebody started it anew meanwhile.
         - V(null) when it was not to be moved, or is not back yet.
       type: str
     message:

@@ -83,8 +83,9 @@ guests:
       type: bool
     outcome:
       description:
-        - V(restored), it is back; V(untouched), it was never saved; V(gone), it has ended, or its saved state is not whole; V(not_ours), somebody started it
-          anew meanwhile. V(null) while it is saved.
+        - V(restored), it is back on the installed QEMU; V(returned), on the QEMU that it had, because the installed one did not take it up, which makes the
+          module fail; V(untouched), it was never saved; V(gone), it has ended, or its saved state is not whole; V(not_ours),
+          somebody started it anew meanwhile. V(null) while it is saved.
       type: str
     message:
       description: The outcome in words.

@@ -20,6 +20,8 @@ description:
   - Before the first guest is saved, a guest of 16 MiB without disks and network is saved and restored on the installed QEMU, and thrown away, for each machine
     type in use. So an image that libvirt and the installed QEMU cannot restore is found while all guests run. It takes about 2 s, and is not done in check mode.
   - QEMU itself is asked whether a guest can be saved. libvirt marks the guest as tainted by that (C(custom-monitor)), also in check mode; nothing comes of it.
+  - A guest that the QEMU installed by then does not take up comes back on the QEMU that it had, on either side of the boot. What that takes is kept on the
+    disk. M(vm_preserving.maintenance.guest_way_back), run before packages are applied, keeps it whole.
   - Guests that the host's libvirt does not know, such as those of a user's session, or QEMUs started without libvirt, are named, and refused as well.
   - When a guest cannot be saved after all, those that were are restored at once, and the module fails.
   - Reboot the host by RV(reboot_command), which refuses when the guests are not saved any more, or when a guest runs. When the reboot does not come within
@@ -64,6 +66,7 @@ options:
 seealso:
   - module: vm_preserving.maintenance.guest_restore
   - module: vm_preserving.maintenance.guest_refresh
+  - module: vm_preserving.maintenance.guest_way_back
 """
 
 EXAMPLES = r"""
@@ -115,6 +118,9 @@ guests:
     predicted:
       description: Seconds that it is predicted to be away.
       type: float
+    no_way_back:
+      description: Why it could not come back on the QEMU that it has, should the installed one not take it up; V(null) when it could.
+      type: str
     blockers:
       description: Why it cannot be saved, each with C(code) and C(message).
       type: list

@@ -65,7 +65,7 @@ def _guest(before: Result, after: Result | None, held: t.Sequence[_Held], clocks
         {"kind": kind, "paused_for": record.get("paused_for"), "limit": limit, "resumed_by": record.get("resumed_by")} for kind, limit, record in held
     ]
     longest = max((one for one in pauses if one["paused_for"] is not None), key=lambda one: one["paused_for"], default={})
-    restored = any(one.record["outcome"] == "restored" for one in held)
+    restored = any(one.record["outcome"] in ("restored", "returned") for one in held)
     return {
         "name": before["name"],
         "uuid": before["uuid"],

@@ -24,7 +24,7 @@ def stage(record: Result | None) -> Stage:
         before it ended or was taken over.
     """
     outcome = (record or {}).get("outcome")
-    if outcome in ("resumed", "running", "restored"):
+    if outcome in ("resumed", "running", "restored", "returned"):
         return "given_back"
     if outcome in ("gone", "not_ours"):
         return "lost" if (record or {}).get("was_paused", True) else "never"
@@ -34,7 +34,7 @@ def stage(record: Result | None) -> Stage:
 def _stopped(record: Result) -> bool:
     """Whether a guest in the ledger was stopped by us, and is not any more."""
     # Without somebody who resumed it, a guest that ran when it was looked at was never stopped.
-    return record.get("outcome") in ("resumed", "restored") or (record.get("outcome") == "running" and record.get("resumed_by") is not None)
+    return record.get("outcome") in ("resumed", "restored", "returned") or (record.get("outcome") == "running" and record.get("resumed_by") is not None)
 
 
 def _right(guest: Result, record: Result, history: t.Container[str]) -> bool:

@@ -26,12 +26,13 @@ from .._saved.ledger import SavedLedger
 from .._saved.leftovers import forget as forget_proof
 from .._saved.opening import begin, entry, forget_marks, refuse_blocked
 from .._saved.ownership import REFUSE, Owners, refuse_container
-from .._saved.plan import LOOK_TIMEOUT, Plan, copy_speed, look, prepare, room_in, unmap_speed
+from .._saved.plan import LOOK_TIMEOUT, Plan, copy_speed, keep_ways_back, look, prepare, room_in, unmap_speed
 from .._saved.proof import prove
 from .._saved.record import REFRESH, SavedGuest, SavedTogether
 from .._saved.room import affordable, no_room
-from .._saved.rules import predicted_copy, predicted_in_place
+from .._saved.rules import late_way_back, longest_save, predicted_copy, predicted_in_place, predicted_way_back
 from .._saved.unfinished import refuse_unfinished
+from .._saved.way_back import tidy
 from .._system.guests import preflight, select, wait_for_jobs
 from .._system.hypervisor import Connection, describe
 
@@ -78,9 +79,12 @@ def plan_refresh(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Pla
     for plan in movable:
         if plan.memory == "in_place":
             plan.predicted = predicted_in_place(plan.ordinary, unmapped)
+            plan.back = predicted_way_back(None, plan.ordinary, unmapped)
         else:
             # Copies that go on at once share the host's memory bandwidth.
             plan.predicted = predicted_copy(plan.need, copied / max(1, width))
+            plan.back = predicted_way_back(plan.need, plan.ordinary, copied / max(1, width))
+        plan.no_way_back = plan.no_way_back or late_way_back(plan.predicted, plan.back, params["pause_limit"])
         if plan.predicted > params["pause_limit"]:
             plan.blockers.append(Blocker(
                 "pause_limit", f"it would be away for about {plan.predicted:.1f} s, more than the pause limit of {params['pause_limit']:g} s",
@@ -99,14 +103,15 @@ def _described(plan: Plan, move: SavedGuest | None) -> dict[str, t.Any]:
     found: dict[str, t.Any] = {
         "name": guest.name, "uuid": guest.uuid, "stale": plan.stale, "memory": plan.memory, "why_copy": plan.why_copy,
         "predicted": round(plan.predicted, 3), "blockers": [one.as_dict() for one in plan.blockers] if plan.left_alone is None else [],
-        "live_xml_additions": [], "changed": False, "skipped": plan.skipped, "outcome": None, "paused_for": None, "message": _why_not(plan), "clock": None,
+        "live_xml_additions": [], "changed": False, "skipped": plan.skipped, "no_way_back": plan.no_way_back, "outcome": None, "paused_for": None,
+        "message": _why_not(plan), "clock": None,
     }
     if move is not None:
         found.update(
             changed=move.outcome == "restored", outcome=move.outcome, message=move.message, clock=move.clock,
             paused_for=None if move.paused_for is None else round(move.paused_for, 4),
         )
-        if move.memory == "in_place" and move.outcome == "restored":
+        if move.memory == "in_place" and move.outcome in ("restored", "returned"):
             found["live_xml_additions"] = list(in_place.additions(in_place.meeting_of(move.uuid)))
     return found
 
@@ -183,6 +188,7 @@ def refresh_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
         if not moving:
             return {"changed": False, **_planned(params, plans, width)}
         prepare(params["folder"])
+        keep_ways_back(Connection(params["uri"]), moving)
         entries = [entry(plan, os.path.join(params["folder"], f"{plan.candidate.guest.uuid}.save"), targets) for plan in moving]
         refresh, _armed = begin(where, params, REFRESH, list(zip(moving, entries)), _launch.arm_saved)
         clocks = DueClocks(refresh)
@@ -229,8 +235,7 @@ def _move_all(refresh: SavedTogether, moving: t.Sequence[Plan], width: int, limi
             move.settle("untouched", f"it was not started, because {error.problem}")
             failed.set()
             return
-        # Half of what is predicted is the restore, which nothing can hurry.
-        _move(refresh, move, plan, limit - plan.predicted / 2)
+        _move(refresh, move, plan, longest_save(plan.predicted, plan.back if plan.way_back else 0.0, limit))
         if move in refresh.clocks_due:
             clocks.runs_again(move, refresh.back_at(move) or time.monotonic())
         if move.outcome != "restored":
@@ -253,6 +258,9 @@ def _closed(refresh: SavedTogether, where: Places, plans: t.Sequence[Plan], widt
             transfer.close(SavedLedger(where), refresh, "module")
         except LedgerError as error:
             warnings.append(f"{error.problem}; every guest is back, and the guard on the host closes the record")
+        else:
+            _removed, problem = tidy(refresh.uri)
+            warnings += [problem] if problem else []
     try:
         clocks.settle(refresh, PATIENCE, SavedLedger(where).write)
     except LedgerError as error:

@@ -12,7 +12,7 @@ from .._core.places import places
 from .._saved.ledger import SavedLedger
 from .._saved.opening import images_folder
 from .._saved.record import REBOOT
-from .._saved.unfinished import finish_saved, lost
+from .._saved.unfinished import finish_saved, lost, returned
 
 
 def restore_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
@@ -50,11 +50,14 @@ def restore_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
     result = {
         "changed": changed, "rebooted": rebooted, "reboot_took": saving.reboot_took, "pause_limit": saving.pause_limit,
         "guests": [{
-            "name": one.name, "uuid": one.uuid, "memory": one.memory, "changed": changed and one.outcome in ("restored", None), "outcome": one.outcome,
-            "message": one.message, "paused_for": None if one.paused_for is None else round(one.paused_for, 3), "clock": one.clock,
+            "name": one.name, "uuid": one.uuid, "memory": one.memory, "changed": changed and one.outcome in ("restored", "returned", None),
+            "outcome": one.outcome, "message": one.message, "paused_for": None if one.paused_for is None else round(one.paused_for, 3), "clock": one.clock,
         } for one in saving.guests],
     }
     gone = lost(saving)
     if gone:
         return {**result, "failed_because": ("restore", f"not every guest is what it was: {gone}")}
+    unmoved = returned(saving)
+    if unmoved:
+        return {**result, "failed_because": ("returned", f"every guest runs, but not all on the installed QEMU: {unmoved}")}
     return result

@@ -22,7 +22,7 @@ from .._saved.ledger import SavedLedger
 from .._saved.leftovers import forget as forget_proof
 from .._saved.opening import begin, entry, images_folder, refuse_blocked
 from .._saved.ownership import REFUSE, Owners, refuse_container
-from .._saved.plan import LOOK_TIMEOUT, Plan, copy_speed, look, prepare
+from .._saved.plan import LOOK_TIMEOUT, Plan, copy_speed, keep_ways_back, look, prepare
 from .._saved.proof import prove
 from .._saved.record import MAX_REBOOT_PAUSE_LIMIT, REBOOT, SavedGuest, SavedTogether
 from .._saved.room import MIB, no_room_to_grow, outgrowing, usable
@@ -132,6 +132,7 @@ def _described(plan: Plan, one: SavedGuest | None) -> dict[str, t.Any]:
     found: dict[str, t.Any] = {
         "name": guest.name, "uuid": guest.uuid, "before": plan.candidate.facts.state.as_dict(), "memory": plan.memory, "predicted": round(plan.predicted, 3),
         "blockers": [blocker.as_dict() for blocker in plan.blockers], "changed": False, "outcome": None, "message": "",
+        "no_way_back": plan.no_way_back,
     }
     if one is not None:
         found.update(changed=one.phase == "saved", outcome="saved" if one.phase == "saved" else one.outcome, message=one.message)
@@ -167,6 +168,7 @@ def save_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.
         prove(params["uri"], where, plans)
         _refuse(plans)
         prepare(images_folder(where))
+        keep_ways_back(Connection(params["uri"]), plans)
         # What is armed here: the guard, and the restore at boot.
         saving, command = begin(where, params, REBOOT, [(plan, _entry(plan, images_folder(where), targets)) for plan in plans], _launch.arm_reboot)
         problem = _save_all(saving, plans, where)

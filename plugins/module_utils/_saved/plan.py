@@ -15,6 +15,7 @@ import xml.etree.ElementTree as ET
 
 from .._core.calls import call_with_timeout
 from .._core.errors import MaintenanceError
+from .._core.kept_qemu import installed as installed_emulator
 from .._core.places import places
 from .._core.states import Blocker, pause_blockers
 from .._system import qemu_program, qemu_says
@@ -25,12 +26,13 @@ from .._system.memory_backing import memory_backing_dir
 from .._system.open_files import Found, at_path, open_files, users_of
 from .._system.process_memory import host_memory, process_memory
 from .._updates import stale
+from . import way_back
 from .in_place import memory as in_place
 from .ownership import Owners
 from .pair import image_formats
 from .restore_needs import missing, needs, rom_blocker
 from .room import MIB, CopyNeed, Room, copy_need, room
-from .rules import in_place_obstacle, memory_folder, save_blockers
+from .rules import confined_by, in_place_obstacle, memory_folder, save_blockers
 
 #: Bytes that are copied, or freed, to learn how fast this host does that.
 PROBE = 64 * MIB
@@ -64,6 +66,10 @@ class Plan:
     :ivar need: What a copy of it takes.
     :ivar ordinary: Memory of its QEMU in RAM in ordinary pages, bytes; the rest is in huge ones.
     :ivar predicted: Seconds that it will be away.
+    :ivar xml: The live XML; `None` when its QEMU is not known.
+    :ivar back: For a refresh: how many seconds more, when it has to go the way back.
+    :ivar way_back: What starts the kept QEMU that it has; empty: none is kept.
+    :ivar no_way_back: Why it could not come back (in time) on the QEMU that it has, should the installed one not take it up; `None`: it could.
     :ivar blockers: Why it cannot be moved.
     """
 
@@ -80,6 +86,10 @@ class Plan:
     need: CopyNeed = CopyNeed(0, 0, 0)
     ordinary: int = 0
     predicted: float = 0.0
+    xml: ET.Element | None = None
+    back: float = 0.0
+    way_back: str = ""
+    no_way_back: str | None = None
     blockers: list[Blocker] = dataclasses.field(default_factory=list)
 
 
@@ -219,7 +229,10 @@ def look(connection: Connection, candidate: Candidate, memory: str, owners: Owne
     if process is None:
         return plan
     pid = process.process.pid
-    plan.emulator = xml.findtext("devices/emulator", "")
+    plan.xml = xml
+    # One that came back on a kept QEMU still means the installed one.
+    plan.emulator = installed_emulator(xml.findtext("devices/emulator", ""))
+    plan.no_way_back = way_back.none_because(xml, plan.emulator, pid)
     if asked:
         plan.blockers += _ask_qemu(guest, xml, plan.emulator, tells)
     plan.stale = bool(stale.old_code(stale.code_of(pid, helpers(places(connection.uri), process.monitor))))
@@ -252,10 +265,8 @@ def look(connection: Connection, candidate: Candidate, memory: str, owners: Owne
 
 def _confined(xml: ET.Element) -> str | None:
     """AppArmor and SELinux keep a QEMU from files that libvirt has not told them of, and the new QEMU would fail at our devices."""
-    for label in xml.findall("seclabel"):
-        if label.get("model") in ("apparmor", "selinux") and label.get("type") != "none":
-            return f"its QEMU is confined by {label.get('model')}, which does not know of the files that the new QEMU is handed"
-    return None
+    model = confined_by(xml)
+    return None if model is None else f"its QEMU is confined by {model}, which does not know of the files that the new QEMU is handed"
 
 
 def copy_speed(folder: str, durable: bool = False) -> float:
@@ -289,6 +300,19 @@ def unmap_speed() -> float:
         return PROBE / max(1e-6, time.monotonic() - began)
     finally:
         os.close(handle)
+
+
+def keep_ways_back(connection: Connection, plans: t.Iterable[Plan]) -> None:
+    """See that the QEMUs that these guests have are kept. Why that of a guest is not is in its plan."""
+    for plan in plans:
+        if plan.xml is None or plan.candidate.process is None:
+            continue
+        wanted = (connection, plan.xml, plan.emulator, plan.candidate.process.process.pid)
+        try:
+            plan.way_back, why = call_with_timeout(lambda wanted=wanted: way_back.keep(*wanted), LOOK_TIMEOUT)
+        except TimeoutError:
+            why = f"its QEMU was not kept within {LOOK_TIMEOUT:g} s"
+        plan.no_way_back = why or plan.no_way_back
 
 
 def room_in(folder: str) -> Room:

@@ -10,17 +10,21 @@ import typing as t
 
 from .._clock.result import TOLERANCE, checked_clock
 from .._core.errors import LedgerError
+from .._core.kept_qemu import build_of
 from .._core.records import check_ids, checked, is_history
 from .._pause.record import MAX_PAUSE_LIMIT
 
 #: The version of the document. A reader refuses any other.
-VERSION = 2
+VERSION = 3
 #: Seconds. The longest limit of a reboot: longer than that no host is waited for.
 MAX_REBOOT_PAUSE_LIMIT = 7200.0
 
-#: `restored`: it is back, on the installed QEMU. `untouched`: it runs on, and was not saved. `gone`: it does not exist any more.
+#: `restored`: it is back, on the installed QEMU. `returned`: it is back, on the QEMU that it had, for the installed one did not take it up.
+#: `untouched`: it runs on, and was not saved. `gone`: it does not exist any more.
 #: `not_ours`: somebody else started it anew meanwhile; where we kept its memory is reported.
-Outcome = t.Literal["restored", "untouched", "gone", "not_ours"]
+Outcome = t.Literal["restored", "returned", "untouched", "gone", "not_ours"]
+#: How it ended for those that run again, and are what they were.
+BACK = ("restored", "returned", "untouched")
 #: Why guests are saved.
 REFRESH, REBOOT = "refresh", "reboot"
 
@@ -49,6 +53,8 @@ class SavedGuest:
     :ivar had_agent: Its guest agent was connected before.
     :ivar clock_target: Seconds that its clock should be ahead of the host's.
     :ivar clock: What became of its clock, see `_clock.result`; `None` while it has not been looked at.
+    :ivar way_back: What starts the kept QEMU that it had, should the installed one not take it up; empty: there is none.
+    :ivar refused: Why the installed QEMU did not take it up; empty: it has not refused yet.
     """
 
     name: str
@@ -70,6 +76,8 @@ class SavedGuest:
     had_agent: bool = False
     clock_target: float = 0.0
     clock: dict[str, t.Any] | None = None
+    way_back: str = ""
+    refused: str = ""
 
     @property
     def settled(self) -> bool:
@@ -142,7 +150,7 @@ class SavedTogether:
         """The guests that run again after they were saved, or nearly so, and whose clock has not been looked at since."""
         return [
             one for one in self.guests
-            if one.outcome in ("restored", "untouched") and one.began_at is not None and not one.paused and one.clock is None
+            if one.outcome in BACK and one.began_at is not None and not one.paused and one.clock is None
         ]
 
     def now(self) -> float:
@@ -167,7 +175,7 @@ _OPTIONAL = {"began_at", "ended_at", "outcome", "rebooting_at", "reboot_took", "
 _GUEST_TYPES: dict[str, tuple[type, ...]] = {
     "name": (str,), "uuid": (str,), "id": (int,), "pid": (int,), "start_time": (int,), "paused": (bool,), "memory": (str,), "image": (str,), "ram": (list,),
     "kept": (str,), "autostart": (bool,), "phase": (str,), "began_at": (int, float), "ended_at": (int, float), "outcome": (str,), "message": (str,),
-    "had_agent": (bool,), "clock_target": (int, float), "clock": (dict,),
+    "had_agent": (bool,), "clock_target": (int, float), "clock": (dict,), "way_back": (str,), "refused": (str,),
 }
 _SAVING_TYPES: dict[str, tuple[type, ...]] = {
     "id": (str,), "uri": (str,), "technique": (str,), "boot_id": (str,), "opener": (str,), "opener_pid": (int,), "opener_start_time": (int,),
@@ -202,6 +210,8 @@ def from_document(document: t.Any) -> SavedTogether | None:
             raise LedgerError(f"the entry of guest {one.name!r} makes no sense")
         if one.image.startswith("/") == (one.memory == "managed") or (one.memory == "in_place" and not one.kept.startswith("/")):
             raise LedgerError(f"the entry of guest {one.name!r} has no absolute path")
+        if one.way_back and build_of(one.way_back) is None:
+            raise LedgerError(f"the entry of guest {one.name!r} has a way back that is no kept QEMU")
         checked_clock(one.clock, f"guest {one.name!r}")
     if not 0 < raw["pause_limit"] <= _LONGEST[technique]:
         raise LedgerError("the limit makes no sense")

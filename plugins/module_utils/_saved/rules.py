@@ -78,6 +78,12 @@ def save_blockers(xml: ET.Element, state: State, qemu_decides: bool = False) -> 
     return found
 
 
+def confined_by(xml: ET.Element) -> str | None:
+    """What confines the QEMU of a guest, keeping it from files that libvirt has not told of: `apparmor` or `selinux`; `None`: nothing does."""
+    labels = (label.get("model") for label in xml.findall("seclabel") if label.get("type") != "none")
+    return next((model for model in labels if model in ("apparmor", "selinux")), None)
+
+
 #: How libvirt calls the backend of a memory device in QEMU: this, and the device's alias, which is also the name of its file.
 _DEVICE_PREFIX = "mem"
 
@@ -170,6 +176,41 @@ def predicted_in_place(ordinary: int, speed: float) -> float:
     :param speed: How fast this host does that, bytes per second.
     """
     return FIXED + ordinary / speed * UNMAP_FACTOR
+
+
+def predicted_way_back(need: CopyNeed | None, ordinary: int, speed: float) -> float:
+    """Seconds that a guest is away for longer when the installed QEMU does not take up its state at the very end, and the one that it had has to.
+
+    :param need: What the copy takes; `None`: its memory stays where it is.
+    :param ordinary: Memory of its QEMU in ordinary pages, bytes.
+    :param speed: How fast this host copies memory, or for `None` lets go of it, bytes per second.
+    """
+    if need is None:
+        return predicted_in_place(ordinary, speed)
+    # One more restore. What libvirt asks of the kept QEMU it was asked before.
+    return FIXED + (need.image + need.growth) / speed * RESTORE_FACTOR
+
+
+def late_way_back(predicted: float, back: float, limit: float) -> str | None:
+    """Why a guest would be back on the QEMU that it has too late, or `None` when it would not.
+
+    :param predicted: Seconds that it will be away.
+    :param back: Seconds that the way back takes in addition.
+    :param limit: Seconds that it may be away.
+    """
+    if predicted + back <= limit:
+        return None
+    return f"it would be back on the QEMU that it has only after about {predicted + back:.1f} s, later than the pause limit of {limit:g} s"
+
+
+def longest_save(predicted: float, back: float, limit: float) -> float:
+    """Seconds after which a save is given up, so that the rest can be done in time.
+
+    :param predicted: Seconds that the guest will be away. Half of that is the restore, which nothing can hurry.
+    :param back: Seconds that the way back takes in addition; 0: there is none.
+    :param limit: Seconds that it may be away.
+    """
+    return limit - predicted / 2 - (back if late_way_back(predicted, back, limit) is None else 0.0)
 
 
 def predicted_absences(residents: t.Sequence[int], speed: float, reboot: float) -> list[float]:

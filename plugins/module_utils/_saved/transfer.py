@@ -13,12 +13,14 @@ import typing as t
 from .._core import identity
 from .._core.calls import Call, run_lanes
 from .._core.errors import GuestGone, LedgerError, MaintenanceError
+from .._core.kept_qemu import build_of, with_emulator
 from .._system import boot_unit, host_power
-from .._system.hypervisor import Connection, Guest, daemon_said, describe, unsupported
+from .._system.hypervisor import Connection, Guest, daemon_said, describe, libvirt_refused, unsupported
 from .._system.qmp import capability
+from . import way_back
 from .in_place import memory as in_place
 from .ledger import SavedLedger
-from .record import REBOOT, SavedGuest, SavedTogether
+from .record import BACK, REBOOT, SavedGuest, SavedTogether
 from .rules import Remains, recover_verdict
 
 #: The suffix of an image from the moment on which its guest, restored paused, is resumed.
@@ -135,24 +137,68 @@ def save(guest: Guest, one: SavedGuest, limit: float, formats: t.Sequence[str]) 
         raise MaintenanceError(f"guest {one.name!r} could not be saved and runs on ({describe(error)})", "save") from error
 
 
-def restore(connection: Connection, one: SavedGuest) -> None:
-    """Start the guest of an image, on the QEMU that is installed. After an error image and memory are still there.
+def _start(connection: Connection, one: SavedGuest, emulator: str) -> None:
+    """Start the guest of an image: paused, but for that of a managed save. After an error image and memory are still there.
 
+    :param emulator: What starts the QEMU that it had; empty: the installed one. Whatever is in the image, this is what it is started on.
     :raises Exception: libvirt's error, or what went wrong with the memory.
     """
     if one.memory == "managed":
-        connection.guest(one.uuid).start_from_managed_save()
+        guest = connection.guest(one.uuid)
+        xml = guest.managed_save_xml()
+        wanted = with_emulator(xml, emulator)
+        if wanted != xml:
+            guest.set_managed_save_xml(wanted)
+        guest.start_from_managed_save()
         return
     # Where libvirt itself had said that an earlier try had failed, or the host went down in it, the image can still have the suffix.
     if not os.path.exists(one.image):
         os.rename(one.image + RESTORING, one.image)
+    xml = connection.image_xml(one.image)
     if one.memory == "in_place":
-        _restore_in_place(connection, one, one.image)
-    else:
-        xml = connection.image_xml(one.image)
-        cleaned = in_place.with_handover(xml, None)
-        connection.restore(one.image, None if cleaned == xml else cleaned)
-    resume_restored(connection, one)
+        _start_in_place(connection, one, with_emulator(xml, emulator))
+        return
+    wanted = with_emulator(in_place.with_handover(xml, None), emulator)
+    connection.restore(one.image, None if wanted == xml else wanted)
+
+
+def restore(connection: Connection, one: SavedGuest) -> None:
+    """Bring a guest back from its image: on the installed QEMU, and if that does not take it up, on the one that it had, where that is kept.
+
+    Where neither does, the next call begins with the installed one again. After an error image and memory are still there.
+
+    :raises Exception: libvirt's error, or what went wrong with the memory.
+    """
+    if not one.refused:
+        try:
+            _start(connection, one, "")
+        except Exception as error:
+            if not one.way_back or not libvirt_refused(error):
+                raise
+            # libvirt quotes what QEMU wrote into its log: the device that it could not make sense of.
+            one.refused = describe(error)
+    if one.refused:
+        try:
+            _start(connection, one, one.way_back)
+        except Exception as error:
+            refused, one.refused = one.refused, ""
+            if one.memory == "managed":
+                _mean_installed(connection, one)
+            raise MaintenanceError(
+                f"the installed QEMU did not take it up ({refused}), and the one that it had, kept as {one.way_back}, did not either ({describe(error)})",
+                "restore",
+            ) from error
+    if one.memory != "managed":
+        resume_restored(connection, one)
+
+
+def _mean_installed(connection: Connection, one: SavedGuest) -> None:
+    """Whoever starts it from its managed save starts it on the installed QEMU, as before."""
+    guest = connection.guest(one.uuid)
+    xml = guest.managed_save_xml()
+    wanted = with_emulator(xml, "")
+    if wanted != xml:
+        guest.set_managed_save_xml(wanted)
 
 
 def resume_restored(connection: Connection, one: SavedGuest) -> None:
@@ -183,16 +229,26 @@ def _forget_image(one: SavedGuest) -> None:
             os.unlink(path)
 
 
-def _restore_in_place(connection: Connection, one: SavedGuest, image: str) -> None:
+def _start_in_place(connection: Connection, one: SavedGuest, xml: str) -> None:
     owner = os.stat(os.path.join(one.kept, one.ram[0]))
     meeting = in_place.arrange(one.uuid, owner.st_uid, owner.st_gid)
     handover = in_place.Handover(meeting, one.kept)
     handover.start()
     try:
-        connection.restore(image, in_place.with_handover(connection.image_xml(image), meeting))
+        connection.restore(one.image, in_place.with_handover(xml, meeting))
     finally:
         handover.stop()
         in_place.leave(meeting)
+
+
+def _settle_back(connection: Connection, one: SavedGuest, why: str, at: float) -> None:
+    """Close the entry of a guest that is back. On which QEMU it says itself: who brought it back may have died before he could."""
+    emulator = connection.guest(one.uuid).xml().findtext("devices/emulator", "")
+    if build_of(emulator) is None:
+        one.settle("restored", why, at)
+        return
+    refused = one.refused or "libvirt's log of it has what it said"
+    one.settle("returned", f"the installed QEMU did not take it up ({refused}); it is back on the QEMU that it had", at)
 
 
 def after(connection: Connection, one: SavedGuest) -> None:
@@ -216,7 +272,7 @@ def after(connection: Connection, one: SavedGuest) -> None:
 def forget_marks(connection: Connection, saving: SavedTogether) -> None:
     """Take the marks off the guests that the ledger says are back, or were not touched."""
     for one in saving.guests:
-        if one.outcome in ("restored", "untouched"):
+        if one.outcome in BACK:
             with contextlib.suppress(Exception):  # it has ended, or is stuck; a mark of a closed ledger is harmless
                 guest = connection.guest(one.uuid)
                 if guest.id >= 0 and guest.token() == saving.id:
@@ -291,12 +347,14 @@ def bring_back(connection: Connection, saving: SavedTogether, one: SavedGuest) -
         (restore if verdict == "restore" else resume_restored)(connection, one)
         ended_at = saving.now()
         after(connection, one)
-        one.settle("restored", "restored from where it was saved", ended_at)
+        _settle_back(connection, one, "restored from where it was saved", ended_at)
     elif verdict == "restored":
+        ended_at = saving.now()
         after(connection, one)
+        _settle_back(connection, one, why, ended_at)
+        # Last: until it is known to be back, and where, there is its image.
         if one.memory != "managed":
             _forget_image(one)
-        one.settle("restored", why, saving.now())
     elif verdict == "untouched" and guest is not None:
         _as_before(guest, one)
         one.settle("untouched", why)
@@ -359,6 +417,9 @@ def bring_back_all(
             forget_marks(connection, saving)
         if not saving.unsettled():
             close(ledger, saving, by)
+            _removed, problem = way_back.tidy(uri)
+            if problem:
+                say(problem)
     except LedgerError as error:
         say(error.problem)
         return False

@@ -13,7 +13,7 @@ from .._core import identity
 from .._core.errors import LibvirtUnreachable, MaintenanceError, WindowBusy
 from .._core.places import Places
 from .ledger import SavedLedger
-from .record import REBOOT, SavedGuest, SavedTogether
+from .record import BACK, REBOOT, SavedGuest, SavedTogether
 from .transfer import BETWEEN, bring_back_all
 
 
@@ -86,7 +86,7 @@ def _brought_back(uri: str, ledger: SavedLedger, saving: SavedTogether, log: lis
 
 def _after(one: SavedGuest) -> dict[str, str]:
     """State and reason of a guest that was brought back (or would be)."""
-    if one.outcome not in ("restored", "untouched", None):
+    if one.outcome not in (*BACK, None):
         return {"state": "unknown", "reason": "unknown"}
     if one.paused:
         return {"state": "paused", "reason": "user"}
@@ -119,8 +119,8 @@ def finish_saved(uri: str, where: Places, check_mode: bool, patience: float) -> 
     # Of a closed record only clocks were left to do, by whomever its guests were brought back.
     return [{
         "name": one.name, "uuid": one.uuid, "before": {"state": "shutoff", "reason": "saved"} if was_open else _after(one), "after": _after(one),
-        "changed": check_mode or (one.outcome == "restored" if was_open else bool(one.clock and one.clock["changed"])),
-        "outcome": {"restored": "resumed", "untouched": "running"}.get(one.outcome or "", one.outcome),
+        "changed": check_mode or (one.outcome in ("restored", "returned") if was_open else bool(one.clock and one.clock["changed"])),
+        "outcome": {"restored": "resumed", "returned": "resumed", "untouched": "running"}.get(one.outcome or "", one.outcome),
         "message": one.message, "paused_for": None if one.paused_for is None else round(one.paused_for, 4),
         "resumed_by": None if check_mode or not was_open else "module", "problem": "", "clock": one.clock,
     } for one in saving.guests if one.uuid in left], log
@@ -128,4 +128,9 @@ def finish_saved(uri: str, where: Places, check_mode: bool, patience: float) -> 
 
 def lost(saving: SavedTogether) -> str:
     """The guests that are not what they were, each with why; empty when there are none."""
-    return "; ".join(f"guest {one.name!r}: {one.message}" for one in saving.guests if one.settled and one.outcome not in ("restored", "untouched"))
+    return "; ".join(f"guest {one.name!r}: {one.message}" for one in saving.guests if one.settled and one.outcome not in BACK)
+
+
+def returned(saving: SavedTogether) -> str:
+    """The guests that are back on the QEMU that they had, each with why; empty when there are none."""
+    return "; ".join(f"guest {one.name!r}: {one.message}" for one in saving.guests if one.outcome == "returned")

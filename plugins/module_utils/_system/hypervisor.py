@@ -176,14 +176,24 @@ class Guest:
         # Of one that was saved to its place as a file libvirt knows as soon as it looks there: at the next start of either.
         return bool(self._domain.hasManagedSaveImage(0)) or os.path.exists(self._managed_image)
 
+    def managed_save_xml(self) -> str:
+        """The definition in libvirt's image of it, secrets included.
+
+        :raises libvirt.libvirtError: There is no whole image.
+        """
+        return t.cast(str, self._domain.managedSaveGetXMLDesc(libvirt.VIR_DOMAIN_SAVE_IMAGE_XML_SECURE))
+
+    def set_managed_save_xml(self, xml: str) -> None:
+        """Change the definition in libvirt's image of it; its state stays."""
+        self._domain.managedSaveDefineXML(xml, 0)
+
     def start_from_managed_save(self) -> None:
         """Start it from libvirt's image of it, and in no other way.
 
-        libvirt starts a guest afresh when the image is not whole: so that is looked at just before.
+        libvirt starts a guest afresh when the image is not whole: so see that it is just before (`managed_save_xml`).
 
-        :raises libvirt.libvirtError: There is no whole image, or it could not be started from it; the image is still there.
+        :raises libvirt.libvirtError: It could not be started from it; the image is still there.
         """
-        self._domain.managedSaveGetXMLDesc(0)
         self._domain.create()
 
     def managed_save_is_whole(self) -> bool:
@@ -623,3 +633,8 @@ def unsupported(error: BaseException) -> bool:
 def daemon_said(error: BaseException) -> bool:
     """Whether an error is libvirtd's own answer, and not the loss of it: only then is what was asked for known not to go on."""
     return not isinstance(error, libvirt.libvirtError) or error.get_error_domain() not in (libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE)
+
+
+def libvirt_refused(error: BaseException) -> bool:
+    """Whether libvirt itself answered that what it was asked for cannot be done."""
+    return libvirt is not None and isinstance(error, libvirt.libvirtError) and daemon_said(error)

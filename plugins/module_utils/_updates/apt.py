@@ -135,7 +135,8 @@ class Apt:
         named = ["install", *(["--only-upgrade"] if only_upgrade else []), *packages]
         action = named if packages else ["upgrade", "--with-new-pkgs"]
         change = [*_ENVIRONMENT, *_APT, *target]
-        self._apply = (change, ["--no-download", *action])
+        # What it would fetch is in its cache already. Not --no-download, with which apt does not find what it has from a source on the host's own disk.
+        self._apply = (change, action)
         self._packages = [name.partition("=")[0] for name in packages] if only_upgrade else []
         # Without --no-remove and --assume-yes: what apt-get would then refuse shall be seen and named.
         self._simulate = [*_ENVIRONMENT, "apt-get", "--simulate", "-o", "Debug::NoLocking=true", *target, *action]

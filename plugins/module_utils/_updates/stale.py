@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import typing as t
 
+from .._core.kept_qemu import installed, is_kept
 from .._system import running_code
 from .._system.guest_helpers import GuestHelper
 from .._system.running_code import CodeFile, GuestCode
@@ -25,14 +26,14 @@ def is_old(running: str | None, installed: str | None) -> bool:
 
 
 def old_files(pid: int, files: t.Iterable[CodeFile]) -> list[str]:
-    """The paths of the code that a process runs and that is no longer what is installed.
+    """The paths of the code that a process runs and that is no longer what is installed. What was kept of a QEMU for the way back never is.
 
     :param pid: The process.
     :param files: What it has mapped.
     """
     return sorted(
         file.path for file in files
-        if file.deleted and is_old(running_code.mapped_build_id(pid, file), running_code.build_id_of(file.path))
+        if is_kept(file.path) or (file.deleted and is_old(running_code.mapped_build_id(pid, file), running_code.build_id_of(file.path)))
     )
 
 
@@ -68,11 +69,11 @@ def stale_guest(guest: GuestCode, code: Code) -> dict[str, t.Any] | None:
     old = old_code(code)
     if not old:
         return None
-    path = running_code.program(guest.pid)
+    path = installed(running_code.program(guest.pid) or "")
     return {
         "name": guest.name, "uuid": guest.uuid, "pid": guest.pid, "files": old,
         "build_id": {
-            "running": running_code.program_build_id(guest.pid), "installed": None if path is None else running_code.build_id_of(path),
+            "running": running_code.program_build_id(guest.pid), "installed": running_code.build_id_of(path),
         },
     }
 

@@ -92,24 +92,109 @@ for _what, _kind in (("save", "transient"), ("restore", "normal"), ("restore", "
     )
 
 
+# --- the way back ---------------------------------------------------------------------------------------------------------------------
+
+_KEPT = "/var/lib/vm_preserving/qemu"
+_BROKEN = "printf '#!/bin/sh\\nexit 1\\n' > {0}.new && chmod 755 {0}.new && mv {0}.new {0}"
+
+
+def break_installed(stage: SavedStage) -> None:
+    """The installed QEMU takes nobody up: it does not even start."""
+    stage.host.shell(f"cp -p {_QEMU} {_QEMU}.kept && {_BROKEN.format(_QEMU)}")
+
+
+def repair_installed(stage: SavedStage) -> None:
+    """The installed QEMU is whole again."""
+    stage.host.shell(f"mv {_QEMU}.kept {_QEMU}")
+
+
+def _outcome(stage: SavedStage, name: str) -> str:
+    return next(str(one["outcome"]) for one in stage.wait_closed(120)["guests"] if one["name"] == name)
+
+
+def none_kept(stage: SavedStage) -> None:
+    """See that every guest is moved by the next refresh, and that no QEMU is kept that no guest needs."""
+    again = stage.operator.module("guest_refresh", timeout=180, pause_limit=stage.limit)
+    expect(not again.failed, f"the next run should move them: {again.message}")
+    left = stage.host.shell(f"ls -A {_KEPT}").split()
+    expect(not left, f"no QEMU should be kept any more: {left}")
+
+
 def _qemu_fails(kind: str, stage: SavedStage) -> str:
-    """The installed QEMU does not start any more once the guest is saved, and does again later."""
+    """The installed QEMU does not start any more once the guest is saved: it comes back on the one that it had."""
     name = stage.name(kind)
     run = _begin(stage, "save", name)
-    stage.host.shell(f"cp -p {_QEMU} {_QEMU}.kept && printf '#!/bin/sh\\nexit 1\\n' > {_QEMU}.new && chmod 755 {_QEMU}.new && mv {_QEMU}.new {_QEMU}")
+    break_installed(stage)
     stage.release()
     answer = run.answer(180)
     expect(answer.failed and name in answer.message, f"it should name the guest: {answer.verdict} {answer.message}")
-    expect(stage.phases()[name] == "moving", f"the guest should still be saved: {stage.phases()}")
-    stage.host.shell(f"mv {_QEMU}.kept {_QEMU}")
     told = stage.told(stage.wait_closed(120))
-    wait_for("the guest", lambda: (stage.look()[name] or {}).get("state") in ("running", "paused"), PATIENCE)
+    expect(_outcome(stage, name) == "returned", f"it should be back on the QEMU that it had: {told}")
+    stage.see_memory()
+    repair_installed(stage)
+    none_kept(stage)
+    return f"{answer.message[-300:]}; {told}"
+
+
+for _kind in ("normal", "transient", "shared"):
+    fault(f"refresh-qemu-fails-{_kind}", f"the installed QEMU does not start, once a guest is saved ({WAYS[_kind]})")(
+        functools.partial(_qemu_fails, _kind)
+    )
+
+
+def _qemu_fails_alone(kind: str, stage: SavedStage) -> str:
+    """As before, with the module killed as soon as the guest is saved."""
+    name = stage.name(kind)
+    stage.open()
+    make_stale(stage)
+    stage.hold("save", name)
+    run = stage.operator.start("guest_refresh", pause_limit=stage.limit)
+    stage.held()
+    break_installed(stage)
+    # Not moved on by the module: it is stopped before its image is whole, and killed after.
+    opener = stage.opener()
+    stage.host.shell(f"kill -STOP {opener}")
+    stage.release()
+    wait_for("the end of the guest's QEMU", lambda: (stage.look()[name] or {"id": -1})["id"] < 0, PATIENCE)
+    stage.kill(opener)
+    expect(run.answer(180).failed, "the module was killed")
+    told = stage.told(stage.wait_closed(120))
+    expect(_outcome(stage, name) == "returned", f"the guard should bring it back on the QEMU that it had: {told}")
+    stage.see_memory()
+    repair_installed(stage)
+    none_kept(stage)
+    return told
+
+
+for _kind in ("normal", "shared"):
+    fault(f"refresh-qemu-fails-module-killed-{_kind}", f"the installed QEMU does not start, and guest_refresh is killed once a guest is saved ({WAYS[_kind]})")(
+        functools.partial(_qemu_fails_alone, _kind)
+    )
+
+
+def _kept_damaged(kind: str, stage: SavedStage) -> str:
+    """Neither the installed QEMU nor the kept one starts: the guest stays saved until one of them does."""
+    name = stage.name(kind)
+    run = _begin(stage, "save", name)
+    break_installed(stage)
+    (kept,) = stage.host.shell(f"ls {_KEPT}/*/program{_QEMU}").split()
+    stage.host.shell(f"mv {kept} {kept}.right && {_BROKEN.format(kept)}")
+    stage.release()
+    answer = run.answer(180)
+    expect(answer.failed and "did not take it up" in answer.message and "did not either" in answer.message, f"it should say what both said: {answer.message}")
+    expect(stage.phases()[name] == "moving", f"the guest should still be saved: {stage.phases()}")
+    stage.host.shell(f"mv {kept}.right {kept}")
+    told = stage.told(stage.wait_closed(120))
+    expect(_outcome(stage, name) == "returned", f"then the guard should bring it back: {told}")
+    stage.see_memory()
+    repair_installed(stage)
+    none_kept(stage)
     return f"{answer.message}; {told}"
 
 
 for _kind in ("normal", "transient", "shared"):
-    fault(f"refresh-qemu-fails-{_kind}", f"the installed QEMU does not start for a while, once a guest is saved ({WAYS[_kind]})")(
-        functools.partial(_qemu_fails, _kind)
+    fault(f"refresh-kept-damaged-{_kind}", f"neither the installed QEMU nor the kept one starts for a while, once a guest is saved ({WAYS[_kind]})")(
+        functools.partial(_kept_damaged, _kind)
     )
 
 
@@ -144,7 +229,7 @@ def module_killed_in_proof(stage: SavedStage) -> str:
     answer = run.answer(180)
     expect(answer.failed, f"ansible should report the dead module, and said {answer.verdict}")
     stage.release()
-    found = stage.operator.module("guest_info", timeout=180)
+    found = stage.operator.module("guest_info", timeout=180, boot_id=False)
     expect(not found.failed, f"the guests should be there to be looked at: {found.message}")
     counted = [one["name"] for one in found.result["guests"] if one["name"] not in stage.names()]
     expect(not counted, f"these are no guests of the host: {counted}")
@@ -163,8 +248,26 @@ def proof_hangs(stage: SavedStage) -> str:
     stage.held()
     stage.kill(stage.holder())
     run.answer(180)
-    answer = stage.operator.module("guest_resume", timeout=180)
+    answer = stage.operator.module("guest_resume", timeout=180, patience=60)
     expect(answer.verdict == "CHANGED", f"guest_resume should have removed it: {answer.verdict} {answer.message}")
     verdict = stage.judge()
     expect(not verdict.past and not verdict.touched, f"after that: {verdict}")
     return "; ".join(answer.result["warnings"])
+
+
+@fault("saved-qemu-fails-at-boot", "the QEMU installed before a reboot does not start at all", limit=900.0)
+def _qemu_fails_at_boot(stage: SavedStage) -> str:
+    """All guests wait on the other side of the boot, and come back on the QEMU that they had."""
+    stage.open(autostart=("normal",))
+    make_stale(stage)
+    answer = stage.save()
+    break_installed(stage)
+    stage.well_rebooted(answer)
+    told = stage.told(stage.wait_closed(PATIENCE))
+    found = stage.restore(answer)
+    outcomes = {one["name"]: one["outcome"] for one in found.result.get("guests", [])}
+    expect(found.failed and set(outcomes.values()) == {"returned"}, f"guest_restore should find all back on the QEMU that they had: {outcomes} {found.message}")
+    stage.see_memory()
+    repair_installed(stage)
+    none_kept(stage)
+    return f"{found.message[-300:]}; {told}"

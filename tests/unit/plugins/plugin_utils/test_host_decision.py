@@ -77,8 +77,9 @@ def test_what_is_done(asked, arguments, expected):
     ("auto", update("pause", "live"), (True, "needed", False, True, True)),
     ("pause", update("pause", "live"), (True, "all", False, True, True)),  # the operator wants all restarts in the pause
     ("auto", update("pause", "refresh"), (True, "needed", False, True, True)),
-    ("auto", update("live"), (False, "none", False, False, True)),
-    ("live", update("pause"), (False, "none", False, False, True)),
+    ("auto", update("live"), (True, "none", False, False, True)),
+    ("live", update("pause"), (True, "none", False, False, True)),
+    ("reboot", update("pause", outside=[]), (False, "none", False, False, True)),
     ("auto", update("pause", "live", outside=["b"], whole=True), (True, "needed", True, True, True)),
     ("auto", update("pause", whole=True, outside=[]), (False, "needed", True, True, True)),
     ("auto", update("pause", outside=[]), (False, "needed", True, True, True)),  # nothing can be held back on this host

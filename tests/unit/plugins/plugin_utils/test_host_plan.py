@@ -4,6 +4,8 @@
 """host_plan: what an operator reads before anything is done."""
 from __future__ import annotations
 
+import pytest
+
 from ansible_collections.vm_preserving.maintenance.plugins.plugin_utils.host_plan import host_plan
 
 KERNEL = {"name": "linux-image-amd64", "technique": "reboot", "reason": "the kernel"}
@@ -16,7 +18,8 @@ def paused(name, changed=True, message=""):
 
 
 def moved(name, predicted=1.2, memory="copy", stale=False, message=""):
-    return {"name": name, "uuid": f"u-{name}", "predicted": predicted, "memory": memory, "stale": stale, "message": message, "blockers": []}
+    return {"name": name, "uuid": f"u-{name}", "predicted": predicted, "memory": memory, "stale": stale, "message": message, "blockers": [],
+            "no_way_back": None}
 
 
 def test_live():
@@ -45,6 +48,16 @@ def test_a_refresh_of_what_will_be_old():
         "h1: the update is applied while the guests run; then each is moved to the installed QEMU", "guest web: away for about 1.2 s while it is moved (copy)",
         "guest db: away for about 0.9 s while it is moved (in_place)", "guest rt: left as it is: opted out",
     ]
+
+
+@pytest.mark.parametrize("reboot", [False, True])
+def test_a_guest_without_a_way_back_is_told_of_before(reboot):
+    guests = [{**moved("a"), "no_way_back": "its QEMU cannot be kept"}, moved("b")]
+    asked = {"reboot": {"guests": guests, "reboot_time": 60.0}} if reboot else {"refresh": {"guests": guests}, "moved": ["u-a", "u-b"]}
+    plan = host_plan("h1", "reboot" if reboot else "refresh", **asked)
+    assert [one["no_way_back"] for one in plan["guests"]] == ["its QEMU cannot be kept", None]
+    assert plan["lines"][-2].endswith("without a way back, should the installed QEMU not take it up (its QEMU cannot be kept)")
+    assert "way back" not in plan["lines"][-1]
 
 
 def test_a_guest_that_is_skipped():

@@ -17,6 +17,7 @@ from ansible_collections.vm_preserving.maintenance.plugins.plugin_utils.ours imp
     ({"outcome": "resumed"}, "given_back"),
     ({"outcome": "running"}, "given_back"),
     ({"outcome": "restored"}, "given_back"),
+    ({"outcome": "returned"}, "given_back"),
     ({"outcome": "gone"}, "lost"),
     ({"outcome": "not_ours"}, "lost"),
     ({"outcome": "gone", "was_paused": False}, "never"),
@@ -63,6 +64,7 @@ IN_SYNC, OUT = {"verdict": "in_sync"}, {"verdict": "out_of_sync"}
     (found(guest(state="paused", reason="user"), window=left(record())), []),
     (found(guest(reason="booted"), window=left(record())), []),  # started anew since
     (found(guest(reason="restored"), saved=left(record(outcome="restored"))), ["u1"]),
+    (found(guest(reason="restored"), saved=left(record(outcome="returned"))), ["u1"]),
     (found(guest(), saved=left(record(outcome="untouched"))), []),
     # What came last counts, in whichever record it is.
     (found(guest(), window=left(record(clock=None)), saved=left(record(outcome="restored", clock=IN_SYNC), opened_at="2026-01-02T00:00:00Z")), []),

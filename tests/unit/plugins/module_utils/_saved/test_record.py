@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import LedgerError
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.kept_qemu import KEPT
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause.ledger import Ledger
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.ledger import SavedLedger
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.record import SavedGuest, SavedTogether, from_document, to_document
@@ -36,6 +37,13 @@ def test_it_comes_back_as_it_was(where):
     SavedLedger(where).write(refresh())
     assert SavedLedger(where).read() == refresh()
     assert Ledger(where).read() is None  # a file of its own
+
+
+def test_the_way_back_comes_back_as_it_was(where):
+    this = refresh()
+    this.guests[0].way_back, this.guests[0].refused = f"{KEPT}/0abc/start/usr/bin/qemu-system-x86_64", "error while loading state"
+    SavedLedger(where).write(this)
+    assert SavedLedger(where).read() == this
 
 
 def test_a_settled_move_has_its_pause():
@@ -89,6 +97,8 @@ def test_a_reboot_is_not_believed_when_it_makes_no_sense(change):
     (("saved", "guests", 0, "pid"), 1), (("saved", "guests", 0, "paused"), 1), (("saved", "guests", 0, "pid"), True),
     (("saved", "pause_limit"), 0), (("saved", "pause_limit"), 1e9), (("saved", "guests"), {}), (("saved", "uri"), "qemu+ssh://x/system"),
     (("saved", "id"), "a\0b"), (("saved", "guests", 0, "uuid"), "../../x"),
+    (("saved", "guests", 0, "way_back"), "/bin/sh"), (("saved", "guests", 0, "way_back"), f"{KEPT}/abc/start/../../../../../../bin/sh"),
+    (("saved", "guests", 0, "way_back"), None),
 ])
 def test_nothing_else_is_believed(path, value):
     found = document()
@@ -103,6 +113,6 @@ def test_nothing_else_is_believed(path, value):
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
                     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4), max_leaves=12))
 def test_any_json_is_refused_in_words(value):
-    for found in (value, {"version": 2, "saved": value}, {**document(), "saved": {**document()["saved"], "guests": [value]}}):
+    for found in (value, {"version": 3, "saved": value}, {**document(), "saved": {**document()["saved"], "guests": [value]}}):
         with pytest.raises(LedgerError):
             from_document(copy.deepcopy(found))

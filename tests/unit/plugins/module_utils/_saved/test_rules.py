@@ -16,12 +16,16 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.r
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.rules import (
     FIXED,
     Remains,
+    confined_by,
     in_place_obstacle,
+    late_way_back,
+    longest_save,
     memory_folder,
     plugged_backends,
     predicted_absences,
     predicted_copy,
     predicted_in_place,
+    predicted_way_back,
     recover_verdict,
     save_blockers,
 )
@@ -198,6 +202,31 @@ def test_the_predicted_pause_in_place_grows_with_the_pages_that_are_let_go_of():
     assert predicted_in_place(0, 30e9) == FIXED
     assert FIXED + 0.2 < predicted_in_place(6 << 30, 30e9) < FIXED + 0.5
     assert predicted_in_place(512 << 30, 30e9) > 30.0
+
+
+def test_the_way_back_is_one_more_restore():
+    assert predicted_way_back(CopyNeed(0, 0, 0), 0, 1e9) == predicted_way_back(None, 0, 1e9) == FIXED
+    assert FIXED < predicted_way_back(CopyNeed(1 << 30, 0, 0), 0, 2e9) < predicted_copy(CopyNeed(1 << 30, 0, 0), 2e9)
+    assert predicted_way_back(None, 6 << 30, 30e9) == predicted_in_place(6 << 30, 30e9)
+
+
+@pytest.mark.parametrize(("predicted", "back", "late", "save"), [
+    (10.0, 0.0, False, 25.0),  # there is none
+    (10.0, 6.0, False, 19.0), (22.0, 8.0, False, 11.0),
+    (22.0, 8.1, True, 19.0),  # for it there is no room in any case
+])
+def test_a_save_leaves_room_for_the_way_back(predicted, back, late, save):
+    assert longest_save(predicted, back, 30.0) == save
+    said = late_way_back(predicted, back, 30.0)
+    assert (said is not None) is late and (not late or "after about 30.1 s, later than the pause limit of 30 s" in said)
+
+
+@pytest.mark.parametrize(("label", "model"), [
+    ("", None), ("<seclabel type='none' model='selinux'/>", None), ("<seclabel type='dynamic' model='dac'/>", None),
+    ("<seclabel type='dynamic' model='dac'/><seclabel type='static' model='selinux'/>", "selinux"),
+])
+def test_who_is_confined(label, model):
+    assert confined_by(ET.fromstring(f"<domain>{label}</domain>")) == model
 
 
 # ---- a guest that was left half way ----

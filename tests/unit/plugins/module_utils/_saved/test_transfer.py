@@ -6,18 +6,27 @@ from __future__ import annotations
 
 import os
 import time
+import xml.etree.ElementTree as ET
 
 import pytest
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core import identity
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import GuestGone, LedgerError
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.kept_qemu import KEPT
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.states import State
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved import transfer
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.ledger import SavedLedger
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.record import SavedGuest, SavedTogether
 
+INSTALLED = "/usr/bin/qemu-system-x86_64"
+WAY_BACK = f"{KEPT}/0abc/start{INSTALLED}"
+DOMAIN = f"<domain><devices><emulator>{INSTALLED}</emulator></devices></domain>"
 UUID = "11111111-1111-4111-8111-111111111111"
 OURS = "33333333-3333-4333-8333-333333333333"
+
+
+class Refused(Exception):
+    """libvirt's own answer."""
 
 
 class Libvirt:
@@ -26,6 +35,8 @@ class Libvirt:
     def __init__(self, state, mark=None, managed=False, whole=True, runs_as=7):
         self.at, self.mark, self.managed, self.whole, self.id = state, mark, managed, whole, runs_as
         self.did, self.fails = [], None
+        #: By emulator, why a QEMU does not take its state up; the definition in its image, and the emulator that it runs on.
+        self.refuses, self.image, self.runs_on = {}, DOMAIN, INSTALLED
 
     def guest(self, _uuid):
         if self.at is None:
@@ -51,7 +62,23 @@ class Libvirt:
         return None
 
     def image_xml(self, _path):
-        return "<domain/>"
+        return self.image
+
+    def managed_save_xml(self):
+        return self.image
+
+    def set_managed_save_xml(self, xml):
+        self.image = xml
+
+    def xml(self):
+        return ET.fromstring(f"<domain><devices><emulator>{self.runs_on}</emulator></devices></domain>")
+
+    def start_on(self, xml):
+        self.runs_on = ET.fromstring(xml).findtext("devices/emulator")
+        if self.runs_on in self.refuses:
+            self.did.append(f"refused by {'the kept one' if self.runs_on == WAY_BACK else 'the installed one'}")
+            self.at = None if not self.managed else State("shutoff", "failed")
+            raise self.refuses[self.runs_on]
 
     def remove_managed_save(self):
         self.did.append("image removed")
@@ -61,11 +88,13 @@ class Libvirt:
         self.did.append("mark removed")
         self.mark = None
 
-    def restore(self, path, _xml):
+    def restore(self, path, xml):
+        self.start_on(xml or self.image)
         self.did.append(f"restored {os.path.basename(path)}")
         self.at, self.id, self.mark = State("paused", "migration"), 8, OURS
 
     def start_from_managed_save(self):
+        self.start_on(self.image)
         self.did.append("started")
         self.at, self.id, self.mark, self.managed = State("running", "restored"), 8, OURS, False
 
@@ -84,7 +113,9 @@ def saving(where, monkeypatch):
     monkeypatch.setattr(transfer.boot_unit, "remove", lambda: None)
     monkeypatch.setattr(transfer.host_power, "goes_down", lambda: False)
     monkeypatch.setattr(transfer, "daemon_said", lambda error: not isinstance(error, ConnectionError))
+    monkeypatch.setattr(transfer, "libvirt_refused", lambda error: isinstance(error, Refused))
     monkeypatch.setattr(transfer, "describe", str)
+    monkeypatch.setattr(transfer.way_back, "tidy", lambda _uri: ([], ""))
 
     def make(memory="managed", phase="moving", paused=False, boot_id=None, **over):
         image = "" if memory == "managed" else os.path.join(where.state, "1.save")
@@ -271,3 +302,86 @@ def test_no_format_is_taken_that_was_not_proved_and_none_after_a_failure(saving,
     with pytest.raises(transfer.MaintenanceError, match="runs on"):
         transfer.save(guest, saving().guests[0], 30.0, formats)
     assert guest.asked == formats[:1]
+
+
+# ---- the way back ----
+
+def with_way_back(saving, memory, **over):
+    this = saving(memory, "saved", way_back=WAY_BACK, **over)
+    if memory == "copy":
+        image(this)
+    return this
+
+
+@pytest.fixture(params=["copy", "managed"])
+def memory(request):
+    return request.param
+
+
+def gone_to_disk(memory, refuses=(INSTALLED,)):
+    libvirt = Libvirt(State("shutoff", "saved"), managed=memory == "managed", runs_as=-1)
+    libvirt.refuses = {one: Refused(f"no from {one[:8]}") for one in refuses}
+    return libvirt
+
+
+def test_a_guest_that_the_installed_qemu_refuses_is_back_on_the_one_that_it_had(where, saving, monkeypatch, memory):
+    libvirt = gone_to_disk(memory)
+    over, one = bring_back(where, libvirt, with_way_back(saving, memory), monkeypatch)
+    assert over and one.outcome == "returned" and libvirt.runs_on == WAY_BACK
+    assert one.message == "the installed QEMU did not take it up (no from /usr/bin); it is back on the QEMU that it had"
+    assert libvirt.did[0] == "refused by the installed one" and "refused by the kept one" not in libvirt.did
+    assert os.listdir(where.state) == ["saved.json"]
+
+
+def test_nothing_changes_where_it_takes_it_up(where, saving, monkeypatch, memory):
+    libvirt = gone_to_disk(memory, ())
+    over, one = bring_back(where, libvirt, with_way_back(saving, memory), monkeypatch)
+    assert over and (one.outcome, one.refused) == ("restored", "") and libvirt.runs_on == INSTALLED
+
+
+def test_one_that_came_back_before_goes_to_the_installed_one_next(where, saving, monkeypatch, memory):
+    libvirt = gone_to_disk(memory, ())
+    libvirt.image = DOMAIN.replace(INSTALLED, WAY_BACK)
+    over, one = bring_back(where, libvirt, with_way_back(saving, memory), monkeypatch)
+    assert over and one.outcome == "restored" and libvirt.runs_on == INSTALLED
+
+
+def test_what_neither_takes_up_stays_saved_and_says_what_both_said(where, saving, monkeypatch, memory):
+    libvirt, this = gone_to_disk(memory, (INSTALLED, WAY_BACK)), with_way_back(saving, memory)
+    over, one = bring_back(where, libvirt, this, monkeypatch)
+    assert not over and not one.settled and (libvirt.managed or os.path.exists(one.image))
+    assert f"the installed QEMU did not take it up (no from /usr/bin), and the one that it had, kept as {WAY_BACK}, did not either (no from /var/lib)" in one.message
+    # Whoever starts it meanwhile is not sent to what is kept; and the next pass begins anew.
+    assert WAY_BACK not in libvirt.image
+    libvirt.refuses = {INSTALLED: Refused("still no")}
+    over, one = bring_back(where, libvirt, this, monkeypatch)
+    assert over and one.outcome == "returned"
+    assert libvirt.did[:3] == ["refused by the installed one", "refused by the kept one", "refused by the installed one"]
+
+
+def test_without_a_way_back_it_stays_saved(where, saving, monkeypatch, memory):
+    libvirt, this = gone_to_disk(memory), with_way_back(saving, memory)
+    this.guests[0].way_back = ""
+    over, one = bring_back(where, libvirt, this, monkeypatch)
+    assert not over and libvirt.did == ["refused by the installed one"] and "no from /usr/bin" in one.message
+
+
+def test_a_libvirt_that_was_lost_has_refused_nothing(where, saving, monkeypatch, memory):
+    libvirt = gone_to_disk(memory)
+    libvirt.refuses = {INSTALLED: ConnectionError("libvirt is gone")}
+    over, one = bring_back(where, libvirt, with_way_back(saving, memory), monkeypatch)
+    assert not over and one.refused == "" and libvirt.did == ["refused by the installed one"]
+
+
+def test_what_is_known_to_be_refused_is_not_tried_again(where, saving, monkeypatch, memory):
+    """Whoever tried has died in between."""
+    libvirt = gone_to_disk(memory)
+    over, one = bring_back(where, libvirt, with_way_back(saving, memory, refused="no virtio-console"), monkeypatch)
+    assert over and "(no virtio-console)" in one.message and "refused by the installed one" not in libvirt.did
+
+
+def test_one_that_somebody_else_brought_back_says_on_which_qemu(where, saving, monkeypatch):
+    libvirt = Libvirt(State("running", "restored"), mark=OURS, managed=False, runs_as=8)
+    libvirt.runs_on = WAY_BACK
+    over, one = bring_back(where, libvirt, saving(phase="saved"), monkeypatch)
+    assert over and one.outcome == "returned" and "libvirt's log of it has what it said" in one.message

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.elf import build_id
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.elf import build_id, soname
 
 ID = bytes(range(20))
 
@@ -83,3 +83,49 @@ def test_readelf_says_the_same(path):
     expected = re.search("Build ID: ([0-9a-f]+)", said)
     with open(path, "rb") as stream:
         assert build_id(stream) == (expected and expected.group(1))
+
+
+def library(order="<", bits=64, name=b"libx.so.1", base=0x1000):
+    """A library: a segment that is loaded at an address, and in it the strings and the dynamic section."""
+    ident = b"\x7fELF" + bytes([bits // 32, 1 if order == "<" else 2, 1]) + b"\0" * 9
+    strings = b"\0abc\0" + name + b"\0"
+    at = 176 if bits == 64 else 116
+    form, load, segment = ("QQ", "IIQQQQQQ", 56) if bits == 64 else ("II", "IIIIIIII", 32)
+    dynamic = b"".join(struct.pack(order + form, tag, value) for tag, value in ((14, 5), (5, base + at), (0, 0)))
+    size = len(strings) + len(dynamic)
+
+    def program(kind, offset, length):
+        if bits == 64:
+            return struct.pack(order + load, kind, 4, offset, base + offset, 0, length, length, 8)
+        return struct.pack(order + load, kind, offset, base + offset, 0, length, length, 4, 8)
+    if bits == 64:
+        header = struct.pack(order + "HHIQQQIHHH", 3, 62, 1, 0, 64, 0, 0, 64, segment, 2) + b"\0" * 6
+    else:
+        header = struct.pack(order + "HHIIIIIHHH", 3, 3, 1, 0, 52, 0, 0, 52, segment, 2) + b"\0" * 6
+    return ident + header + program(1, at, size) + program(2, at + len(strings), len(dynamic)) + strings + dynamic
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("bits", [32, 64])
+def test_the_name_of_a_library_in_both_sizes_and_both_orders(order, bits):
+    assert soname(io.BytesIO(library(order, bits))) == "libx.so.1"
+
+
+@pytest.mark.parametrize("name", [b"", b"../x", b".hidden", b"a" * 300, b"\xff.so"])
+def test_a_name_that_is_no_file_name_is_none(name):
+    assert soname(io.BytesIO(library(name=name))) is None
+
+
+@pytest.mark.parametrize("data", [b"", b"\x7fELF", elf(), library()[:100], library()[:170]])
+def test_what_has_no_name(data):
+    assert soname(io.BytesIO(data)) is None
+
+
+@pytest.mark.skipif(shutil.which("readelf") is None, reason="no readelf here")
+def test_readelf_says_the_same_name():
+    libraries = re.findall(r"=> (/\S+)", subprocess.run(["ldd", "/bin/bash"], capture_output=True, text=True, check=True).stdout)
+    for path in libraries:
+        said = subprocess.run(["readelf", "--dynamic", "--wide", path], capture_output=True, text=True, check=True).stdout
+        with open(path, "rb") as stream:
+            assert soname(stream) == re.search(r"SONAME.*\[(.+)\]", said).group(1)
+    assert libraries

@@ -9,6 +9,7 @@ import shutil
 
 import pytest
 
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core import kept_qemu
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system import running_code
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.guest_helpers import GuestHelper
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.running_code import GuestCode
@@ -76,6 +77,12 @@ def test_a_program_that_was_replaced(program, child):
     found = stale.stale_guest(GuestCode("g1", "u", child.pid), {child.pid: files(child)})
     before = found["build_id"].pop("running")
     assert found == {"name": "g1", "uuid": "u", "pid": child.pid, "files": [str(program)], "build_id": {"installed": bytes.fromhex(before)[::-1].hex()}}
+
+
+def test_a_qemu_that_is_kept_for_the_way_back_is_old(program, child, monkeypatch):
+    """It is still where it was when it was started, and is not what is installed."""
+    monkeypatch.setattr(kept_qemu, "KEPT", str(program.parent))
+    assert stale.old_files(child.pid, files(child)) == [str(program)]
 
 
 def test_any_process_on_what_was_replaced(program, child, start, until):
