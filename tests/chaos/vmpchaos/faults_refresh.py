@@ -250,9 +250,10 @@ def proof_hangs(stage: SavedStage) -> str:
     run.answer(180)
     answer = stage.operator.module("guest_resume", timeout=180, patience=60)
     expect(answer.verdict == "CHANGED", f"guest_resume should have removed it: {answer.verdict} {answer.message}")
+    expect("interrupted proof" in answer.text, f"it should say so: {answer.text}")
     verdict = stage.judge()
     expect(not verdict.past and not verdict.touched, f"after that: {verdict}")
-    return "; ".join(answer.result["warnings"])
+    return f"{answer.verdict}: what an interrupted proof had left was removed"
 
 
 @fault("saved-qemu-fails-at-boot", "the QEMU installed before a reboot does not start at all", limit=900.0)
