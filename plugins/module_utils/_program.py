@@ -57,7 +57,7 @@ def _recover_proof(uri: str) -> int | None:
         return None
     with Ledger(where).locked(RECOVER):
         leftovers.forget(uri, where)
-    say("what an interrupted proof of a save and a restore had left was removed; no guest of this host had a part in it")
+    say(leftovers.REMOVED)
     return 0
 
 

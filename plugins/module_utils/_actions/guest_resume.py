@@ -181,9 +181,7 @@ def resume_guests(uri: str, window_id: str | None, patience: float, second_look:
     if window_id is None and leftovers.are_there(where) and not check_mode:
         with ledger.locked(patience):
             leftovers.forget(uri, where)
-        result["warnings"] = [
-            *result["warnings"], "what an interrupted proof of a save and a restore had left was removed; no guest of this host had a part in it",
-        ]
+        result["warnings"] = [*result["warnings"], leftovers.REMOVED]
         result["changed"] = True
     return result
 

@@ -25,6 +25,8 @@ from .in_place import memory as in_place
 END_TIMEOUT = 10.0
 #: Seconds between two looks whether it has.
 LOOK = 0.02
+#: What is said when somebody else has died, and this was done for him.
+REMOVED = "what an interrupted proof of a save and a restore had left was removed; no guest of this host had a part in it"
 #: Where libvirt has the AppArmor profiles of its guests; some releases leave them there.
 _PROFILES = "/etc/apparmor.d/libvirt"
 
@@ -65,8 +67,8 @@ def forget(uri: str, where: Places) -> None:
         _remove_files(where)
     except OSError as error:
         raise MaintenanceError(
-            f"what is left of the guests on which a save and a restore were tried cannot be removed ({error}); no guest of this host was touched by "
-            "them", "proof",
+            f"what is left of the guests on which a save and a restore were tried cannot be removed ({error}); no guest of this host was touched by them. Remove "
+            f"{proof_folder(where)}, and run again", "proof",
         ) from error
 
 

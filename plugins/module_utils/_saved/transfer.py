@@ -92,12 +92,21 @@ def _is_there(guest: Guest) -> bool:
 
 def _save_in(guest: Guest, one: SavedGuest, formats: t.Sequence[str]) -> None:
     """Save a guest in the first of these formats that libvirt can make for it."""
-    for number, image_format in enumerate(formats, 1):
+    def act(image_format: str) -> None:
+        if one.memory == "managed":
+            guest.managed_save(image_format)
+        else:
+            guest.save(one.image, image_format)
+
+    for image_format in formats[:-1]:
         try:
-            return guest.managed_save(image_format) if one.memory == "managed" else guest.save(one.image, image_format)
+            act(image_format)
+            return
         except Exception as error:
-            if number == len(formats) or not unsupported(error):
+            if not unsupported(error):
                 raise
+    # Without any this fails, and the guest runs on.
+    act(formats[-1])
 
 
 def save(guest: Guest, one: SavedGuest, limit: float, formats: t.Sequence[str]) -> None:

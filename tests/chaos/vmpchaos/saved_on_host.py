@@ -73,7 +73,7 @@ def clean(keep):
     for path in (STATE, "/dev/shm/vm_preserving"):
         shutil.rmtree(path, ignore_errors=True)
     # The folder stays: the QEMU of a guest that came by it makes its files there again.
-    for path in glob.glob("/var/lib/libvirt/qemu/vm-preserving/*"):
+    for path in glob.glob("/var/lib/libvirt/qemu/vm-preserving/*") + glob.glob(f"/var/log/libvirt/qemu/{THROWN_AWAY}*"):
         os.unlink(path)
     return True
 

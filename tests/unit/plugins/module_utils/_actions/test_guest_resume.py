@@ -4,6 +4,7 @@
 """_actions/guest_resume: what an operator gets back from a window, open or closed, and from guests that have arrived."""
 from __future__ import annotations
 
+import os
 import time
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions import guest_resume
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._clock.due import DueClocks
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core import identity
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import MaintenanceError
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import MaintenanceError, WindowBusy
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause import window as pause_window
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause.arrived import Left
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause.ledger import Ledger
@@ -215,3 +216,21 @@ def test_a_second_look_tells_an_owners_act_from_a_fault(monkeypatch, make_window
     assert bool(told) is (fails is False)
     if fails:
         assert found[0] == "stopped_again" and "'g1'" in found[1]
+
+
+def test_what_an_interrupted_proof_has_left_goes(ledger, where, monkeypatch):
+    asked = []
+
+    def forget(uri, there):
+        with pytest.raises(WindowBusy), ledger.locked(0.0):
+            pass
+        asked.append((uri, there))
+        os.rmdir(guest_resume.leftovers.proof_folder(there))
+
+    monkeypatch.setattr(guest_resume.leftovers, "forget", forget)
+    assert guest_resume.resume_guests(URI, None, 0.0, 0.0, False)["changed"] is False
+    os.mkdir(guest_resume.leftovers.proof_folder(where))
+    # A window by its id, and check mode, are about guests only.
+    assert guest_resume.resume_guests(URI, None, 0.0, 0.0, True)["changed"] is False and asked == []
+    found = guest_resume.resume_guests(URI, None, 0.0, 0.0, False)
+    assert found["changed"] and found["warnings"] == [guest_resume.leftovers.REMOVED] and asked == [(URI, where)]

@@ -13,6 +13,7 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import MaintenanceError
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.throwaway import NAME, UUID, new_throwaway
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved import leftovers
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.in_place.memory import Meeting
 
 URI = "qemu:///system"
 
@@ -39,7 +40,7 @@ def host(where, tmp_path, monkeypatch):
     monkeypatch.setattr(leftovers, "memory_backing_dir", lambda: str(places["ram"]))
     monkeypatch.setattr(leftovers.guest_log, "FOLDER", str(places["logs"]))
     monkeypatch.setattr(leftovers, "_PROFILES", str(places["profiles"]))
-    monkeypatch.setattr(leftovers.in_place, "meeting_of", lambda uuid: leftovers.in_place.Meeting(*(str(places["meetings"] / f"{uuid}.{end}") for end in "ab")))
+    monkeypatch.setattr(leftovers.in_place, "meeting_of", lambda uuid: Meeting(*(str(places["meetings"] / f"{uuid}.{end}") for end in ("sock", "pipe"))))
     who = new_throwaway()
     others = [places["logs"] / "web1.log", places["profiles"] / "libvirt-1111", places["meetings"] / "1111.sock"]
     others += [places["ram"] / "vm_preserving" / "1111" / "m"]

@@ -19,8 +19,8 @@ URI = "qemu:///system"
 
 def plan(number, machine="pc", memory="copy", formats=("ordinary",), emulator="/usr/bin/q"):
     xml = ET.fromstring(f"<domain type='kvm'><os><type arch='x86_64' machine='{machine}'>hvm</type></os></domain>")
-    guest = types.SimpleNamespace(uuid=f"{number}1111111-1111-4111-8111-111111111111", xml=lambda: xml)
-    return types.SimpleNamespace(candidate=types.SimpleNamespace(guest=guest), memory=memory, formats=list(formats), emulator=emulator, blockers=[])
+    guest = types.SimpleNamespace(uuid=f"{number}1111111-1111-4111-8111-111111111111")
+    return types.SimpleNamespace(candidate=types.SimpleNamespace(guest=guest), xml=xml, memory=memory, formats=list(formats), emulator=emulator, blockers=[])
 
 
 class Libvirt:
