@@ -139,7 +139,7 @@ def _outcome(stage: SavedStage, name: str) -> str:
 
 def none_kept(stage: SavedStage) -> None:
     """See that every guest is moved by the next refresh, and that no QEMU is kept that no guest needs."""
-    again = stage.operator.module("guest_refresh", timeout=180, pause_limit=stage.limit)
+    again = stage.operator.module("guest_refresh", timeout=180, pause_limit=30)
     expect(not again.failed, f"the next run should move them: {again.message}")
     left = stage.host.shell(f"ls -A {_KEPT}").split()
     expect(not left, f"no QEMU should be kept any more: {left}")
