@@ -192,7 +192,8 @@ def _qemu_refuses_alone(kind: str, stage: SavedStage) -> str:
 
 
 for _kind in ("normal", "shared"):
-    fault(f"refresh-qemu-refuses-module-killed-{_kind}", f"the installed QEMU refuses the state of a guest, and guest_refresh is killed once it is saved ({WAYS[_kind]})")(
+    _text = f"the installed QEMU refuses the state of a guest, and guest_refresh is killed once that is saved ({WAYS[_kind]})"
+    fault(f"refresh-qemu-refuses-module-killed-{_kind}", _text)(
         functools.partial(_qemu_refuses_alone, _kind)
     )
 
