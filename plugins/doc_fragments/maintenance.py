@@ -166,3 +166,60 @@ attributes:
     platforms: linux
     description: A KVM/libvirt host.
 """
+
+    PACKAGES = r"""
+options:
+  packages:
+    description:
+      - Package names, or C(name=version), to be brought to their newest (or the named) version.
+      - V(*) alone, or left empty, everything that is pending on the host. Packages that an upgrade needs are installed, and what could be upgraded only
+        by removing a package is left as it is.
+    type: list
+    elements: str
+    default: []
+  only_upgrade:
+    description:
+      - Leave out which of O(packages) are not installed on the host, as a kernel's flavour on a fleet that has several. They are listed in C(not_installed).
+      - V(false) installs them.
+    type: bool
+    default: true
+  default_release:
+    description: apt's target release, for example a backports suite. Not for dnf.
+    type: str
+  rules:
+    description:
+      - Which technique updates of some packages need. These rules come before the collection's own table, the first that matches wins,
+        and what it says is final, also for code that a guest's QEMU runs.
+      - The table is in C(docs/techniques.md).
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      packages:
+        description: Globs of package names, without an architecture. One glob may be given as a text.
+        type: list
+        elements: str
+        required: true
+      technique:
+        description:
+          - V(live) - the guests run on.
+          - V(pause) - the guests' vCPUs are stopped meanwhile.
+          - V(refresh) - the guests' QEMU is replaced by save and restore.
+          - V(reboot) - the host is rebooted.
+          - V(refuse) - not by this collection.
+        type: str
+        choices: [live, pause, refresh, reboot, refuse]
+        required: true
+      reason:
+        description: Why, for whoever reads the result.
+        type: str
+        required: true
+      in_pause:
+        description:
+          - Of V(pause), what has to be done while the guests are paused.
+          - V(restarts) - the restarts of its services, which are held back until then. V(package) - all of it, because its scripts touch the guests' network
+            or storage without asking systemd.
+        type: str
+        choices: [restarts, package]
+        default: restarts
+"""

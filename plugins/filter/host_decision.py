@@ -72,8 +72,14 @@ _value:
     pauses:
       description: Whether guests are paused while it is applied.
       type: bool
-    splits:
-      description: Whether a part of it is applied before, with the guests running.
+    holds:
+      description: Whether packages are applied before, with the guests running and restarts held back; also when an earlier run left restarts to be done.
+      type: bool
+    restarts_in_pause:
+      description: Which of these restarts wait for the pause, as O(vm_preserving.maintenance.host_update_apply#module:restarts_in_pause).
+      type: str
+    whole:
+      description: Whether packages are applied whole while the guests are paused, because their scripts do more than restart services.
       type: bool
     refreshes:
       description: Whether guests that run replaced code are moved to the installed QEMU at the end.

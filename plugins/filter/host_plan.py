@@ -58,6 +58,24 @@ options:
     description: Whether there is something to apply; otherwise only guests that run an old QEMU are moved, or a reboot that is due is done.
     type: bool
     default: true
+  restarts:
+    description: What M(vm_preserving.maintenance.host_update_info) said is going to be restarted.
+    type: list
+    elements: dict
+    default: []
+  holds:
+    description: Whether packages are applied with restarts held back.
+    type: bool
+    default: false
+  whole:
+    description: Whether packages are applied whole while the guests are paused.
+    type: bool
+    default: false
+  restarts_in_pause:
+    description: Which restarts wait for the pause.
+    type: str
+    choices: [needed, all, none]
+    default: none
 """
 
 EXAMPLES = r"""

@@ -60,6 +60,9 @@ options:
     description: Whether the operator's own command says afterwards that there still is something to do.
     type: bool
     default: false
+  applied:
+    description: What M(vm_preserving.maintenance.host_update_apply) returned; V(null) when no restart was held back.
+    type: dict
 """
 
 EXAMPLES = r"""
@@ -73,6 +76,10 @@ _value:
   description: The report. Beside what is listed here it has the C(host), its C(update_domain), whether it was C(updated), and what was C(pending).
   type: dict
   contains:
+    restarts:
+      description: The restarts that were held back, as in RV(vm_preserving.maintenance.host_update_apply#module:restarts).
+      type: list
+      elements: dict
     guests:
       description:
         - The guests that there were before. C(pauses) has each single interruption with its C(kind) (V(pause), V(refresh) or V(reboot)), C(paused_for) and

@@ -16,6 +16,7 @@ from ._core.errors import MaintenanceError
 from ._core.places import SYSTEM_URI
 from ._pause.limits import DEFAULT_PAUSE_LIMIT
 from ._system.hypervisor import describe, libvirt
+from ._updates.techniques import IN_PAUSE, TECHNIQUES
 
 #: Interpreters for which distributions package the bindings of libvirt.
 _INTERPRETERS = ["/usr/bin/python3", "/usr/libexec/platform-python", "python3"]
@@ -38,6 +39,19 @@ PAUSE = {
     **EXCLUDE, **PAUSE_LIMIT, **CLOCKS, **JOBS,
     "pause_budget": {"type": "float", "default": 5},
     "fallback": {"type": "str", "choices": ["required", "preferred"], "default": "required"},
+}
+RULE = {
+    "packages": {"type": "list", "elements": "str", "required": True},
+    "technique": {"type": "str", "choices": list(TECHNIQUES), "required": True},
+    "reason": {"type": "str", "required": True},
+    "in_pause": {"type": "str", "choices": list(IN_PAUSE), "default": IN_PAUSE[0]},
+}
+#: An update given as packages.
+PACKAGES = {
+    "packages": {"type": "list", "elements": "str", "default": []},
+    "only_upgrade": {"type": "bool", "default": True},
+    "default_release": {"type": "str"},
+    "rules": {"type": "list", "elements": "dict", "options": RULE, "default": []},
 }
 SECOND_LOOK = {"second_look": {"type": "float", "default": 2}}
 

@@ -10,10 +10,11 @@ import importlib
 import os
 import sys
 
-from ._core.errors import LedgerError, LibvirtUnreachable
+from ._core.errors import LedgerError, LibvirtUnreachable, MaintenanceError
 from ._core.places import SESSION_URI, SYSTEM_URI, places
 from ._pause.ledger import Ledger
 from ._pause.watch import RECOVER, Guard, is_awaited, notify_ready, say
+from ._saved import leftovers
 from ._saved.ledger import SavedLedger
 from ._saved.watch import SavedGuard
 from ._system.hypervisor import Connection, have_bindings
@@ -22,13 +23,13 @@ from ._system.hypervisor import Connection, have_bindings
 def _recover(uri: str) -> int:
     """Resume, and bring back, what the ledgers say."""
     found: list[int | None] = []
-    for act in (_recover_window, _recover_saved):
+    for act in (_recover_window, _recover_saved, _recover_proof):
         try:
             found.append(act(uri))
-        except LedgerError as error:  # the other one is another matter
+        except MaintenanceError as error:  # the others are another matter
             say(str(error))
             found.append(1)
-    if found == [None, None]:
+    if found == [None, None, None]:
         say("no pause window is open on this host, and no guest is left saved; nothing was touched")
     return max(status or 0 for status in found)
 
@@ -47,6 +48,17 @@ def _recover_saved(uri: str) -> int | None:
     if uri == SYSTEM_URI:
         SavedGuard(uri, None, say).forget()
     return None
+
+
+def _recover_proof(uri: str) -> int | None:
+    """Remove what an interrupted proof has left. Returns the exit code; `None` when there is nothing."""
+    where = places(uri)
+    if not leftovers.are_there(where):
+        return None
+    with Ledger(where).locked(RECOVER):
+        leftovers.forget(uri, where)
+    say("what an interrupted proof of a save and a restore had left was removed; no guest of this host had a part in it")
+    return 0
 
 
 def _restore(uri: str) -> int:

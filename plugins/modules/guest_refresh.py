@@ -16,6 +16,9 @@ description:
   - Everything is judged before anything is touched. A guest that cannot be saved, a file or a CPU feature that its next QEMU would not find, a QEMU that is
     older than the running one, a libvirt that does not understand the installed QEMU, too little memory for the copy, or a pause that is predicted to be
     longer than O(pause_limit) make the module refuse. C(docs/before_a_save.md) has all of it.
+  - Before the first guest is saved, a guest of 16 MiB without disks and network is saved and restored on the installed QEMU, and thrown away, for each machine
+    type in use. So an image that libvirt and the installed QEMU cannot restore is found while all guests run. It takes about 2 s, and is not done in
+    check mode.
   - QEMU itself is asked whether a guest can be saved. libvirt marks the guest as tainted by that (C(custom-monitor)), also in check mode; nothing comes of it.
   - Before the first guest is saved, the host's ledger says which guests are moved and where their memory is, and a guard process on the host watches. When this
     module dies, the guard brings back every guest that was left saved. M(vm_preserving.maintenance.guest_resume) does so, too.

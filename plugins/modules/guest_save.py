@@ -17,6 +17,9 @@ description:
   - Everything is judged before anything is touched. A guest that cannot be saved, a file or a CPU feature that its next QEMU would not find, too little room
     on the disk, too little memory for what guests grow by when they are back, or a guest that would be away for longer than O(pause_limit) make the module
     refuse. A reboot affects every guest, so none can be left out. C(docs/before_a_save.md) has all of it.
+  - Before the first guest is saved, a guest of 16 MiB without disks and network is saved and restored on the installed QEMU, and thrown away, for each machine
+    type in use. So an image that libvirt and the installed QEMU cannot restore is found while all guests run. It takes about 2 s, and is not done in
+    check mode.
   - QEMU itself is asked whether a guest can be saved. libvirt marks the guest as tainted by that (C(custom-monitor)), also in check mode; nothing comes of it.
   - A guest that the QEMU installed by then does not take up comes back on the QEMU that it had, on either side of the boot. What that takes is kept on the
     disk. M(vm_preserving.maintenance.guest_way_back), run before packages are applied, keeps it whole.

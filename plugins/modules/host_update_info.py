@@ -23,62 +23,18 @@ description:
   - Asks libvirt nothing, and answers also when libvirt does not.
 extends_documentation_fragment:
   - vm_preserving.maintenance.maintenance.reads
+  - vm_preserving.maintenance.maintenance.packages
 attributes:
   idempotent:
     support: full
     description: Changes nothing but, with O(update_cache), the package lists.
 options:
-  packages:
-    description:
-      - Package names, or C(name=version), to be brought to their newest (or the named) version.
-      - V(*) alone, or left empty, everything that is pending on the host. Packages that an upgrade needs are installed, and what could be upgraded only
-        by removing a package is left as it is.
-    type: list
-    elements: str
-    default: []
-  only_upgrade:
-    description:
-      - Leave out which of O(packages) are not installed on the host, as a kernel's flavour on a fleet that has several. They are listed in RV(not_installed).
-      - V(false) installs them.
-    type: bool
-    default: true
-  default_release:
-    description: apt's target release, for example a backports suite. Not for dnf.
-    type: str
   update_cache:
     description:
       - Read the package lists anew before. Does so in check mode, too, because the answer depends on it.
       - Without it nothing is fetched. dnf then fails while the list of a repository has never been read.
     type: bool
     default: false
-  rules:
-    description:
-      - Which technique updates of some packages need. These rules come before the collection's own table, the first that matches wins,
-        and what it says is final, also for code that a guest's QEMU runs.
-      - The table is in C(docs/techniques.md).
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      packages:
-        description: Globs of package names, without an architecture. One glob may be given as a text.
-        type: list
-        elements: str
-        required: true
-      technique:
-        description:
-          - V(live) - the guests run on.
-          - V(pause) - the guests' vCPUs are stopped meanwhile.
-          - V(refresh) - the guests' QEMU is replaced by save and restore.
-          - V(reboot) - the host is rebooted.
-          - V(refuse) - not by this collection.
-        type: str
-        choices: [live, pause, refresh, reboot, refuse]
-        required: true
-      reason:
-        description: Why, for whoever reads the result.
-        type: str
-        required: true
   uri:
     description: The libvirt URI of the host's own guests, V(qemu:///system) or V(qemu:///session). Only says where libvirt keeps its files.
     type: str
@@ -156,6 +112,11 @@ pending:
       description: Why.
       type: str
       sample: a running guest stays on the QEMU that it was started with; save and restore gives it the new one
+    in_pause:
+      description:
+        - Of a package that needs V(pause), what has to be done while the guests are paused - V(restarts), those of its services; V(package), all of it.
+        - V(null) for all others.
+      type: str
     guests:
       description: The names of the guests whose QEMU runs code from it now.
       type: list
@@ -170,6 +131,44 @@ technique:
   returned: success
   type: str
   sample: refresh
+outside:
+  description:
+    - What M(vm_preserving.maintenance.host_update_apply) can apply with guests running and restarts held back, for its
+      O(vm_preserving.maintenance.host_update_apply#module:packages).
+    - All of it, unless RV(pending[].in_pause) of one is V(package). Then only packages that were asked for by name, as far as they can be kept apart from that
+      one; empty when they cannot, or nothing is pending.
+  returned: success
+  type: list
+  elements: str
+restarts:
+  description:
+    - The services that will be restarted, in the order of their packages; systemd has an order of its own. They are read in the scripts of the installed
+      packages, so a new version may restart others; the exact answer is RV(vm_preserving.maintenance.host_update_apply#module:restarts).
+    - Also what an earlier run was cut short of.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    unit:
+      description: The unit of systemd.
+      type: str
+    action:
+      description: C(restart), C(try-restart) (only when it runs), C(start), C(stop) or C(reload).
+      type: str
+    packages:
+      description: The packages whose scripts ask for it.
+      type: list
+      elements: str
+    in_pause:
+      description: Whether the guests are paused for it.
+      type: bool
+  sample:
+    - {unit: openvswitch-switch.service, action: restart, packages: [openvswitch-switch], in_pause: true}
+    - {unit: libvirtd.service, action: restart, packages: [libvirt-daemon-system], in_pause: false}
+restarts_due:
+  description: Whether an earlier run was cut short before it had restarted everything.
+  returned: success
+  type: bool
 commands:
   description: Argument lists.
   returned: success
@@ -177,13 +176,6 @@ commands:
   contains:
     stage:
       description: Downloads the update; to be run while guests run.
-      type: list
-      elements: str
-    before_pause:
-      description:
-        - Where some of O(packages) need a pause and others do not, applies those others from what was downloaded, with guests running. The role
-          P(vm_preserving.maintenance.host_update#role) does it first, so that the pause holds only what must be inside.
-        - Empty where there is nothing to be had by it.
       type: list
       elements: str
     apply:
@@ -270,23 +262,11 @@ error:
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _module
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.host_update_info import update_info
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.techniques import TECHNIQUES
 
 
 def main() -> None:
     """The module."""
-    rule = {
-        "packages": {"type": "list", "elements": "str", "required": True},
-        "technique": {"type": "str", "choices": list(TECHNIQUES), "required": True},
-        "reason": {"type": "str", "required": True},
-    }
-    options = {
-        "packages": {"type": "list", "elements": "str", "default": []},
-        "only_upgrade": {"type": "bool", "default": True},
-        "default_release": {"type": "str"},
-        "update_cache": {"type": "bool", "default": False},
-        "rules": {"type": "list", "elements": "dict", "options": rule, "default": []},
-    }
+    options = {**_module.PACKAGES, "update_cache": {"type": "bool", "default": False}}
     _module.run({**_module.URI, **options}, lambda params, _check_mode: update_info(params), needs_libvirt=False)
 
 

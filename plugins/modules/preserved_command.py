@@ -50,6 +50,12 @@ options:
     type: str
     choices: [leave, kill]
     default: leave
+  package_lock:
+    description:
+      - Hold the lock of the host's package manager until the guests run again, so that nobody applies packages under paused guests. So many seconds are waited
+        for somebody else who holds it, before the pause; then the module fails.
+      - Left out, the lock is not taken. It must be left out where one of O(commands) is a package manager itself.
+    type: float
 seealso:
   - module: vm_preserving.maintenance.guest_pause
 """
@@ -173,6 +179,7 @@ def main() -> None:
         "commands": {"type": "list", "elements": "raw", "required": True},
         "command_timeout": {"type": "float", "default": 900},
         "on_deadline": {"type": "str", "choices": ["leave", "kill"], "default": "leave"},
+        "package_lock": {"type": "float"},
     }
     _module.run(
         {**_module.URI, **_module.NAME, **_module.PAUSE, **_module.SECOND_LOOK, **options}, _body,

@@ -32,7 +32,8 @@ def host_decision(
     :param exclude: Names or UUIDs of guests that are left alone.
     :param chosen: UUIDs of the guests for which the operator's condition holds; `None` without a condition.
     :returns: `technique`; `applies`, there is something to apply; `needed`, there is something to do at all; `pauses`, guests are paused while it is applied;
-        `splits`, what needs no pause is applied before; `refreshes`, guests that run replaced code are moved at the end; `reboots`; `kernel_pinned`, the boot
+        `holds`, packages are applied before with restarts held back, and `restarts_in_pause` says which of these wait for the pause; `whole`, packages are
+        applied whole while the guests are paused; `refreshes`, guests that run replaced code are moved at the end; `reboots`; `kernel_pinned`, the boot
         loader prefers an older kernel; `exclude`, what the modules have to leave alone; `left_out`, names of active guests among them; `left_alone`, UUIDs of
         the guests that are not moved whatever they run on; `stale`, names of the guests that run replaced code and are not left alone; `moved`, UUIDs of the
         guests that would be moved.
@@ -47,7 +48,10 @@ def host_decision(
     row = BY_NAME[technique]
     # Also when what is strongest in it is something else: commands and tasks before a reboot, and packages of which some need it.
     parts = [technique, *(needs if update is not None else ["pause"])] if automatic else [technique]
-    pauses = applies and any(BY_NAME[part].pauses for part in parts)
+    outside, restarts_due, waiting = ([], False, False) if update is None else (
+        update["outside"], update["restarts_due"], any(one["in_pause"] for one in update["restarts"]),
+    )
+    pauses = (applies and any(BY_NAME[part].pauses for part in parts)) or (restarts_due and (row.pauses or (automatic and waiting)))
     refreshes = row.moves or (automatic and update is not None and not row.reboots)
 
     excluded = [*exclude, *([] if chosen is None else [guest["uuid"] for guest in guests if guest["uuid"] not in chosen])]
@@ -57,9 +61,11 @@ def host_decision(
     return {
         "technique": technique,
         "applies": applies,
-        "needed": applies or (row.reboots and due) or (refreshes and bool(old)),
+        "needed": applies or restarts_due or (row.reboots and due) or (refreshes and bool(old)),
         "pauses": pauses,
-        "splits": pauses and automatic and update is not None and bool(update["commands"]["before_pause"]),
+        "holds": bool(outside) or (restarts_due and not applies),
+        "restarts_in_pause": "none" if not pauses else "needed" if automatic else "all",
+        "whole": update is not None and applies and pauses and (not outside or any(change["in_pause"] == "package" for change in pending)),
         "refreshes": refreshes,
         "reboots": row.reboots,
         "kernel_pinned": update is not None and update["stale"]["kernel"]["pinned"],

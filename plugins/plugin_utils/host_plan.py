@@ -24,6 +24,10 @@ def host_plan(
     pause_limit: float = DEFAULT_PAUSE_LIMIT,
     due: bool = False,
     applies: bool = True,
+    restarts: t.Sequence[Result] = (),
+    holds: bool = False,
+    whole: bool = False,
+    restarts_in_pause: str = "none",
 ) -> dict[str, t.Any]:
     """The plan of one host.
 
@@ -38,10 +42,14 @@ def host_plan(
     :param pause_limit: Seconds that a guest may be paused.
     :param due: The host is still to be rebooted for an earlier update.
     :param applies: There is something to apply.
-    :returns: `host`, `technique`, `pending`, `guests` and `lines`, the same in words. Each guest has `name`, `uuid`, `pause` (seconds that it is
-        paused for, at the most), `away` (seconds that it is away while it is moved, or its host rebooted), each `None` when that is not done
-        to it, `memory` (how it is kept while it is away), `no_way_back` (why it could not come back on the QEMU that it has, or `None`) and `left_alone`
-        (why nothing is done to it, or empty).
+    :param restarts: What host_update_info said is going to be restarted.
+    :param holds: Packages are applied with restarts held back.
+    :param whole: Packages are applied whole while the guests are paused.
+    :param restarts_in_pause: Which restarts wait for the pause: `needed`, `all` or `none`.
+    :returns: `host`, `technique`, `pending`, `guests`, `restarts` (units, by `in_pause` and `live`) and `lines`, the same in words. Each guest has `name`,
+        `uuid`, `pause` (seconds that it is paused for, at the most), `away` (seconds that it is away while it is moved, or its host rebooted), each `None` when
+        that is not done to it, `memory` (how it is kept while it is away), `no_way_back` (why it could not come back on the QEMU that it has, or `None`) and
+        `left_alone` (why nothing is done to it, or empty).
     """
     guests: dict[str, dict[str, t.Any]] = {}
 
@@ -66,17 +74,34 @@ def host_plan(
     for guest in (reboot or {}).get("guests", []):
         entry(guest).update(away=guest["predicted"], memory=guest["memory"], no_way_back=guest["no_way_back"], left_alone="")
     found = list(guests.values())
+    waits = {one["unit"]: restarts_in_pause == "all" or (restarts_in_pause == "needed" and one["in_pause"]) for one in restarts}
+    units = {"in_pause": [unit for unit in waits if waits[unit]], "live": [unit for unit in waits if not waits[unit]]}
     return {
-        "host": host, "technique": technique, "pending": list(pending), "guests": found,
+        "host": host, "technique": technique, "pending": list(pending), "guests": found, "restarts": units,
         "lines": [
-            _headline(host, applies, pause, refresh, reboot), *([_DUE] if due and reboot is not None else []), *_needs(pending),
+            _headline(host, applies, pause is not None and (whole or not holds), refresh, reboot), *_restarts(units, pause is not None and holds),
+            *([_DUE] if due and reboot is not None else []), *_needs(pending),
             *(_line(one, reboot is not None, duration) for one in found),
         ],
     }
 
 
-def _headline(host: str, applies: bool, pause: Result | None, refresh: Result | None, reboot: Result | None) -> str:
-    applied = f"{host}: the update is applied while the guests {'run' if pause is None else 'are paused'}"
+def _restarts(units: t.Mapping[str, t.Sequence[str]], pauses: bool) -> list[str]:
+    found = []
+    if pauses:
+        found.append(
+            "the guests are paused for the restart of "
+            f"{', '.join(units['in_pause']) or 'what the new packages ask for, if anything: the installed ones name no unit'}"
+        )
+    if units["live"]:
+        found.append(f"restarted while the guests run: {', '.join(units['live'])}")
+    return found
+
+
+def _headline(host: str, applies: bool, inside: bool, refresh: Result | None, reboot: Result | None) -> str:
+    applied = f"{host}: the update is applied while the guests {'are paused' if inside else 'run'}"
+    if not applies and refresh is None and reboot is None:
+        return f"{host}: nothing is pending; what an earlier run held back is restarted"
     begin = f"{applied}; then" if applies else f"{host}: nothing is pending;"
     if refresh is not None:
         return f"{begin} each {'' if applies else 'guest that runs an old QEMU '}is moved to the installed QEMU"

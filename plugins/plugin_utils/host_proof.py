@@ -7,6 +7,8 @@ from __future__ import annotations
 import typing as t
 
 Result = t.Mapping[str, t.Any]
+#: How many services are told by name.
+_SHOWN = 8
 
 
 def not_done(planned: t.Sequence[Result], now: t.Sequence[Result]) -> list[str]:
@@ -80,6 +82,14 @@ def proof(
     unmoved = [guest["name"] for guest in update["stale"]["guests"] if guest["uuid"] in skipped]
     if unmoved:
         notes.append(f"still on what was replaced, because they could not be moved (guest_refresh on the host says why): guest {', '.join(unmoved)}")
+    if update["restarts_due"]:
+        names = ", ".join(one["unit"] for one in update["restarts"]) or "nothing that runs"
+        problems.append(f"the packages are in, and what was held back is still to be restarted: {names}. Run again")
+    # libvirt's own daemons are restarted or reloaded by the role after this look.
+    services = sorted({one["unit"] or one["name"] for one in update["stale"]["processes"] if not one["guest"]})
+    if services and not decision["reboots"]:
+        more = f" and {len(services) - _SHOWN} more" if len(services) > _SHOWN else ""
+        notes.append(f"still on what was replaced, until they are restarted: {', '.join(services[:_SHOWN])}{more}")
     kernel = update["stale"]["kernel"]
     if decision["reboots"] and kernel["differs"] and decision["kernel_pinned"]:
         notes.append(f"the host runs the kernel {kernel['running']} although {kernel['newest']} is installed, as it did before: its boot loader says so")

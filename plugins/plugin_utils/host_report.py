@@ -129,6 +129,7 @@ def host_report(
     decision: Result | None = None,
     update: Result | None = None,
     still_something_to_do: bool = False,
+    applied: Result | None = None,
 ) -> dict[str, t.Any]:
     """The report of one host.
 
@@ -145,8 +146,9 @@ def host_report(
     :param decision: What host_decision decided.
     :param update: What host_update_info returned afterwards.
     :param still_something_to_do: The operator's command says so, afterwards.
-    :returns: `host`, `update_domain`, `updated`, `pause_limit`, `pending`, `guests`, `problems`, `notes` and `summary`. Each guest has its single interruptions
-        in `pauses`, and the longest of them in `paused_for` and `resumed_by`.
+    :param applied: What host_update_apply returned; `None` when no restart was held back.
+    :returns: `host`, `update_domain`, `updated`, `pause_limit`, `pending`, `restarts`, `guests`, `problems`, `notes` and `summary`. Each guest has its single
+        interruptions in `pauses`, and the longest of them in `paused_for` and `resumed_by`.
     """
     times = _times(window, refresh, reboot)
     clock_before, clock_after, seen_after, ended = _by_uuid(clocks_before), _by_uuid(clocks_after), _by_uuid(after), _by_uuid(after, "inactive")
@@ -165,7 +167,7 @@ def host_report(
     if decision is not None:
         skipped = [uuid for uuid, guest in _by_uuid(refresh).items() if guest.get("skipped")]
         undone, rest = proof(decision, pending, update, still_something_to_do, skipped)
-        problems = [*undone, *problems]
+        problems = [*undone, *(applied or {}).get("problems", []), *problems]
         notes = [*notes, *rest]
     return {
         "host": host,
@@ -173,6 +175,7 @@ def host_report(
         "updated": before is not None,
         "pause_limit": max((one["limit"] for guest in guests for one in guest["pauses"]), default=None),
         "pending": list(pending),
+        "restarts": list((applied or {}).get("restarts", [])),
         "guests": guests,
         "problems": problems,
         "notes": notes,

@@ -7,15 +7,15 @@ from __future__ import annotations
 import time
 import typing as t
 
-from .._clock.check import CORRECTIONS, WIDTH, check_clock, continued
+from .._clock.check import CORRECTIONS, check_clock, continued
 from .._clock.wish import check_tolerance, checked_targets
-from .._core.calls import Call, run_lanes
-from .._core.errors import MaintenanceError
+from .._core.calls import Call
+from .._core.errors import GuestGone, MaintenanceError
 from .._core.host_clock import HostClock, words
 from .._core.places import places
 from .._system.guests import select
 from .._system.host_clock import host_clock
-from .._system.hypervisor import Connection, describe
+from .._system.hypervisor import AGENTS_AT_ONCE, Connection, Guest, Lanes, describe
 
 #: Seconds that an agent has for each answer at first.
 QUICK = 1
@@ -60,24 +60,27 @@ def check_clocks(params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]
     guests = select(connection.running(), connection.inactive_names(), params["name"])
     wanted = {guest.uuid: targets.get(guest.uuid, targets.get(guest.name, 0.0)) for guest in guests}
     clock = _host_clock(params["host_clock_wait"])
+    # On connections of their own: libvirtd serves five calls at once on each, and agents that hang would keep the others waiting.
+    lanes = Lanes(params["uri"], [guest.uuid for guest in guests], at_once=AGENTS_AT_ONCE)
     calls: dict[str, Call[dict[str, t.Any]]] = {}
-    waiting = list(guests)
+    waiting = [guest.uuid for guest in guests]
     # Agents that do not answer at once are asked again, last: they must not keep the others waiting.
     for agent_timeout in sorted({min(QUICK, params["agent_timeout"]), params["agent_timeout"]}):
-        made = {
-            guest.uuid: Call(lambda guest=guest: check_clock(
+        def check(guest: Guest, agent_timeout: int = agent_timeout) -> dict[str, t.Any]:
+            return check_clock(
                 guest, target=wanted[guest.uuid], tolerance=params["tolerance"],
                 samples=params["samples"], correct=params["correct"], agent_timeout=agent_timeout, check_mode=check_mode,
-            )) for guest in waiting
-        }
+            )
         # Each measurement may take: every sample and the question for the system, or the order to set the clock, each until its time-out.
-        run_lanes([list(made.values())], WIDTH, agent_timeout * (params["samples"] + 1) * (CORRECTIONS + 1) * (1 + len(waiting) / WIDTH))
+        made = lanes.each(waiting, check, agent_timeout * (params["samples"] + 1) * (CORRECTIONS + 1) * (1 + len(waiting) / AGENTS_AT_ONCE))
         earlier = {uuid: call.result() for uuid, call in calls.items() if call.state == "done"}
         calls.update(made)
-        waiting = [guest for guest in waiting if made[guest.uuid].state == "done" and made[guest.uuid].result().get("error", {}).get("code") == "agent"]
+        waiting = [uuid for uuid, call in made.items() if call.state == "done" and call.result().get("error", {}).get("code") == "agent"]
     records = []
     for guest in guests:
         try:
+            if guest.uuid not in calls:
+                raise GuestGone(lanes.silent.get(guest.uuid, "it has ended"))
             records.append(continued(calls[guest.uuid].result(), earlier.get(guest.uuid)))
         except Exception as error:  # the guest ended meanwhile, or its agent never came back
             records.append({

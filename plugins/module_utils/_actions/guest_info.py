@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
 import time
@@ -23,15 +24,14 @@ from .._saved.ownership import Owners, managed
 from .._saved.plan import move_blockers, running_version, why_copy
 from .._saved.unfinished import saved_summary
 from .._system.guests import Candidate, preflight, select
-from .._system.hypervisor import Connection, Guest, agent_silent, describe
+from .._system.hypervisor import AGENTS_AT_ONCE, Connection, Guest, Lanes, agent_silent, describe
 
 #: Guests of a session are not refreshed.
 _NO_REFRESH = Blocker("uri", f"guests can be refreshed at {SYSTEM_URI} only")
 #: Seconds for all guests together.
 TIMEOUT = 60.0
-#: Seconds that each agent has at first, how many are asked at the same time (of libvirtd's 20 workers), and how many rounds of patience there are.
+#: Seconds that each agent has at first, and how many rounds of patience there are.
 QUICK = 1
-AGENTS_AT_ONCE = 12
 #: Seconds that an agent has to be there again which answered before.
 EXPECTED = 30.0
 PATIENT_ROUNDS = 3
@@ -106,6 +106,19 @@ def agent_facts(guest: Guest, timeout: int) -> dict[str, t.Any]:
     :returns: `os` and `boot_id`, each `None` when it is not available; `silent`: it gave no answer at all.
     """
     try:
+        # Else libvirt waits for 5 seconds for an agent that has not answered the question before.
+        guest.set_agent_timeout(timeout)
+    except Exception:  # it is not connected any more
+        return {"os": None, "boot_id": None, "silent": False}
+    try:
+        return _said(guest, timeout)
+    finally:
+        with contextlib.suppress(Exception):  # the guest may have ended meanwhile, and its time-out with it
+            guest.reset_agent_timeout()
+
+
+def _said(guest: Guest, timeout: int) -> dict[str, t.Any]:
+    try:
         system = parse_system(_ask(guest, timeout, "guest-get-osinfo"))
     except Exception as error:  # an agent before QEMU 2.10, or one that may not say, can still have a boot id
         if agent_silent(error):
@@ -154,22 +167,31 @@ def _inactive(connection: Connection) -> list[dict[str, t.Any]]:
     ]
 
 
-def _ask_agents(candidates: t.Sequence[Candidate], found: t.Sequence[dict[str, t.Any]], agent_timeout: int) -> None:
+def _answers(lanes: Lanes, uuids: t.Iterable[str], timeout: int, together: float) -> dict[str, dict[str, t.Any]]:
+    """What the agents say, by the guests' UUIDs; without those whose call did not come back.
+
+    :param timeout: Seconds for each answer.
+    :param together: Seconds for all of them.
+    """
+    calls = lanes.each(uuids, lambda guest: agent_facts(guest, timeout), together)
+    return {uuid: call.value for uuid, call in calls.items() if call.state == "done" and call.value is not None}
+
+
+def _ask_agents(lanes: Lanes, candidates: t.Sequence[Candidate], found: t.Sequence[dict[str, t.Any]], agent_timeout: int) -> None:
     """Ask the agents, and put what they say into the records. Those that do not answer at once are asked again, last: they must not keep the others waiting.
 
     :param agent_timeout: Seconds for each answer.
     """
     waiting = [
-        (candidate, record) for candidate, record in zip(candidates, found) if record.get("agent") == "connected" and candidate.facts.state.executes
+        record for candidate, record in zip(candidates, found) if record.get("agent") == "connected" and candidate.facts.state.executes
     ]
     for timeout, together in ((min(QUICK, agent_timeout), TIMEOUT), (agent_timeout, agent_timeout * PATIENT_ROUNDS)):
-        calls = [Call(lambda one=candidate: agent_facts(one.guest, timeout)) for candidate, _record in waiting]
-        run_lanes([calls], AGENTS_AT_ONCE, together)
+        answers = _answers(lanes, [record["uuid"] for record in waiting], timeout, together)
         silent = []
-        for (candidate, record), call in zip(waiting, calls):
-            facts = call.value if call.state == "done" else None
+        for record in waiting:
+            facts = answers.get(record["uuid"])
             if facts is None or facts["silent"]:
-                silent.append((candidate, record))
+                silent.append(record)
             else:
                 record.update(os=facts["os"], boot_id=facts["boot_id"])
         waiting = silent
@@ -177,24 +199,23 @@ def _ask_agents(candidates: t.Sequence[Candidate], found: t.Sequence[dict[str, t
             break
 
 
-def _await_agents(guests: t.Sequence[Guest], found: t.Sequence[dict[str, t.Any]], names: t.Collection[str], timeout: int) -> None:
+def _await_agents(lanes: Lanes, found: t.Sequence[dict[str, t.Any]], names: t.Collection[str], timeout: int) -> None:
     """Ask the agents again that answered before, for a while: a guest that was rebooted by its owner just now needs one.
 
     :param names: Names or UUIDs of the guests.
     :param timeout: Seconds for each answer.
     """
     missing = [
-        (guest, record) for guest, record in zip(guests, found)
-        if record["boot_id"] is None and record["state"] == "running" and {record["name"], record["uuid"]} & set(names)
+        record for record in found if record["boot_id"] is None and record["state"] == "running" and {record["name"], record["uuid"]} & set(names)
     ]
     give_up = time.monotonic() + EXPECTED
     while missing and time.monotonic() < give_up:
-        calls = [Call(lambda guest=guest: agent_facts(guest, timeout)) for guest, _record in missing]
-        run_lanes([calls], AGENTS_AT_ONCE, timeout * PATIENT_ROUNDS)
-        for (_guest, record), call in zip(missing, calls):
-            if call.state == "done" and call.value is not None:
-                record.update(os=call.value["os"], boot_id=call.value["boot_id"])
-        missing = [(guest, record) for guest, record in missing if record["boot_id"] is None]
+        answers = _answers(lanes, [record["uuid"] for record in missing], timeout, timeout * PATIENT_ROUNDS)
+        for record in missing:
+            facts = answers.get(record["uuid"])
+            if facts is not None:
+                record.update(os=facts["os"], boot_id=facts["boot_id"])
+        missing = [record for record in missing if record["boot_id"] is None]
         if missing:
             time.sleep(1.0)
 
@@ -230,8 +251,10 @@ def guest_info(params: dict[str, t.Any]) -> dict[str, t.Any]:
                 "error": {"code": "no_answer", "message": describe(error)},
             })
     if params["boot_id"]:
-        _ask_agents(candidates, found, params["agent_timeout"])
-        _await_agents([one.guest for one in candidates], found, params["expect_agents"], params["agent_timeout"])
+        # On connections of their own: libvirtd serves five calls at once on each, and agents that hang would keep the others waiting.
+        lanes = Lanes(params["uri"], [record["uuid"] for record in found if "error" not in record], at_once=AGENTS_AT_ONCE)
+        _ask_agents(lanes, candidates, found, params["agent_timeout"])
+        _await_agents(lanes, found, params["expect_agents"], params["agent_timeout"])
     window = Ledger(where).read()
     return {
         "changed": False, "guests": found, "inactive": _inactive(connection), "window": None if window is None else summary(window),

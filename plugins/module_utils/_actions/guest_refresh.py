@@ -23,9 +23,11 @@ from .._pause.window import refuse_open
 from .._saved import transfer
 from .._saved.in_place import memory as in_place
 from .._saved.ledger import SavedLedger
+from .._saved.leftovers import forget as forget_proof
 from .._saved.opening import begin, entry, forget_marks, refuse_blocked
 from .._saved.ownership import REFUSE, Owners, refuse_container
 from .._saved.plan import LOOK_TIMEOUT, Plan, copy_speed, keep_ways_back, look, prepare, room_in, unmap_speed
+from .._saved.proof import prove
 from .._saved.record import REFRESH, SavedGuest, SavedTogether
 from .._saved.room import affordable, no_room
 from .._saved.rules import late_way_back, longest_save, predicted_copy, predicted_in_place, predicted_way_back
@@ -134,7 +136,7 @@ def _move(refresh: SavedTogether, move: SavedGuest, plan: Plan, save_limit: floa
         if move.memory == "in_place":
             transfer.keep_memory_in_place(guest, move)
         move.began_at = time.monotonic()
-        transfer.save(guest, move, save_limit, plan.sparse)
+        transfer.save(guest, move, save_limit, plan.formats)
     except Exception as error:  # MaintenanceError says it; anything else is libvirt's
         if not isinstance(error, MaintenanceError) or error.code != "unknown":
             move.settle("untouched", describe(error))
@@ -178,7 +180,10 @@ def refresh_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
     with ledger.locked(5.0):
         refuse_open(ledger.read())
         refuse_unfinished(where)
+        forget_proof(params["uri"], where)
         plans, width = _admitted(params, where)
+        prove(params["uri"], where, [plan for plan in plans if plan.stale and not plan.skipped])
+        _refuse(params, plans)
         moving = [plan for plan in plans if plan.stale and not plan.skipped]
         if not moving:
             return {"changed": False, **_planned(params, plans, width)}
@@ -197,13 +202,18 @@ def _planned(params: t.Mapping[str, t.Any], plans: t.Sequence[Plan], width: int)
 
 def _admitted(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Plan], int]:
     plans, width = plan_refresh(params, where)
+    _refuse(params, plans)
+    return plans, width
+
+
+def _refuse(params: t.Mapping[str, t.Any], plans: t.Sequence[Plan]) -> None:
+    """Refuse when a guest cannot be moved, or leave it where it is, as the operator wants it."""
     blocked = [plan for plan in plans if plan.stale and plan.blockers]
     if params["on_blocked"] == SKIP:
         for plan in blocked:
             plan.skipped = True
     else:
         refuse_blocked(blocked, [_described(plan, None) for plan in plans])
-    return plans, width
 
 
 def _move_all(refresh: SavedTogether, moving: t.Sequence[Plan], width: int, limit: float, clocks: DueClocks) -> None:

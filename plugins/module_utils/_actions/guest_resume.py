@@ -19,6 +19,7 @@ from .._pause.limits import check_patience
 from .._pause.record import Window
 from .._pause.settle import save
 from .._pause.window import close_window, summary
+from .._saved import leftovers
 from .._saved.ledger import SavedLedger
 from .._saved.unfinished import finish_saved, has_unfinished, saved_clocks_due
 from .._system.guest_log import why_it_ended
@@ -177,6 +178,13 @@ def resume_guests(uri: str, window_id: str | None, patience: float, second_look:
         result["guests"] = result["guests"] + guests
         result["warnings"] = result["warnings"] + log
         result["changed"] = result["changed"] or any(guest["changed"] for guest in guests)
+    if window_id is None and leftovers.are_there(where) and not check_mode:
+        with ledger.locked(patience):
+            leftovers.forget(uri, where)
+        result["warnings"] = [
+            *result["warnings"], "what an interrupted proof of a save and a restore had left was removed; no guest of this host had a part in it",
+        ]
+        result["changed"] = True
     return result
 
 

@@ -19,22 +19,22 @@ from .._pause.limits import check_wait
 from .._pause.window import refuse_open
 from .._saved import transfer
 from .._saved.ledger import SavedLedger
+from .._saved.leftovers import forget as forget_proof
 from .._saved.opening import begin, entry, images_folder, refuse_blocked
 from .._saved.ownership import REFUSE, Owners, refuse_container
 from .._saved.plan import LOOK_TIMEOUT, Plan, copy_speed, keep_ways_back, look, prepare
+from .._saved.proof import prove
 from .._saved.record import MAX_REBOOT_PAUSE_LIMIT, REBOOT, SavedGuest, SavedTogether
 from .._saved.room import MIB, no_room_to_grow, outgrowing, usable
 from .._saved.rules import predicted_absences
 from .._saved.unfinished import finish_saved, lost, refuse_unfinished
 from .._system.guests import preflight, select, wait_for_jobs
-from .._system.hypervisor import Connection, describe
+from .._system.hypervisor import MANAGED_SAVES, Connection, describe
 from .._system.process_memory import host_memory
 from .._system.qemu_processes import unknown
 
 #: Seconds that a reboot is taken to last when nothing better is known: firmware of servers is slow.
 REBOOT_TIME = 300.0
-#: libvirt's folder of managed saves (src/qemu/qemu_conf.c).
-MANAGED = "/var/lib/libvirt/qemu/save"
 #: Seconds for the disk to take everything that was written.
 SYNC_TIMEOUT = 600.0
 
@@ -88,7 +88,7 @@ def _predict(plans: t.Sequence[Plan], limit: float, reboot: float, where: Places
         return
     needs: dict[str, int] = {}
     for plan in plans:
-        folder = MANAGED if plan.memory == "managed" else where.state
+        folder = MANAGED_SAVES if plan.memory == "managed" else where.state
         needs[folder] = needs.get(folder, 0) + plan.need.image
     for folder, space in _free(needs).items():
         if space[0] < space[1]:
@@ -163,7 +163,10 @@ def save_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.
     with ledger.locked(5.0):
         refuse_open(ledger.read())
         refuse_unfinished(where)
+        forget_proof(params["uri"], where)
         plans, reboot = _admitted(params, where)
+        prove(params["uri"], where, plans)
+        _refuse(plans)
         prepare(images_folder(where))
         keep_ways_back(Connection(params["uri"]), plans)
         # What is armed here: the guard, and the restore at boot.
@@ -187,12 +190,16 @@ def _refuse_foreign(plans: t.Sequence[Plan]) -> None:
         )
 
 
-def _admitted(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Plan], float]:
-    plans, reboot = _plans(params, where)
+def _refuse(plans: t.Sequence[Plan]) -> None:
     refuse_blocked(
         [plan for plan in plans if plan.blockers], [_described(plan, None) for plan in plans],
         ". A reboot affects every guest: move these away, or shut them down, first",
     )
+
+
+def _admitted(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Plan], float]:
+    plans, reboot = _plans(params, where)
+    _refuse(plans)
     # Only now: the QEMU of a guest of libvirt's that could not be judged is not known, and would be taken for somebody else's.
     _refuse_foreign(plans)
     return plans, reboot
@@ -216,7 +223,7 @@ def _save_all(saving: SavedTogether, plans: t.Sequence[Plan], where: Places) -> 
         for plan, one in reversed(list(zip(plans, saving.guests))):
             one.phase, one.began_at = "moving", time.time()
             ledger.write(saving)
-            transfer.save(plan.candidate.guest, one, max(1.0, saving.pause_limit - (time.monotonic() - began)))
+            transfer.save(plan.candidate.guest, one, max(1.0, saving.pause_limit - (time.monotonic() - began)), plan.formats)
             if one.autostart:
                 # At boot libvirt would start it before its turn.
                 plan.candidate.guest.set_autostart(False)

@@ -6,53 +6,19 @@ from __future__ import annotations
 
 import typing as t
 
-from .._core.errors import MaintenanceError
 from .._core.places import Places, places
 from .._saved.ownership import refuse_container
 from .._system import running_code
 from .._system.guest_helpers import helpers
 from .._system.running_code import GuestCode
-from .._updates import stale, techniques
-from .._updates.apt import Apt
-from .._updates.dnf5 import dnf_of_this_host
+from .._system.unit_states import unit_states
+from .._system.units import has_systemd
+from .._updates import held, stale, techniques, unattended
 from .._updates.facts import facts
-from .._updates.package_manager import PackageManager, asked_for, run
+from .._updates.managers import manager
+from .._updates.package_manager import Change, PackageManager, asked_for, refuse, run
+from .._updates.restarts import left_over, restarts
 from .._updates.stale import Code
-
-#: What the host is; os-release(5).
-OS_RELEASE = "/etc/os-release"
-#: From the names, the target release, and whether only what is installed counts.
-_Maker = t.Callable[[t.Sequence[str], t.Optional[str], bool], PackageManager]
-_MANAGERS: dict[str, _Maker] = {
-    "debian": Apt, "ubuntu": Apt, "fedora": dnf_of_this_host, "rhel": dnf_of_this_host, "centos": dnf_of_this_host,
-}
-
-
-def manager_of(os_release: str) -> _Maker:
-    """The package manager that a distribution is made with, whatever other ones are installed too.
-
-    :param os_release: The content of os-release(5).
-    :raises MaintenanceError: code `packages`: neither of Debian's nor of RHEL's family.
-    """
-    fields = dict(line.partition("=")[::2] for line in os_release.splitlines())
-    words = " ".join(fields.get(key, "").strip("\"'") for key in ("ID", "ID_LIKE")).split()
-    for word in words:
-        if word in _MANAGERS:
-            return _MANAGERS[word]
-    raise MaintenanceError(
-        f"this host is neither of Debian's family nor of RHEL's ({OS_RELEASE}: {' '.join(words) or 'says nothing'}), so its package manager is not known; no "
-        "guest was touched. Give the update as commands (host_update_commands) or as tasks (host_update_tasks_file)", "packages",
-    )
-
-
-def _manager(packages: t.Sequence[str], release: str | None, only_upgrade: bool) -> PackageManager:
-    try:
-        with open(OS_RELEASE, encoding="utf-8", errors="replace") as stream:
-            text = stream.read()
-    except OSError:
-        text = ""
-    return manager_of(text)(packages, release, only_upgrade)
-
 
 def users(code: t.Mapping[GuestCode, Code], owners: t.Mapping[str, t.Sequence[str]]) -> dict[str, list[str]]:
     """By package, the names of the guests that are moved for code from it.
@@ -93,32 +59,44 @@ def _code_of_guests(where: Places) -> tuple[dict[GuestCode, Code], dict[int, str
     return code, helping, warnings
 
 
-def _before_pause(packages: t.Sequence[str], release: str | None, only_upgrade: bool, needs: t.Mapping[str, str]) -> list[str]:
-    """The command that applies, with guests running, what needs no pause, so that the pause holds only what must be inside; empty when there is none.
+def _outside(packages: t.Sequence[str], release: str | None, only_upgrade: bool, whole: t.Container[str]) -> list[str]:
+    """What of an update can be applied with the guests running, with restarts held back, in the words of the option `packages`; empty when nothing can.
 
-    Only of packages that were asked for by name, so that no package becomes one that was installed by hand; and only if none of
-    what they bring along needs the pause.
+    That is all of it, unless some packages have to be applied whole in the pause. Then only packages that were asked for by name, so that no package becomes
+    one that was installed by hand; and only if they bring none of those along.
 
-    :param packages: What was asked for.
+    :param packages: What was asked for, none for everything.
     :param release: The target release, or `None`.
     :param only_upgrade: Whether only what is installed counts.
-    :param needs: The technique of each pending package.
+    :param whole: The packages that have to be applied whole in the pause.
     """
-    paused = {techniques.bare(name) for name, technique in needs.items() if technique == "pause"}
-    gentle = [name for name in packages if techniques.bare(name.partition("=")[0]) not in paused]
-    if not paused or not gentle or len(gentle) == len(packages):
+    if not whole:
+        return list(packages) or ["*"]
+    others = [name for name in packages if techniques.bare(name.partition("=")[0]) not in whole]
+    if not others:
         return []
-    manager = _manager(gentle, release, only_upgrade)
-    plan = manager.plan()
+    plan = manager(others, release, only_upgrade).plan()
     brings = {techniques.bare(change.name) for change in plan.changes}
-    return manager.commands.apply if brings and not plan.removed and not plan.refused and not brings & paused else []
+    return others if brings and not plan.removed and not plan.refused and not any(name in whole for name in brings) else []
+
+
+def _restarts(
+    found: PackageManager, due: t.Sequence[held.Asked], pending: t.Sequence[Change], rules: t.Sequence[techniques.Rule], holding: t.Container[str],
+) -> list[dict[str, t.Any]]:
+    """What will be restarted, as far as it can be told before: what an earlier run has left to be done, and what the scripts of the installed versions name."""
+    scripts = found.scripts([change.name for change in pending if change.installed is not None])
+    asked = [one for name, text in scripts.items() for one in held.predicted(techniques.bare(name), text)]
+    states = unit_states(one.unit for one in asked)
+    # As deb-systemd-invoke(1p) and systemctl preset see it: what its administrator has disabled, and not started, stays so.
+    asked = [one for one in asked if one.unit not in states or states[one.unit].active or states[one.unit].enabled]
+    return restarts(found, [*due, *asked], rules, holding)
 
 
 def update_info(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """The body of host_update_info.
 
     :param params: The module's parameters.
-    :returns: `pending`, `not_installed`, `technique`, `commands`, `stale` and `warnings`.
+    :returns: `pending`, `not_installed`, `technique`, `outside`, `restarts`, `restarts_due`, `commands`, `stale` and `warnings`.
     :raises MaintenanceError: No supported package manager, an unknown package, packages that would have to be removed or are held, a rule that is none,
         a URI that is not the host's own.
     """
@@ -127,41 +105,38 @@ def update_info(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     refuse_container()
     packages = asked_for(params["packages"])
     release, only_upgrade = params["default_release"], params["only_upgrade"]
-    manager = _manager(packages, release, only_upgrade)
+    found = manager(packages, release, only_upgrade)
     if params["update_cache"]:
-        run(manager.commands.refresh, 300)
-    plan = manager.plan()
-    if plan.removed:
-        raise MaintenanceError(
-            f"the update would remove {', '.join(plan.removed)}, which this collection never does; no guest was touched. Do that by hand first, or "
-            "name other packages", "packages",
-        )
-    if plan.refused:
-        raise MaintenanceError(f"the package manager would refuse: {'; '.join(plan.refused)}; no guest was touched", "packages")
+        run(found.commands.refresh, 300)
+    plan = found.plan()
+    refuse(plan)
     code, helping, warnings = _code_of_guests(where)
     # Nothing pending: it does not matter whose the files are.
-    owners = manager.owners(sorted({path for found in code.values() for path in _paths(found)})) if plan.changes else {}
+    owners = found.owners(sorted({path for one in code.values() for path in _paths(one)})) if plan.changes else {}
     used = users(code, owners)
-    holding = facts() if plan.changes else frozenset()
+    due = left_over()
+    holding = facts() if plan.changes or due else frozenset()
     pending = [
         {**change._asdict(), **techniques.judge(change.name, rules, used, holding)._asdict(), "guests": used.get(techniques.bare(change.name), [])}
         for change in plan.changes
     ]
-    needs = {change["name"]: change["technique"] for change in pending}
-    guests = [stale.stale_guest(guest, found) for guest, found in code.items()]
+    for change in pending:
+        change["in_pause"] = change["in_pause"] if change["technique"] == "pause" else None
+    whole = {techniques.bare(change["name"]) for change in pending if change["in_pause"] == "package"}
+    guests = [stale.stale_guest(guest, one) for guest, one in code.items()]
     return {
         "changed": False,
         "pending": pending,
         "not_installed": plan.not_installed,
         "technique": techniques.strongest(change["technique"] for change in pending),
-        "commands": {
-            "stage": manager.commands.stage,
-            "before_pause": _before_pause(packages, release, only_upgrade, needs),
-            "apply": manager.commands.apply,
-        },
+        # Without systemd there is nothing that could be held back.
+        "outside": _outside(packages, release, only_upgrade, whole) if pending and has_systemd() else [],
+        "restarts": _restarts(found, due, plan.changes, rules, holding) if has_systemd() else [],
+        "restarts_due": bool(due),
+        "commands": {"stage": found.commands.stage, "apply": found.commands.apply},
         "stale": {
             "guests": [guest for guest in guests if guest is not None], "daemons": stale.stale_daemons(),
-            "processes": stale.stale_processes({pid for found in code.values() for pid in found}, helping), "kernel": stale.kernel(),
+            "processes": stale.stale_processes({pid for one in code.values() for pid in one}, helping), "kernel": stale.kernel(),
         },
-        "warnings": [*plan.warnings, *warnings],
+        "warnings": [*plan.warnings, *warnings, *filter(None, [unattended.warning()])],
     }

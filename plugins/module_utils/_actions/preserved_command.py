@@ -12,6 +12,7 @@ from .._core.places import places
 from .._pause.ledger import Ledger
 from .._pause.limits import check_patience, lead
 from .._system.commands import CommandList
+from .._system.package_lock import package_lock
 from .guest_pause import pause_guests, pause_request
 from .guest_resume import resume_guests
 
@@ -76,6 +77,13 @@ def preserved_command(params: dict[str, t.Any], check_mode: bool) -> dict[str, t
     if not params["command_timeout"] > 0:
         raise MaintenanceError(f"command_timeout is {params['command_timeout']:g} s, it must be more than 0; no guest was touched", "limit")
     check_patience(params["second_look"])
+    if check_mode or params["package_lock"] is None:
+        return _preserve(params, argvs, check_mode)
+    with package_lock(params["package_lock"]):
+        return _preserve(params, argvs, check_mode)
+
+
+def _preserve(params: dict[str, t.Any], argvs: list[list[str]], check_mode: bool) -> dict[str, t.Any]:
     request = pause_request(params)
     ledger = Ledger(places(request.uri))
     paused = pause_guests(request, check_mode)

@@ -14,8 +14,6 @@ from . import measurement
 
 #: How often a correction is tried: a busy host may delay the first by more than the tolerance.
 CORRECTIONS = 3
-#: Guests asked at the same time. An agent that hangs occupies one of libvirt's twenty workers until its time-out.
-WIDTH = 12
 
 
 class _Unverified(Exception):

@@ -29,11 +29,12 @@ from .._updates import stale
 from . import way_back
 from .in_place import memory as in_place
 from .ownership import Owners
+from .pair import image_formats
 from .restore_needs import missing, needs, rom_blocker
 from .room import MIB, CopyNeed, Room, copy_need, room
 from .rules import confined_by, in_place_obstacle, memory_folder, save_blockers
 
-#: Bytes that are copied, or let go of, to learn how fast this host does that.
+#: Bytes that are copied, or freed, to learn how fast this host does that.
 PROBE = 64 * MIB
 #: Seconds for the file systems to say what is at the paths that a guest needs.
 FILES_TIMEOUT = 15.0
@@ -61,7 +62,7 @@ class Plan:
     :ivar why_copy: Why its memory cannot stay in place, or `None`.
     :ivar ram: For `in_place`: the ids of its memory backends.
     :ivar kept: For `in_place`: the folder of the second names.
-    :ivar sparse: For `copy`: its image can be sparse, which is faster.
+    :ivar formats: Of its image, the best first. Before the pair is proved (`proof`): those that can be made; after it: those that can be restored, too.
     :ivar need: What a copy of it takes.
     :ivar ordinary: Memory of its QEMU in RAM in ordinary pages, bytes; the rest is in huge ones.
     :ivar predicted: Seconds that it will be away.
@@ -81,7 +82,7 @@ class Plan:
     why_copy: str | None = None
     ram: list[str] = dataclasses.field(default_factory=list)
     kept: str = ""
-    sparse: bool = False
+    formats: list[str] = dataclasses.field(default_factory=list)
     need: CopyNeed = CopyNeed(0, 0, 0)
     ordinary: int = 0
     predicted: float = 0.0
@@ -258,8 +259,7 @@ def look(connection: Connection, candidate: Candidate, memory: str, owners: Owne
     if memory == "in_place" and plan.why_copy is not None:
         plan.blockers.append(Blocker("memory", plan.why_copy))
     plan.memory = "copy" if memory == "copy" or plan.why_copy is not None else "in_place"
-    # With x-ignore-shared nothing is left to gain by it.
-    plan.sparse = plan.memory == "copy" and connection.can_save_sparse(running)
+    plan.formats = image_formats(connection.can_save_sparse(running), fast=plan.memory == "copy" and not reboot)
     return plan
 
 
@@ -288,7 +288,7 @@ def copy_speed(folder: str, durable: bool = False) -> float:
 
 
 def unmap_speed() -> float:
-    """How fast the kernel lets go of shared memory in ordinary pages, as when a QEMU ends, bytes per second."""
+    """How fast the kernel frees shared memory in ordinary pages, as when a QEMU ends, bytes per second."""
     handle = os.memfd_create("vm_preserving")
     try:
         os.ftruncate(handle, PROBE)

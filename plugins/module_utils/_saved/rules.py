@@ -19,7 +19,7 @@ SAVE_FACTOR = 2.0
 RESTORE_FACTOR = 2.0
 #: How fast pages are taken to come back from swap, bytes per second: from a solid-state disk, a few at a time, in the order of their addresses.
 SWAP_SPEED = 200 * MIB
-#: How much longer than a plain unmapping it takes a QEMU to let go of a page: with KVM the processor's own table of the guest's pages has it too.
+#: How much longer than a plain unmapping it takes a QEMU to free a page: with KVM the processor's own table of the guest's pages has it too.
 UNMAP_FACTOR = 2.0
 #: Reasons of a pause in which nothing is under way: its owner's; and what libvirt says of a paused guest that was restored, or after its own restart.
 QUIET = ("user", "migration", "unknown", "from-snapshot")
@@ -38,7 +38,7 @@ def _host_devices(xml: ET.Element, qemu_decides: bool) -> Blocker | None:
 
 
 def save_blockers(xml: ET.Element, state: State, qemu_decides: bool = False) -> list[Blocker]:
-    """Everything in a guest's definition that keeps libvirt from saving it, or a QEMU from taking it up again. There is no dry run.
+    """Everything in a guest's definition that keeps libvirt from saving it, or a QEMU from restoring it. There is no dry run.
 
     Source: libvirt, src/qemu/qemu_migration.c (qemuMigrationSrcIsAllowed) and the devices that QEMU marks as not migratable.
 
@@ -57,7 +57,7 @@ def save_blockers(xml: ET.Element, state: State, qemu_decides: bool = False) -> 
     if devices is not None:
         found.append(devices)
     if [one for one in xml.findall("devices/filesystem/driver") if one.get("type") == "virtiofs"]:
-        block("virtiofs", "it uses a virtiofs file system, and that a new daemon takes up the state of the old one is not proved")
+        block("virtiofs", "it uses a virtiofs file system, and that a new daemon can load the state of the old one is not proved")
     elif not qemu_decides and [
         one for one in xml.findall("devices/filesystem") if one.find("driver") is None or one.find("driver").get("type") in (None, "path")
     ]:
@@ -172,7 +172,7 @@ def predicted_copy(need: CopyNeed, speed: float) -> float:
 def predicted_in_place(ordinary: int, speed: float) -> float:
     """Seconds that a guest will be away whose memory stays where it is.
 
-    :param ordinary: Memory of its QEMU in ordinary pages, bytes: these the kernel lets go of one by one when the old QEMU ends, and libvirt waits for that.
+    :param ordinary: Memory of its QEMU in ordinary pages, bytes: these the kernel frees one by one when the old QEMU ends, and libvirt waits for that.
     :param speed: How fast this host does that, bytes per second.
     """
     return FIXED + ordinary / speed * UNMAP_FACTOR
@@ -239,7 +239,7 @@ class Remains:
     :ivar token: The id in its LIVE metadata.
     :ivar job: libvirt works on it (a save, a restore), or `None`.
     :ivar shutoff: Why libvirt says that a defined guest is off.
-    :ivar image: `saved`: complete, and nobody has let the guest run since. `restoring`: somebody may have. `absent`.
+    :ivar image: `saved`: complete, and nobody has resumed the guest since. `restoring`: somebody may have. `absent`.
     """
 
     state: State | None
@@ -268,16 +268,16 @@ def recover_verdict(saving_id: str, was_paused: bool, found: Remains) -> tuple[R
     if found.state is not None and found.state.state not in ("shutoff", "nostate"):
         if found.same_process:
             if found.job is not None:
-                return "abort", "it is being saved; ended, so that it runs on"
+                return "abort", "it is being saved; the save is aborted, and it keeps running"
             if not was_paused and found.state.state == "paused" and found.state.reason in ("save", "migration"):
-                return "wait", "libvirt is about to let it run on"
+                return "wait", "libvirt is about to resume it"
             return "untouched", "it runs on as before"
         if found.token == saving_id:
             if found.job is not None or found.state.reason == "starting-up":
                 return "wait", "libvirt is restoring it"
             # With its image gone, somebody wanted it so (virsh start --paused): libvirt removes its own only when the guest is back as it was wanted.
             if found.state.state == "paused" and found.state.reason == "migration" and not was_paused and found.image != "absent":
-                return "resume", "it is restored, and was not let run"
+                return "resume", "it is restored and was not resumed"
             return "restored", "it is back"
         if found.state.reason in ("starting-up", "migration"):
             return "wait", "it is being started"

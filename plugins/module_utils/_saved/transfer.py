@@ -15,7 +15,7 @@ from .._core.calls import Call, run_lanes
 from .._core.errors import GuestGone, LedgerError, MaintenanceError
 from .._core.kept_qemu import build_of, with_emulator
 from .._system import boot_unit, host_power
-from .._system.hypervisor import Connection, Guest, daemon_said, describe, libvirt_refused
+from .._system.hypervisor import Connection, Guest, daemon_said, describe, libvirt_refused, unsupported
 from .._system.qmp import capability
 from . import way_back
 from .in_place import memory as in_place
@@ -90,14 +90,24 @@ def _is_there(guest: Guest) -> bool:
         return False
 
 
-def save(guest: Guest, one: SavedGuest, limit: float, sparse: bool = False) -> None:
+def _save_in(guest: Guest, one: SavedGuest, formats: t.Sequence[str]) -> None:
+    """Save a guest in the first of these formats that libvirt can make for it."""
+    for number, image_format in enumerate(formats, 1):
+        try:
+            return guest.managed_save(image_format) if one.memory == "managed" else guest.save(one.image, image_format)
+        except Exception as error:
+            if number == len(formats) or not unsupported(error):
+                raise
+
+
+def save(guest: Guest, one: SavedGuest, limit: float, formats: t.Sequence[str]) -> None:
     """Save a guest, or give up in time.
 
     :param limit: Seconds that it may take; then it is aborted, and the guest runs on.
-    :param sparse: Into a sparse image.
+    :param formats: Of the image, the best first. All of them can be restored.
     :raises MaintenanceError: code `save`: it was not saved, and runs on. Code `unknown`: libvirt does not say, or it has ended.
     """
-    call = Call(guest.managed_save if one.memory == "managed" else lambda: guest.save(one.image, sparse))
+    call = Call(lambda: _save_in(guest, one, formats))
     run_lanes([[call]], 1, limit)
     if call.state == "running":
         with contextlib.suppress(Exception):  # it may just have ended

@@ -17,6 +17,7 @@ from .._core.calls import Call, call_with_timeout, run_lanes
 from .._core.errors import GuestGone, LibvirtHangs, LibvirtUnreachable, MaintenanceError
 from .._core.places import SESSION_URI
 from .._core.states import State
+from .._core.throwaway import is_throwaway
 
 try:
     import libvirt
@@ -28,12 +29,21 @@ CONNECT_TIMEOUT = 10.0
 #: libvirtd serves 5 requests at once on one connection (max_client_requests) and 20 for all (max_workers).
 CALLS_PER_CONNECTION = 4
 MAX_CONNECTIONS = 4
+#: Guest agents asked at once. One that hangs occupies one of libvirtd's workers until its time-out, and others need some, too: the guard, for one, takes
+#: a libvirtd without a free worker for hung.
+AGENTS_AT_ONCE = 12
 
 #: XML namespace of our LIVE metadata; also the key under which libvirt keeps it.
 TOKEN_NAMESPACE = "urn:vm_preserving:maintenance:window"
 _TOKEN_PREFIX = "vm_preserving"
 #: XML namespace of a guest's own policy, an element in its metadata that whoever owns the guest may set.
 POLICY_NAMESPACE = "urn:vm_preserving:maintenance:policy"
+
+#: How an image is written. Ordinary: as `save_image_format` of qemu.conf says, through a pipe. Sparse: each page has its place in the file, which QEMU
+#: writes by itself (libvirt 11.2, QEMU 9.0).
+ORDINARY, SPARSE = "ordinary", "sparse"
+#: Where libvirt's system driver has its images of persistent guests, NAME.save (src/qemu/qemu_driver.c, qemuDomainManagedSavePath).
+MANAGED_SAVES = "/var/lib/libvirt/qemu/save"
 
 # virDomainJobOperation (libvirt-domain.h) to words.
 _JOBS = {
@@ -131,30 +141,40 @@ class Guest:
         """Whether libvirtd is waiting for this guest's monitor or a job of it, so that a call that was given up can still be under way."""
         return self._domain.controlInfo(0)[0] != libvirt.VIR_DOMAIN_CONTROL_OK
 
-    def save(self, path: str, sparse: bool = False) -> None:
+    def save(self, path: str, image_format: str = ORDINARY) -> None:
         """Stop it, write its state to a file and end its QEMU. Returns when that is done; on an error the guest runs on.
 
         :param path: The file. libvirt makes it, and marks it as whole only when it is.
-        :param sparse: Each page has its place in the file, which is written without a detour through a pipe (libvirt 11.2, QEMU 9.0).
+        :param image_format: `ORDINARY` or `SPARSE`.
         """
-        if sparse:
-            try:
-                self._domain.saveParams({libvirt.VIR_DOMAIN_SAVE_PARAM_FILE: path, "image_format": "sparse"}, 0)
-                return
-            except libvirt.libvirtError as error:
-                # Nothing has begun yet: this guest is one of those for which it cannot be done.
-                unsupported = (libvirt.VIR_ERR_CONFIG_UNSUPPORTED, libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED, libvirt.VIR_ERR_OPERATION_UNSUPPORTED)
-                if error.get_error_code() not in unsupported:
-                    raise
-        self._domain.saveFlags(path, None, 0)
+        if image_format == SPARSE:
+            self._domain.saveParams({libvirt.VIR_DOMAIN_SAVE_PARAM_FILE: path, "image_format": SPARSE}, 0)
+        else:
+            self._domain.saveFlags(path, None, 0)
 
-    def managed_save(self) -> None:
-        """The same into libvirt's own image of it, from which libvirt restores it at its next start, whoever starts it."""
-        self._domain.managedSave(0)
+    def managed_save(self, image_format: str = ORDINARY) -> None:
+        """The same into libvirt's own image of it, from which libvirt restores it at its next start, whoever starts it.
+
+        libvirt has no way to ask for the format of that image: without a file, `virDomainSaveParams` forgets what it was asked for, and that it has locked
+        the guest, which nobody gets at any more (seen with 11.3). So a sparse one is saved to the file at which every start looks.
+
+        :param image_format: `ORDINARY` or `SPARSE`.
+        """
+        if image_format == SPARSE:
+            self.save(self._managed_image, SPARSE)
+            # Not to be told as saved when libvirt would not find it there.
+            self._domain.managedSaveGetXMLDesc(0)
+        else:
+            self._domain.managedSave(0)
+
+    @property
+    def _managed_image(self) -> str:
+        return os.path.join(MANAGED_SAVES, f"{self.name}.save")
 
     def has_managed_save(self) -> bool:
         """Whether libvirt has an image of it. libvirt removes that image when the guest was started from it."""
-        return bool(self._domain.hasManagedSaveImage(0))
+        # Of one that was saved to its place as a file libvirt knows as soon as it looks there: at the next start of either.
+        return bool(self._domain.hasManagedSaveImage(0)) or os.path.exists(self._managed_image)
 
     def managed_save_xml(self) -> str:
         """The definition in libvirt's image of it, secrets included.
@@ -186,6 +206,14 @@ class Guest:
     def remove_managed_save(self) -> None:
         """Remove libvirt's image of it, which a guest that runs must not have: its next start would bring an old state back."""
         self._domain.managedSaveRemove(0)
+
+    def destroy(self) -> None:
+        """End its QEMU at once, whatever it does; nothing happens when that has ended."""
+        try:
+            self._domain.destroy()
+        except libvirt.libvirtError as error:
+            if error.get_error_code() not in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID):
+                raise
 
     def autostart(self) -> bool:
         """Whether libvirt starts it at boot. Transient guests are never."""
@@ -283,7 +311,8 @@ class Guest:
     def agent_command(self, command: str, timeout: int) -> str:
         """Send one raw command to the guest agent.
 
-        :param timeout: Seconds to wait for the answer.
+        :param timeout: Seconds to wait for the answer. An agent that owes one from before is called first, which has the time-out of `set_agent_timeout`,
+            or 5 seconds.
         :returns: The agent's answer, JSON, not to be trusted.
         """
         import libvirt_qemu
@@ -407,17 +436,31 @@ class Connection:
                 "(systemctl status libvirtd, journalctl -u libvirtd) and run again"
             ) from error
 
+    def _active(self) -> list[Guest]:
+        found = [Guest(domain) for domain in self._domains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)]
+        # -1: it ended between the listing and here
+        return sorted((guest for guest in found if guest.id >= 0), key=lambda guest: guest.name)
+
     def running(self) -> list[Guest]:
-        """All active guests, paused ones included, by name. (libvirt's word for them is "running domains".)
+        """All active guests, paused ones included, by name. (libvirt's word for them is "running domains".) Those that are thrown away do not count.
 
         :raises LibvirtHangs: libvirt does not answer.
         """
-        found: list[Guest] = []
-        for domain in self._domains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
-            guest = Guest(domain)
-            if guest.id >= 0:  # -1: it ended between the listing and here
-                found.append(guest)
-        return sorted(found, key=lambda guest: guest.name)
+        return [guest for guest in self._active() if not is_throwaway(guest.name, guest.uuid)]
+
+    def throwaways(self) -> list[Guest]:
+        """The throw-away guests that are there.
+
+        :raises LibvirtHangs: libvirt does not answer.
+        """
+        return [guest for guest in self._active() if is_throwaway(guest.name, guest.uuid)]
+
+    def start_throwaway(self, xml: str) -> Guest:
+        """Start a transient guest, paused, so that it executes nothing. libvirt ends it with this connection, or with its first save.
+
+        :param xml: Its definition.
+        """
+        return Guest(self._raw.createXML(xml, libvirt.VIR_DOMAIN_START_PAUSED | libvirt.VIR_DOMAIN_START_AUTODESTROY))
 
     def inactive_names(self) -> list[tuple[str, str]]:
         """Name and UUID of every defined guest that is not active.
@@ -515,15 +558,18 @@ class Connection:
 class Lanes:
     """The same call for many guests at once, over several connections, each guest's handle ready beforehand."""
 
-    def __init__(self, uri: str, uuids: t.Sequence[str], timeout: float = CONNECT_TIMEOUT) -> None:
+    def __init__(
+        self, uri: str, uuids: t.Sequence[str], timeout: float = CONNECT_TIMEOUT, at_once: int = MAX_CONNECTIONS * CALLS_PER_CONNECTION,
+    ) -> None:
         """Open the connections and look every guest up.
 
         :param uri: The libvirt URI.
         :param uuids: The guests.
         :param timeout: Seconds for each connection, and for all lookups together.
+        :param at_once: How many calls may be in flight, a multiple of `CALLS_PER_CONNECTION`.
         :raises LibvirtUnreachable: libvirt did not answer about any guest.
         """
-        count = max(1, min(MAX_CONNECTIONS, -(-len(uuids) // CALLS_PER_CONNECTION)))
+        count = max(1, -(-min(at_once, len(uuids)) // CALLS_PER_CONNECTION))
         connections = [Connection(uri, timeout) for _number in range(count)]
         self._lane = {uuid: number % count for number, uuid in enumerate(uuids)}
         self._count = count
@@ -575,6 +621,13 @@ def describe(error: BaseException) -> str:
 def agent_silent(error: BaseException) -> bool:
     """Whether an error says that the agent gave no answer at all, so that the next question would only be waited for as long again."""
     return isinstance(error, libvirt.libvirtError) and error.get_error_code() == libvirt.VIR_ERR_AGENT_UNRESPONSIVE
+
+
+def unsupported(error: BaseException) -> bool:
+    """Whether an error says that libvirt cannot do for this guest what it was asked for; then it has not begun with it."""
+    return isinstance(error, libvirt.libvirtError) and error.get_error_code() in (
+        libvirt.VIR_ERR_CONFIG_UNSUPPORTED, libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED, libvirt.VIR_ERR_OPERATION_UNSUPPORTED,
+    )
 
 
 def daemon_said(error: BaseException) -> bool:

@@ -9,6 +9,8 @@ import pwd
 import re
 import typing as t
 
+from .._core.throwaway import is_throwaway
+
 #: The names of QEMU's system emulators: upstream's, RHEL's, Proxmox's and old Debian's.
 _EMULATOR = re.compile(r"qemu-system-.+|qemu-kvm|kvm")
 
@@ -101,7 +103,7 @@ def _process(pid: int) -> QemuProcess | None:
 
 
 def qemu_processes() -> list[QemuProcess]:
-    """All QEMUs on this host that have a guest, in containers too, by pid."""
+    """All QEMUs on this host that have a guest, in containers too, by pid. Those of throw-away guests do not count."""
     found = []
     for entry in os.listdir("/proc"):
         if entry.isdigit():
@@ -109,7 +111,7 @@ def qemu_processes() -> list[QemuProcess]:
                 process = _process(int(entry))
             except OSError:  # it has ended
                 continue
-            if process is not None:
+            if process is not None and not is_throwaway(process.name, process.uuid):
                 found.append(process)
     return sorted(found)
 

@@ -12,6 +12,7 @@ import typing as t
 import xml.etree.ElementTree as ET
 
 from .._core.places import Places
+from .._core.throwaway import is_throwaway
 from .elf import build_id
 from .status_file import guest_process
 
@@ -116,11 +117,24 @@ def program_build_id(pid: int) -> str | None:
 
 
 def guests(where: Places) -> tuple[list[GuestCode], list[str]]:
-    """The guests that run on this host by libvirt's own status files, by name.
+    """The guests that run on this host by libvirt's own status files, by name. Those that are thrown away do not count.
 
     :param where: The folders of the URI.
     :returns: The guests, and the names of the files that say of no guest who it is.
     """
+    found, unreadable = _by_status(where)
+    return [guest for guest in found if not is_throwaway(guest.name, guest.uuid)], unreadable
+
+
+def throwaways(where: Places) -> list[GuestCode]:
+    """The throw-away guests by libvirt's own status files.
+
+    :param where: The folders of the URI.
+    """
+    return [guest for guest in _by_status(where)[0] if is_throwaway(guest.name, guest.uuid)]
+
+
+def _by_status(where: Places) -> tuple[list[GuestCode], list[str]]:
     found: list[GuestCode] = []
     unreadable: list[str] = []
     try:

@@ -4,6 +4,7 @@
 """The adapter of apt and dpkg."""
 from __future__ import annotations
 
+import glob
 import itertools
 import re
 import shutil
@@ -26,6 +27,8 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*(?<!-)(:[a-z0-9-]*[a-z0-9])?(=[A-Za-z0-
 #: Headings of apt-get's lists of packages for which it wants more than a yes.
 _HELD = "The following held packages will be changed:"
 _DOWNGRADED = "The following packages will be DOWNGRADED:"
+#: Where dpkg keeps the scripts of what is installed.
+_SCRIPTS = "/var/lib/dpkg/info"
 _RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.~+/_-]*")
 
 # "Inst name [installed] (candidate origin [arch])"; "Remv name [installed]", "Purg name [installed]" with APT::Get::Purge; apt-get(8), --simulate
@@ -132,6 +135,8 @@ class Apt:
         named = ["install", *(["--only-upgrade"] if only_upgrade else []), *packages]
         action = named if packages else ["upgrade", "--with-new-pkgs"]
         change = [*_ENVIRONMENT, *_APT, *target]
+        # What it would fetch is in its cache already. Not --no-download, with which apt does not find what it has from a source on the host's own disk.
+        self._apply = (change, action)
         self._packages = [name.partition("=")[0] for name in packages] if only_upgrade else []
         # Without --no-remove and --assume-yes: what apt-get would then refuse shall be seen and named.
         self._simulate = [*_ENVIRONMENT, "apt-get", "--simulate", "-o", "Debug::NoLocking=true", *target, *action]
@@ -142,6 +147,12 @@ class Apt:
             stage=[*change, *_LOCK_WAIT, "--download-only", *action],
             apply=[*change, *_NO_LOCK_WAIT, "--no-download", *action],
         )
+
+    def apply_with(self, path: str, lock_timeout: int) -> list[str]:
+        """See `PackageManager`."""
+        change, action = self._apply
+        # apt gives the scripts a path of its own.
+        return [*change, "-o", f"DPkg::Lock::Timeout={lock_timeout}", "-o", f"DPkg::Path={path}", *action]
 
     def plan(self) -> Plan:
         """See `PackageManager`."""
@@ -161,6 +172,17 @@ class Apt:
                 f"apt cannot authenticate what comes from {', '.join(sources)}. Give that source its key (Signed-By), or trusted=yes if you do trust it"
             )
         return Plan(changes, removed, [], self._not_installed(), refused)
+
+    def scripts(self, packages: t.Sequence[str]) -> dict[str, str]:
+        """See `PackageManager`."""
+        found = {}
+        for name in packages:
+            # Of a package that several architectures of can be installed, dpkg has the scripts under its name with the architecture.
+            paths = glob.glob(f"{_SCRIPTS}/{glob.escape(name)}.postinst") or glob.glob(f"{_SCRIPTS}/{glob.escape(name.partition(':')[0])}:*.postinst")
+            for path in paths:
+                with open(path, encoding="utf-8", errors="replace") as stream:
+                    found[name] = stream.read()
+        return found
 
     def _not_installed(self) -> list[str]:
         if not self._packages:

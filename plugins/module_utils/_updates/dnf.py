@@ -107,6 +107,12 @@ def owners(paths: t.Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
+def scripts(packages: t.Sequence[str]) -> dict[str, str]:
+    """The scripts of installed rpms; see `PackageManager`."""
+    # 1: not installed
+    return {name: run(["rpm", "--query", "--scripts", name], 60, fine=(0, 1)) for name in packages}
+
+
 def specifications(packages: t.Sequence[str]) -> list[str]:
     """Package specifications in dnf's words, `name-version` for `name=version`.
 
@@ -153,6 +159,7 @@ class Dnf:
             # Inside the pause there is no time to wait for another dnf.
             apply=[*dnf, "--cacheonly", "--setopt=exit_on_lock=True", *action],
         )
+        self._apply = [*dnf, "--cacheonly", "--setopt=exit_on_lock=False", *action]
 
     @staticmethod
     def _find() -> list[str]:
@@ -171,6 +178,14 @@ class Dnf:
     def plan(self) -> Plan:
         """See `PackageManager`."""
         return read_answer(ask_program(self._python, dnf_program, {"packages": self._specs, "only_upgrade": self._only_upgrade}), "dnf")
+
+    def apply_with(self, path: str, lock_timeout: int) -> list[str]:
+        """See `PackageManager`. rpm gives its scripts a path of its own, and dnf waits for another one as long as it takes: the caller has a time-out."""
+        return ["env", f"PATH={path}", *self._apply]
+
+    def scripts(self, packages: t.Sequence[str]) -> dict[str, str]:
+        """See `PackageManager`."""
+        return scripts(packages)
 
     def owners(self, paths: t.Sequence[str]) -> dict[str, list[str]]:
         """See `PackageManager`."""

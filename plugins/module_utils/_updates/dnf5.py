@@ -9,7 +9,7 @@ import shutil
 import typing as t
 
 from . import dnf5_program
-from .dnf import Dnf, no_release, owners, read_answer, specifications
+from .dnf import Dnf, no_release, owners, read_answer, scripts, specifications
 from .package_manager import Commands, PackageManager, Plan, ask_program, run
 
 _ENVIRONMENT = ["env", "LC_ALL=C.UTF-8"]
@@ -44,6 +44,14 @@ class Dnf5:
     def plan(self) -> Plan:
         """See `PackageManager`."""
         return read_answer(ask_program([_PYTHON, "-I"], dnf5_program, {"packages": self._specs, "only_upgrade": self._only_upgrade}), "dnf5")
+
+    def apply_with(self, path: str, lock_timeout: int) -> list[str]:
+        """See `PackageManager`. rpm gives its scripts a path of its own, and dnf waits for another one as long as it takes: the caller has a time-out."""
+        return ["env", f"PATH={path}", *self.commands.apply]
+
+    def scripts(self, packages: t.Sequence[str]) -> dict[str, str]:
+        """See `PackageManager`."""
+        return scripts(packages)
 
     def owners(self, paths: t.Sequence[str]) -> dict[str, list[str]]:
         """See `PackageManager`."""

@@ -12,11 +12,10 @@ import subprocess
 import typing as t
 
 from .._system.units import has_systemd
+from .held import FILTER_UNITS
 from .techniques import NETWORKD, PACKET_FILTER, WATCHDOG
 
 _NETWORKD_UNIT = "systemd-networkd.service"
-#: Services that flush the kernel's rules and load their own: of nftables, Debian's iptables-persistent and RHEL's iptables-services.
-_FILTER_UNITS = ("nftables.service", "netfilter-persistent.service", "iptables.service", "ip6tables.service")
 _WATCHDOGS = "/sys/class/watchdog"
 #: Seconds for a command to answer.
 _TIMEOUT = 20
@@ -82,7 +81,7 @@ def facts() -> frozenset[str]:
     if has_systemd():
         if any_active(_said("systemctl", "is-active", _NETWORKD_UNIT), 1) and manages_links(_said("networkctl", "list", "--no-legend", "--no-pager")):
             found.add(NETWORKD)
-        if any_active(_said("systemctl", "is-active", *_FILTER_UNITS), len(_FILTER_UNITS)):
+        if any_active(_said("systemctl", "is-active", *FILTER_UNITS), len(FILTER_UNITS)):
             found.add(PACKET_FILTER)
     if cannot_be_stopped(_watchdogs(_WATCHDOGS)):
         found.add(WATCHDOG)

@@ -67,6 +67,19 @@ class PackageManager(t.Protocol):
         :raises MaintenanceError: code `packages`: the package manager refuses.
         """
 
+    def apply_with(self, path: str, lock_timeout: int) -> list[str]:
+        """The command that applies the update from what was staged, with guests running.
+
+        :param path: The `PATH` of the packages' scripts.
+        :param lock_timeout: Seconds to wait for another package manager.
+        """
+
+    def scripts(self, packages: t.Sequence[str]) -> dict[str, str]:
+        """The scripts that run after an update of installed packages, as those packages have them now, by package.
+
+        :param packages: Their names.
+        """
+
     def owners(self, paths: t.Sequence[str]) -> dict[str, list[str]]:
         """The names of the packages that own files, by path; a file of no package is left out.
 
@@ -88,6 +101,20 @@ def asked_for(packages: t.Sequence[str]) -> list[str]:
             "touched. Give '*' alone, or the names", "packages",
         )
     return []
+
+
+def refuse(plan: Plan) -> None:
+    """Refuse an update that the package manager would not carry out, or that this collection does not.
+
+    :raises MaintenanceError: code `packages`.
+    """
+    if plan.removed:
+        raise MaintenanceError(
+            f"the update would remove {', '.join(plan.removed)}, which this collection never does; no guest was touched. Do that by hand first, or "
+            "name other packages", "packages",
+        )
+    if plan.refused:
+        raise MaintenanceError(f"the package manager would refuse: {'; '.join(plan.refused)}; no guest was touched", "packages")
 
 
 def not_a_name(name: str) -> MaintenanceError:

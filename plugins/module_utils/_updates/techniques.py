@@ -21,6 +21,10 @@ PACKET_FILTER = "a service that loads the packet filter is active"
 WATCHDOG = "an armed watchdog cannot be stopped"
 FACTS = (NETWORKD, PACKET_FILTER, WATCHDOG)
 
+#: What of an update is done while the guests are paused: the restarts of its services, held back until then, or all of it, because its own scripts reach for
+#: what carries the guests' packets and disks without asking systemd.
+IN_PAUSE = ("restarts", "package")
+
 
 class Rule(t.NamedTuple):
     """What updates of some packages need.
@@ -29,12 +33,14 @@ class Rule(t.NamedTuple):
     :ivar technique: One of `TECHNIQUES`.
     :ivar reason: Why, as a clause for an operator.
     :ivar when: The fact of the host under which it holds, one of `FACTS`; empty for every host.
+    :ivar in_pause: Of a `pause`, what has to be in it: one of `IN_PAUSE`.
     """
 
     packages: tuple[str, ...]
     technique: str
     reason: str
     when: str = ""
+    in_pause: str = "restarts"
 
 
 class Verdict(t.NamedTuple):
@@ -42,10 +48,12 @@ class Verdict(t.NamedTuple):
 
     :ivar technique: One of `TECHNIQUES`.
     :ivar reason: Why, as a clause for an operator.
+    :ivar in_pause: Of a `pause`, what has to be in it: one of `IN_PAUSE`.
     """
 
     technique: str
     reason: str
+    in_pause: str = "restarts"
 
 
 #: The first rule that matches wins. Narrow exceptions stand before the glob that would take them in. In each rule the names of Debian's
@@ -62,7 +70,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         ("watchdog",), "refuse",
-        "its restart lets go of a watchdog that cannot be stopped (nowayout), which resets the host unless somebody takes it up in time; move the guests "
+        "its restart closes a watchdog that cannot be stopped (nowayout), which resets the host unless it is reopened in time; move the guests "
         "away and update it by hand",
         when=WATCHDOG,
     ),
@@ -144,7 +152,12 @@ RULES: tuple[Rule, ...] = (
         "it holds documentation, headers or policy, and no daemon",
     ),
     Rule(
-        ("openvswitch*", "ovn*"), "pause",
+        ("ovn*",), "pause",
+        "its scripts stop the controller of the virtual switch by themselves, and the guests' flows may change meanwhile",
+        in_pause="package",
+    ),
+    Rule(
+        ("openvswitch*",), "pause",
         "the virtual switch is restarted, and the guests' packets are lost meanwhile",
     ),
     Rule(
@@ -154,6 +167,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         ("vpp", "vpp-plugin-*"), "pause",
         "the switch in user space is restarted, and the guests' packets are lost until its ports are there again",
+        in_pause="package",
     ),
     Rule(
         ("nftables", "netfilter-persistent", "iptables-persistent", "iptables-services"), "pause",
@@ -176,7 +190,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         ("open-iscsi*", "iscsiuio", "iscsi-initiator-utils*"), "pause",
-        "iscsid is restarted, and a session that breaks meanwhile is not mended: the guests' writes must have been drained",
+        "iscsid is restarted, and a session that breaks meanwhile is not re-established: the guests' writes must have been drained",
     ),
     Rule(
         ("nvme-stas", "fcoe-utils"), "pause",
@@ -184,7 +198,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         ("lvm2*", "dmeventd*", "device-mapper-event*"), "pause",
-        "the daemon that extends snapshots and thin pools and mends mirrors is restarted: none of that happens meanwhile",
+        "the daemon that extends snapshots and thin pools and repairs mirrors is restarted: none of that happens meanwhile",
     ),
     Rule(
         ("nfs-common", "nfs-kernel-server", "rpcbind", "nfs-utils*", "gssproxy"), "pause",
@@ -227,7 +241,7 @@ def operator_rules(given: t.Sequence[t.Mapping[str, t.Any]]) -> tuple[Rule, ...]
             raise MaintenanceError(
                 f"rule {number} of rules has the technique {rule['technique']!r}; no guest was touched. Give it one of {', '.join(TECHNIQUES)}", "rules",
             )
-    return tuple(Rule(tuple(rule["packages"]), rule["technique"], rule["reason"]) for rule in given)
+    return tuple(Rule(tuple(rule["packages"]), rule["technique"], rule["reason"], in_pause=rule["in_pause"]) for rule in given)
 
 
 def _first(name: str, rules: t.Sequence[Rule], facts: t.Container[str]) -> Verdict | None:
@@ -236,7 +250,7 @@ def _first(name: str, rules: t.Sequence[Rule], facts: t.Container[str]) -> Verdi
             continue
         # Not fnmatch(): that ignores the case on some systems.
         if any(fnmatch.fnmatchcase(name, glob) for glob in rule.packages):
-            return Verdict(rule.technique, rule.reason)
+            return Verdict(rule.technique, rule.reason, rule.in_pause)
     return None
 
 

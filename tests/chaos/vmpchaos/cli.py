@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 
 from . import faults_agents, faults_clocks, faults_commands, faults_devices, faults_guests, faults_host, faults_ledger, faults_processes, report
-from . import faults_owners, faults_refresh, faults_saved
+from . import faults_owners, faults_refresh, faults_restarts, faults_saved
 from .catalogue import FAULTS, Fault
 from .errors import Broken
 from .host import Host
@@ -26,7 +26,7 @@ OUT = ROOT / ".build" / "chaos"
 #: Imported for the faults that they put on the list.
 _SUBJECTS = (
     faults_processes, faults_guests, faults_host, faults_ledger, faults_commands, faults_agents, faults_devices, faults_clocks, faults_owners, faults_saved,
-    faults_refresh,
+    faults_refresh, faults_restarts,
 )  # fmt: skip
 
 

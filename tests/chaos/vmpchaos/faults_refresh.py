@@ -54,7 +54,7 @@ def _end(stage: SavedStage, run: Run, lives: bool = False) -> str:
 
 def _module_killed(what: str, kind: str, stage: SavedStage) -> str:
     run = _begin(stage, what, stage.name(kind))
-    if what != "saved":  # there the knife is the killer
+    if what != "saved":  # there the stopper kills it
         stage.kill(stage.opener())
     stage.release()
     return _end(stage, run)
@@ -222,6 +222,63 @@ for _kind in ("normal", "transient", "shared"):
     fault(f"refresh-kept-damaged-{_kind}", f"the installed QEMU refuses the state of a guest, and the kept one does not start for a while ({WAYS[_kind]})")(
         functools.partial(_kept_damaged, _kind)
     )
+
+
+@fault("refresh-pair-broken", "the installed QEMU takes up nothing that was saved, by whichever QEMU")
+def pair_broken(stage: SavedStage) -> str:
+    """It is seen on a guest that is thrown away, and all others run on."""
+    stage.open(autostart=("normal",))
+    make_stale(stage)
+    before = stage.look()
+    stage.break_pair()
+    answer = stage.operator.module("guest_refresh", timeout=180, pause_limit=stage.limit)
+    refused = answer.code == "refused" and "nothing is taken up today" in answer.message
+    expect(refused, f"it should be refused with QEMU's words: {answer.verdict} {answer.message}")
+    expect(stage.look() == before, f"no guest should have been touched: {stage.look()}")
+    verdict = stage.judge()
+    expect(not verdict.past and not verdict.touched, f"before the QEMU is mended: {verdict}")
+    stage.mend_pair()
+    again = stage.operator.module("guest_refresh", timeout=180, pause_limit=stage.limit)
+    expect(again.verdict == "CHANGED", f"then all should be moved: {again.message}")
+    return answer.message
+
+
+@fault("refresh-module-killed-proof", "guest_refresh killed (SIGKILL) while a guest that is thrown away is restored, whose QEMU hangs")
+def module_killed_in_proof(stage: SavedStage) -> str:
+    """Nobody counts what it leaves, and the next run removes it."""
+    stage.open(autostart=("normal",))
+    make_stale(stage)
+    stage.hold("proof", "vm-preserving-")
+    run = stage.operator.start("guest_refresh", pause_limit=stage.limit)
+    stage.held()
+    stage.kill(stage.holder())
+    answer = run.answer(180)
+    expect(answer.failed, f"ansible should report the dead module, and said {answer.verdict}")
+    stage.release()
+    found = stage.operator.module("guest_info", timeout=180)
+    expect(not found.failed, f"the guests should be there to be looked at: {found.message}")
+    counted = [one["name"] for one in found.result["guests"] if one["name"] not in stage.names()]
+    expect(not counted, f"these are no guests of the host: {counted}")
+    again = stage.operator.module("guest_refresh", timeout=180, pause_limit=stage.limit)
+    expect(again.verdict == "CHANGED", f"the next run should carry on: {again.message}")
+    return f"{answer.verdict}; then {again.verdict}"
+
+
+@fault("refresh-proof-hangs", "the QEMU of a guest that is thrown away hangs, and the module is killed (SIGKILL); recovered before it goes on")
+def proof_hangs(stage: SavedStage) -> str:
+    """What it leaves is removed as it is."""
+    stage.open()
+    make_stale(stage)
+    stage.hold("proof", "vm-preserving-")
+    run = stage.operator.start("guest_refresh", pause_limit=stage.limit)
+    stage.held()
+    stage.kill(stage.holder())
+    run.answer(180)
+    answer = stage.operator.module("guest_resume", timeout=180)
+    expect(answer.verdict == "CHANGED", f"guest_resume should have removed it: {answer.verdict} {answer.message}")
+    verdict = stage.judge()
+    expect(not verdict.past and not verdict.touched, f"after that: {verdict}")
+    return "; ".join(answer.result["warnings"])
 
 
 @fault("saved-qemu-refuses-at-boot", "the QEMU installed before a reboot refuses the state of every guest", limit=900.0)

@@ -273,7 +273,7 @@ def libvirtd_killed_at_boot_transient(stage: SavedStage) -> str:
 def power_lost_at_boot(stage: SavedStage) -> str:
     """No guest was back yet: the images are still there, and the next boot starts with the first again."""
     _at_boot(stage, stage.name("normal"))
-    stage.host.shell("systemctl disable vmp-chaos-knife.service")
+    stage.host.shell("systemctl disable vmp-chaos-stopper.service")
     stage.lose_power()
     return stage.told(stage.wait_closed())
 
@@ -455,3 +455,17 @@ def reboot_held_up(stage: SavedStage) -> str:
     finally:
         stage.host.shell("rm -f /etc/systemd/logind.conf.d/chaos.conf; systemctl restart systemd-logind", check=False)
     return told
+
+
+@fault("saved-pair-broken", "the installed QEMU takes up nothing that was saved, by whichever QEMU")
+def pair_broken(stage: SavedStage) -> str:
+    """It is seen on a guest that is thrown away, all others run on, and nothing waits for a reboot."""
+    stage.open(autostart=("normal", "shared"))
+    before = stage.look()
+    stage.break_pair()
+    answer = stage.start_save().answer(PATIENCE)
+    refused = answer.code == "refused" and "nothing is taken up today" in answer.message
+    expect(refused, f"it should be refused with QEMU's words: {answer.verdict} {answer.message}")
+    expect(stage.look() == before, f"no guest should have been touched: {stage.look()}")
+    stage.mend_pair()
+    return answer.message

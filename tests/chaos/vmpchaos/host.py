@@ -75,7 +75,7 @@ class Host:
         :param timeout: Seconds.
         :param source: The text of the functions.
         """
-        program = f"{source}\nprint(json.dumps({function}(**json.loads({json.dumps(arguments)!r}))))\n"
+        program = f"{source}\nimport json\nprint(json.dumps({function}(**json.loads({json.dumps(arguments)!r}))))\n"
         return json.loads(self.shell("python3 -", text_in=program, timeout=timeout))
 
     def lab(self, function: str, timeout: float = 120, **arguments: Any) -> Any:

@@ -16,12 +16,15 @@ import libvirt
 
 STATE = "/var/lib/vm_preserving/system"
 #: Everywhere where something of ours can be left.
-PLACES = (STATE + "/saved/*", "/dev/shm/vm_preserving/*", "/var/lib/libvirt/qemu/vm-preserving/*", "/etc/systemd/system/vm-preserving-*",
-          "/etc/systemd/system/*.wants/vm-preserving-*", "/var/lib/libvirt/qemu/save/*.save")
-KNIFE = "/etc/systemd/system/vmp-chaos-knife.service"
+PLACES = (STATE + "/saved/*", STATE + "/proof", "/var/log/libvirt/qemu/vm-preserving-*", "/dev/shm/vm_preserving/*",
+          "/var/lib/libvirt/qemu/vm-preserving/*", "/etc/systemd/system/vm-preserving-*", "/etc/systemd/system/*.wants/vm-preserving-*",
+          "/var/lib/libvirt/qemu/save/*.save")
+STOPPER = "/etc/systemd/system/vmp-chaos-stopper.service"
 HELD = "/run/vmp-chaos-held"
 MANAGED = "/var/lib/libvirt/qemu/save"
 QEMU = "/usr/bin/qemu-system-x86_64"
+#: How the names of the guests begin that the collection throws away.
+THROWN_AWAY = "vm-preserving-"
 NAMESPACE = "urn:vm_preserving:maintenance:window"
 PREFIX = "c4a05000-"
 #: Seconds.
@@ -41,10 +44,10 @@ def clean(keep):
     release()
     if os.path.exists(QEMU + ".kept"):
         os.replace(QEMU + ".kept", QEMU)
-    for path in (KNIFE, "/root/vmp-chaos-knife.py", "/etc/default/libvirt-guests", "/var/lib/libvirt/libvirt-guests"):
+    for path in (STOPPER, "/root/vmp-chaos-stopper.py", "/etc/default/libvirt-guests", "/var/lib/libvirt/libvirt-guests"):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
-    for path in glob.glob("/etc/systemd/system/*.wants/vmp-chaos-knife.service") + glob.glob("/etc/systemd/system/*.wants/vm-preserving-*"):
+    for path in glob.glob("/etc/systemd/system/*.wants/vmp-chaos-stopper.service") + glob.glob("/etc/systemd/system/*.wants/vm-preserving-*"):
         os.unlink(path)
     _run("systemctl", "stop", "vm-preserving-*", "vmp-chaos-*")
     for path in glob.glob("/etc/systemd/system/vm-preserving-*"):
@@ -56,7 +59,7 @@ def clean(keep):
     _run("systemctl", "start", "libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket", "libvirtd.service")
     connection = _until(_connected, "libvirtd")
     for domain in connection.listAllDomains():
-        if domain.UUIDString().startswith(PREFIX) and domain.name() not in keep:
+        if domain.name().startswith(THROWN_AWAY) or (domain.UUIDString().startswith(PREFIX) and domain.name() not in keep):
             _forget(domain)
             continue
         if domain.isPersistent():
@@ -115,6 +118,7 @@ def leftovers():
         capture_output=True, text=True, check=False, timeout=60,
     )
     found += [line.split()[0] for line in done.stdout.splitlines()]
+    found += [domain.name() for domain in libvirt.open("qemu:///system").listAllDomains() if domain.name().startswith(THROWN_AWAY)]
     document = saving()
     if document is not None and document["saved"]["closed_at"] is None:
         found.append("saved.json (open)")
@@ -130,28 +134,28 @@ def saving():
         return None
 
 
-def knife(program, arguments, at_boot):
+def stopper(program, arguments, at_boot):
     """Start the program that stops a process at its moment, now or at the next boot. Returns when it looks (but for a boot)."""
-    with open("/root/vmp-chaos-knife.py", "w", encoding="utf-8") as stream:
+    with open("/root/vmp-chaos-stopper.py", "w", encoding="utf-8") as stream:
         stream.write(program)
-    words = " ".join(["/usr/bin/python3", "/root/vmp-chaos-knife.py", HELD, *arguments])
+    words = " ".join(["/usr/bin/python3", "/root/vmp-chaos-stopper.py", HELD, *arguments])
     if at_boot:
-        with open(KNIFE, "w", encoding="ascii") as stream:
+        with open(STOPPER, "w", encoding="ascii") as stream:
             stream.write(
                 "[Unit]\nBefore=vm-preserving-restore.service libvirtd.service\n"
                 f"[Service]\nType=exec\nNice=-10\nExecStart={words}\n[Install]\nWantedBy=multi-user.target\n"
             )
-        subprocess.run(["systemctl", "--quiet", "enable", KNIFE], check=True, capture_output=True, timeout=60)
+        subprocess.run(["systemctl", "--quiet", "enable", STOPPER], check=True, capture_output=True, timeout=60)
         return True
     with contextlib.suppress(FileNotFoundError):
         os.unlink(HELD)
-    argv = ["systemd-run", "--quiet", "--collect", "--unit=vmp-chaos-knife", "--property=Nice=-10", "--service-type=exec", *words.split()]
+    argv = ["systemd-run", "--quiet", "--collect", "--unit=vmp-chaos-stopper", "--property=Nice=-10", "--service-type=exec", *words.split()]
     subprocess.run(argv, check=True, capture_output=True, timeout=60)
     return True
 
 
 def held():
-    """The process that the knife has stopped, or ended; None while it has none."""
+    """The process that the stopper has stopped, or ended; None while it has none."""
     try:
         with open(HELD, encoding="ascii") as stream:
             return int(stream.read())
@@ -160,7 +164,7 @@ def held():
 
 
 def release():
-    """Let the process that the knife holds go on."""
+    """Let the process that the stopper holds go on."""
     pid = held()
     if pid is not None:
         os.unlink(HELD)

@@ -22,9 +22,17 @@ from .operator import Answer, Operator, Run
 from .stage import PATIENCE
 
 _SOURCE = Path(__file__).with_name("saved_on_host.py").read_text(encoding="utf-8")
-_KNIFE = Path(__file__).with_name("saved_knife.py")
+_STOPPER = Path(__file__).with_name("saved_stopper.py")
 _BOOT_ID = "cat /proc/sys/kernel/random/boot_id"
 _SOCKETS = "libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket"
+_QEMU = "/usr/bin/qemu-system-x86_64"
+#: A QEMU that starts guests, and takes up nothing that was saved.
+_NO_INCOMING = f"""#!/bin/sh
+for word; do
+    [ "$word" != -incoming ] || {{ echo "nothing is taken up today" >&2; exit 1; }}
+done
+exec {_QEMU}.kept "$@"
+"""
 #: Seconds for a host to come back and to restore its guests.
 BOOT = 180.0
 
@@ -45,7 +53,7 @@ class SavedVerdict:
     def past_cell(self, _limit: float) -> str:
         """The cell of the guests past the deadline: those that are lost."""
         names = f": {', '.join(self.past)}" if self.past else ""
-        taken = f"; taken by the fault: {', '.join(self.expected)}" if self.expected else ""
+        taken = f"; expected: {', '.join(self.expected)}" if self.expected else ""
         return f"{len(self.past)} lost{names}{taken}"
 
     def touched_cell(self) -> str:
@@ -342,10 +350,10 @@ class SavedStage:
         return f"{found.verdict}: " + "; ".join(f"{one['name']}: {one['message']} ({one['paused_for']} s)" for one in found.result["guests"])
 
     def hold(self, what: str, name: str, at_boot: bool = False) -> None:
-        """Have a process stopped (see saved_knife.py): `save` or `restore` of a guest; `saved` ends the module then."""
+        """Have a process stopped (see saved_stopper.py): `save` or `restore` of a guest; `saved` ends the module then."""
         # An image is called by the guest's name (libvirt's) or by its UUID (ours).
         word = f"{name},{self.virsh('domuuid', name).strip()}" if what == "save" else name
-        self.call("knife", program=_KNIFE.read_text(encoding="utf-8"), arguments=[what, word], at_boot=at_boot)
+        self.call("stopper", program=_STOPPER.read_text(encoding="utf-8"), arguments=[what, word], at_boot=at_boot)
 
     def held(self) -> int:
         """Wait until it is, and return it."""
@@ -362,6 +370,18 @@ class SavedStage:
     def opener(self) -> int:
         """The module's process."""
         return self.saving()["opener_pid"]
+
+    def holder(self) -> int:
+        """The process that has the ledger's lock."""
+        return int(self.host.shell("cat /var/lib/vm_preserving/system/lock").split()[1])
+
+    def break_pair(self) -> None:
+        """The installed QEMU starts guests, and does not take up what was saved."""
+        self.host.shell(f"mv {_QEMU} {_QEMU}.kept && cat > {_QEMU} && chmod 755 {_QEMU}", text_in=_NO_INCOMING)
+
+    def mend_pair(self) -> None:
+        """It does again."""
+        self.host.shell(f"mv {_QEMU}.kept {_QEMU}")
 
     def guard(self) -> int:
         """The guard's process."""

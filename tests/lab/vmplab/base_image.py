@@ -103,7 +103,7 @@ def _build(folder: Path, release: Release) -> None:
     mirror = os.environ.get("VMP_LAB_MIRROR") or machine_mirror()
     run_contained(
         'debootstrap --variant=minbase --include="$1" "$2" "$3" "$4" "$5"',
-        arguments=(",".join(_PACKAGES), release.suite, str(folder), mirror, _SCRIPT),
+        arguments=(",".join((*_PACKAGES, *release.packages)), release.suite, str(folder), mirror, _SCRIPT),
         what="Installing Debian for the hosts (debootstrap)",
     )
     for path, text in _FILES.items():

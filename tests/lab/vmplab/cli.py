@@ -90,14 +90,15 @@ def _evidence(settings: Settings, arguments: argparse.Namespace) -> None:
 def _guest_add(settings: Settings, arguments: argparse.Namespace) -> None:
     with lab_locked(settings):
         lab = document.read_complete(settings)
-        host = document.host(lab, arguments.host)
         memory = arguments.memory or lab["sizes"]["guest_memory_mib"]
-        added = layout.more_guests(host, arguments.kind, arguments.count, memory)
+        chosen = [document.host(lab, name) for name in dict.fromkeys(arguments.host)]
+        added = {host["name"]: layout.more_guests(host, arguments.kind, arguments.count, memory) for host in chosen}
         # Recorded before they start: `guest rm` can then remove what a failed start has left.
-        host["guests"] += added
+        for host in chosen:
+            host["guests"] += added[host["name"]]
         document.write(settings, lab)
-        guests.start(settings, host, added)
-    print("\n".join(guest["name"] for guest in added))
+        lifecycle.for_each_host(lambda host: guests.start(settings, host, added[host["name"]]), chosen)
+    print("\n".join(guest["name"] for of_host in added.values() for guest in of_host))
 
 
 def _guest_rm(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -159,8 +160,8 @@ def _parser() -> argparse.ArgumentParser:
     evidence.set_defaults(command=_evidence)
 
     guest = commands.add_parser("guest", help="more guests, or fewer").add_subparsers(required=True, metavar="add|rm")
-    add = guest.add_parser("add", help="start more guests on a host; prints their names")
-    add.add_argument("host")
+    add = guest.add_parser("add", help="start more guests on hosts; prints their names")
+    add.add_argument("host", nargs="+")
     kinds = "; ".join(f"{kind}: {text}" for kind, text in layout.KINDS.items())
     add.add_argument("--kind", choices=layout.KINDS, required=True, help=kinds)
     add.add_argument("--count", type=_positive, default=1)

@@ -37,6 +37,7 @@ _BOOTED = """\
       <source {source}/>
       <mac address='{mac}'/>
       <model type='virtio'/>
+{port}\
     </interface>
     <serial type='file'><source path='/var/log/libvirt/qemu/{name}-console.log'/></serial>
 {agent}{disk}\
@@ -53,7 +54,33 @@ _DISK = """\
     <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{disk}'/><target dev='vda' bus='virtio'/></disk>
 """
 
-_NETWORKS = {"macvtap": ("direct", f"dev='{layout.WIRE}' mode='bridge'"), "managed": ("network", f"network='{layout.MANAGED}'")}
+_NETWORKS = {
+    "macvtap": ("direct", f"dev='{layout.WIRE}' mode='bridge'"), "managed": ("network", f"network='{layout.MANAGED}'"),
+    "openvswitch": ("bridge", f"bridge='{layout.SWITCH}'"),
+}  # fmt: skip
+
+# A switch in user space hands packets on as it gets them: checksums that the guest leaves to its device would never be made.
+_SWITCH_PORT = """\
+      <virtualport type='openvswitch'/>
+      <driver><host csum='off'/><guest csum='off'/></driver>
+"""
+
+# The host's own port of the switch, with an address; it makes its checksums itself, for the same reason.
+_UPLINK_UNIT = f"""\
+[Unit]
+Description=The host's own port of the lab's virtual switch
+Before=ovs-vswitchd.service libvirtd.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=ip link add {layout.UPLINK} type veth peer name {layout.UPLINK_PORT}
+ExecStart=ip address add {layout.SWITCH_PREFIX}.1/24 dev {layout.UPLINK}
+ExecStart=ip link set {layout.UPLINK} up
+ExecStart=ip link set {layout.UPLINK_PORT} up
+ExecStart=ethtool --offload {layout.UPLINK} tx off
+[Install]
+WantedBy=multi-user.target
+"""
 
 _SHARED = """\
   <memoryBacking><source type='file'/><access mode='shared'/></memoryBacking>
@@ -66,8 +93,9 @@ def definition(guest: dict) -> str:
     agent = "" if guest["kind"] == "agentless" else _AGENT
     backing = _SHARED if guest["kind"] == "shared" else ""
     interface, source = _NETWORKS.get(guest["kind"], ("network", "network='default'"))
+    port = _SWITCH_PORT if guest["kind"] == "openvswitch" else ""
     disk = _DISK.format(disk=disk_path(guest)) if guest["kind"] == "leased" else ""
-    return template.format(**guest, image=GUEST_IMAGE, agent=agent, backing=backing, interface=interface, source=source, disk=disk)
+    return template.format(**guest, image=GUEST_IMAGE, agent=agent, backing=backing, interface=interface, source=source, port=port, disk=disk)
 
 
 def disk_path(guest: dict) -> str:
@@ -77,6 +105,8 @@ def disk_path(guest: dict) -> str:
 
 def start(settings: Settings, host: dict, guests: list[dict]) -> None:
     """Start guests on a host, wait until they have booted, and pause those that their owner has paused."""
+    if any(guest["kind"] == "openvswitch" for guest in guests):
+        remote.call(settings, host, "make_switch", bridge=layout.SWITCH, port=layout.UPLINK_PORT, uplink_unit=_UPLINK_UNIT, timeout=180)
     wanted = [{**guest, "xml": definition(guest), "disk": disk_path(guest) if guest["kind"] == "leased" else None} for guest in guests]
     remote.call(settings, host, "start_guests", guests=wanted, timeout=180 + 2 * len(guests))
 
@@ -96,3 +126,14 @@ def checksums(settings: Settings, host: dict) -> dict[str, str | None]:
 
 def evidence(settings: Settings, host: dict) -> list[dict]:
     return remote.call(settings, host, "evidence", guests=host["guests"], timeout=120)
+
+
+def start_pings(settings: Settings, host: dict, interval: float) -> dict[str, int]:
+    """Have every guest on the virtual switch send a numbered packet to its host each `interval` seconds; returns the processes in the guests, by name."""
+    names = [guest["name"] for guest in host["guests"] if guest["kind"] == "openvswitch"]
+    return remote.call(settings, host, "start_pings", names=names, address=f"{layout.SWITCH_PREFIX}.1", interval=interval, timeout=30)
+
+
+def end_pings(settings: Settings, host: dict, pids: dict[str, int]) -> dict[str, str]:
+    """What the processes have printed, by the guest's name."""
+    return remote.call(settings, host, "end_pings", pids=pids, timeout=60)

@@ -11,16 +11,18 @@ KINDS = {
     "shared": "persistent, with a guest agent, its memory a shared file (only by `guest add`)",
     "macvtap": "persistent, with a guest agent, on a macvtap device (only by `guest add`)",
     "managed": "persistent, with a guest agent, on a bridge whose forwarding entries libvirt keeps (only by `guest add`)",
+    "openvswitch": "persistent, with a guest agent, on an Open vSwitch (only by `guest add`; the host gets one for its first)",
     "leased": "persistent, with a guest agent, its disk guarded by virtlockd (only by `guest add`; the host's libvirt then has it for all)",
     "minimal": "transient, no kernel, 16 MiB, the firmware idles: cheap enough for hundreds",
 }
 MINIMAL_MEMORY_MIB = 16
 
-# Where guests are reached from their host, by the beginning of their addresses: libvirt's own network, and those of host_devices.py.
-NAT_PREFIX, WIRE_PREFIX, BRIDGE_PREFIX = "192.168.122", "192.168.123", "192.168.124"
-_PREFIXES = {"macvtap": WIRE_PREFIX, "managed": BRIDGE_PREFIX}
+# Where guests are reached from their host, by the beginning of their addresses: libvirt's own network, those of host_devices.py, and the virtual switch.
+NAT_PREFIX, WIRE_PREFIX, BRIDGE_PREFIX, SWITCH_PREFIX = "192.168.122", "192.168.123", "192.168.124", "192.168.125"
+_PREFIXES = {"macvtap": WIRE_PREFIX, "managed": BRIDGE_PREFIX, "openvswitch": SWITCH_PREFIX}
 WIRE, BRIDGE = "lab-wire", "lab-bridge"
-# libvirt's name of the network on that bridge.
+SWITCH, UPLINK, UPLINK_PORT = "lab-switch", "lab-uplink", "lab-uplink-port"
+# libvirt's name of the network on the bridge.
 MANAGED = "managed"
 MAX_HOSTS = 99
 

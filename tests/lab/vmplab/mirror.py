@@ -15,7 +15,7 @@ from .settings import MIRROR_PORT, Settings
 _ROLE = "mirror"
 
 # Only libvirt and QEMU (and QEMU's firmware) come from the newer suite: an update of the whole system
-# would hide what is being tested. What the newer suite has beside them is taken only where they need it.
+# would hide what is being tested. What the newer suite has beside them is taken only where they need it. Open vSwitch is for hosts that are to have one.
 _SCRIPT = """
 sed 's/ {suite} / {updates} /' /etc/apt/sources.list > /etc/apt/sources.list.d/updates.list
 cat > /etc/apt/preferences.d/lab <<END
@@ -29,7 +29,17 @@ Pin-Priority: 990
 END
 apt-get update -q
 apt-get -q -y -o Dir::Cache::archives=/out -o APT::Sandbox::User=root --download-only dist-upgrade libvirt-daemon-system qemu-system-x86
-{again}
+apt-get -q -y -o Dir::Cache::archives=/out -o APT::Sandbox::User=root --download-only install openvswitch-switch ethtool
+mkdir /tmp/again
+cd /tmp/again
+apt-get -q -o APT::Sandbox::User=root download openvswitch-switch openvswitch-common {libvirt}
+for package in *.deb; do
+    dpkg-deb --raw-extract "$package" tree
+    version=$(sed -n 's/^Version: //p' tree/DEBIAN/control)
+    sed -i "/^Version: /s/$/+lab1/; s/(= $version)/(= $version+lab1)/g" tree/DEBIAN/control
+    dpkg-deb -Zgzip -z1 --build tree /out
+    rm -r tree
+done
 apt-get -q -y install apt-utils
 cd /out
 rm -rf partial lock
@@ -38,26 +48,17 @@ gzip -k Packages
 apt-ftparchive release . > Release
 """
 
-# The hosts' own libvirt under a later version: the same code in new files, so that an update of it can be tried where the newer suite has none.
-_LIBVIRT_AGAIN = r"""
-mkdir /tmp/again
-cd /tmp/again
-apt-get -q -o APT::Sandbox::User=root download $(dpkg-query --show --showformat='${source:Package} ${Package}\n' | sed -n 's/^libvirt //p')
-for package in *.deb; do
-    dpkg-deb --raw-extract "$package" tree
-    version=$(sed -n 's/^Version: //p' tree/DEBIAN/control)
-    sed -i "/^Version: /s/$/+lab1/; s/(= $version)/(= $version+lab1)/g" tree/DEBIAN/control
-    dpkg-deb -Zgzip -z1 --build tree /out
-    rm -r tree
-done
-"""
+# What the mirror has once more under a later version, the same code in new files: an Open vSwitch whose update restarts it, and libvirt where the newer suite
+# has none.
+_LIBVIRT = r"$(dpkg-query --show --showformat='${source:Package} ${Package}\n' | sed -n 's/^libvirt //p')"
 
 
 def provide(settings: Settings, release: Release, base: Path) -> Path:
     def build(folder: Path) -> None:
         own_packages.build(folder, "2.0")
-        again = _LIBVIRT_AGAIN if release.new_libvirt is None else ""
-        run_in_copy(base, folder, _SCRIPT.format(suite=release.suite, updates=release.updates, again=again), what="Filling the package mirror")
+        libvirt = _LIBVIRT if release.new_libvirt is None else ""
+        script = _SCRIPT.format(suite=release.suite, updates=release.updates, libvirt=libvirt)
+        run_in_copy(base, folder, script, what="Filling the package mirror")
         wanted = {"libvirt-daemon-system": release.new_libvirt or release.libvirt, "qemu-system-x86": release.new_qemu}
         require_versions(_listed(folder, tuple(wanted)), wanted, "package mirror")
 

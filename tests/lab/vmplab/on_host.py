@@ -1,5 +1,6 @@
 """Runs on a host, sent there as text (see remote.call): each function takes and returns plain data."""
 
+import base64
 import concurrent.futures
 import contextlib
 import json
@@ -54,6 +55,30 @@ def use_lock_manager(wanted):
         stream.write(text + LOCKED if wanted else text.replace(LOCKED, ""))
     subprocess.run(["systemctl", "restart", "libvirtd.service"], check=True)
     return wait_for_libvirt()
+
+
+def make_switch(bridge, port, uplink_unit):
+    """Install the older Open vSwitch that the mirror has, if there is none yet, and make a bridge in it; `uplink_unit` is the service that makes its port."""
+    if not os.path.exists("/usr/bin/ovs-vsctl"):
+        # The switch runs in user space: its kernel module, which a host in a container could not load, is not needed.
+        os.symlink("/bin/true", "/usr/local/sbin/modprobe")
+        with open("/etc/systemd/system/lab-uplink.service", "w", encoding="utf-8") as stream:
+            stream.write(uplink_unit)
+        listed = subprocess.run(["apt-cache", "madison", "openvswitch-switch"], check=True, stdout=subprocess.PIPE, text=True).stdout
+        oldest = listed.splitlines()[-1].split("|")[1].strip()
+        _install(f"openvswitch-switch={oldest}", f"openvswitch-common={oldest}", "ethtool")
+    subprocess.run(["systemctl", "enable", "--quiet", "--now", "lab-uplink.service"], check=True)
+    subprocess.run(
+        ["ovs-vsctl", "--may-exist", "add-br", bridge, "--", "set", "bridge", bridge, "datapath_type=netdev", "--", "--may-exist", "add-port", bridge, port],
+        check=True,
+    )
+    return True
+
+
+def _install(*packages):
+    done = subprocess.run(["apt-get", "-q", "-y", "install", *packages], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{done.stdout[-2000:]}\n{' '.join(packages)} could not be installed")
 
 
 def start_guests(guests):
@@ -140,6 +165,29 @@ def checksums(guests):
     return dict(_for_each(look, [guest for guest in guests if guest["address"] and state[guest["name"]] == "running"]))
 
 
+def start_pings(names, address, interval):
+    """Have guests send a numbered packet to an address every `interval` seconds, by their agents; returns each guest's process, by name."""
+    connection = libvirt.open("qemu:///system")
+    arguments = {"path": "/bin/ping", "arg": ["-i", str(interval), address], "capture-output": True}
+    return {name: _ask_agent(connection.lookupByName(name), "guest-exec", **arguments)["pid"] for name in names}
+
+
+def end_pings(pids):
+    """What each of these processes has printed, by the guest's name."""
+    connection = libvirt.open("qemu:///system")
+    printed = {}
+    for name, pid in pids.items():
+        domain = connection.lookupByName(name)
+        _ask_agent(domain, "guest-exec", path="/bin/kill", arg=["-INT", str(pid)])
+        deadline = time.monotonic() + 20
+        while not (status := _ask_agent(domain, "guest-exec-status", pid=pid))["exited"]:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"the ping of guest {name} has not ended within 20 s")
+            time.sleep(0.1)
+        printed[name] = base64.b64decode(status.get("out-data", "")).decode("ascii")
+    return printed
+
+
 def _wait_for_boot(connection, guest):
     if guest["kind"] == "minimal":
         return
@@ -166,7 +214,7 @@ def _console(guest):
 
 
 def _ask_agent(domain, command, **arguments):
-    libvirt_qemu.qemuAgentCommand(domain, json.dumps({"execute": command, "arguments": arguments}), 10, 0)
+    return json.loads(libvirt_qemu.qemuAgentCommand(domain, json.dumps({"execute": command, "arguments": arguments}), 10, 0))["return"]
 
 
 def _evidence(guest, timeout):

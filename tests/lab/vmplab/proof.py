@@ -1,10 +1,15 @@
-"""Whether guests kept their memory, from what they hold in it, and the table that says so. Pure."""
+"""Whether guests kept their memory, from what they hold in it, what their network lost, and the tables that say so. Pure."""
 
+import re
 from typing import Any
 
 #: What the table shows of a guest.
 #: The clocks are the guest's against its host's: as the pause left it, and as it is after the correction.
 COLUMNS = ("host", "domain", "guest", "paused for", "limit", "clock before", "clock after", "memory kept")
+#: The same for those of which the network was watched.
+NETWORK_COLUMNS = ("host", "guest", "paused for", "packets sent", "lost", "longest outage for the guest")
+#: A guest that is stopped has at most so many packets on the way, which a switch that is restarted meanwhile may lose.
+ON_THE_WAY = 1
 
 
 def join_evidence(before: dict, after: dict, later: dict) -> dict[str, dict[str, Any]]:
@@ -52,14 +57,49 @@ def table(hosts: list[dict], memory: dict[str, dict]) -> tuple[str, bool]:
             sound = sound and kept is not False and guest["clock_verdict"] != "out_of_sync" and not host["problems"]
             rows.append((
                 host["host"], str(host["update_domain"]), guest["name"], _seconds(guest["paused_for"], "not paused", "{:.2f} s"),
-                _seconds(host["pause_limit"] if guest["paused"] else None, "", "{:g} s"), _offset(guest["clock_after_pause"]),
-                _offset(guest["clock_now"]), _memory(kept, guest),
+                _seconds(host["pause_limit"] if guest["paused"] else None, "", "{:g} s"), _offset(guest["clock_after_pause"]) if guest["paused"] else "",
+                _offset(guest["clock_now"]) if guest["paused"] else "", _memory(kept, guest),
             ))  # fmt: skip
     # A guest that no report names was not part of an update; its memory counts all the same.
     sound = sound and all(one["kept"] is not False for one in memory.values())
-    widths = [max(len(row[column]) for row in [COLUMNS, *rows]) for column in range(len(COLUMNS))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [COLUMNS, tuple("-" * width for width in widths), *rows]]
-    return "\n".join(lines), sound
+    return _aligned(COLUMNS, rows), sound
+
+
+def lost_packets(printed: str, interval: float) -> dict[str, Any]:
+    """What became of a guest's numbered packets, from what its ping has printed.
+
+    Ends with the last answer: what was sent after it may have been under way when ping was ended.
+    `sent` and `lost` are numbers; `outage` is the longest time without an answer to what was sent in it, in seconds of the guest, for which no time passes
+    while it is paused.
+    """
+    answered = sorted({int(number) for number in re.findall(r"\bseq=([0-9]+)", printed)})
+    if not answered:
+        return {"sent": 0, "lost": 0, "outage": None}
+    runs = [after - before - 1 for before, after in zip([-1, *answered], answered)]
+    return {"sent": answered[-1] + 1, "lost": sum(runs), "outage": max(runs) * interval}
+
+
+def network_table(hosts: list[dict], lost: dict[str, dict[str, Any]]) -> tuple[str, bool]:
+    """The table of what the network of guests lost, and whether those that were paused have lost nothing while they ran.
+
+    hosts: the reports of the role host_update. lost: what `lost_packets` returned, by the guest's name.
+    """
+    seen = [(host["host"], guest, lost[guest["name"]]) for host in hosts for guest in host["guests"] if guest["name"] in lost]
+    sound = all(one["sent"] and (guest["paused_for"] is None or one["lost"] <= ON_THE_WAY) for _host, guest, one in seen)
+    rows = [
+        (
+            host, guest["name"], _seconds(guest["paused_for"], "not paused", "{:.2f} s"), str(one["sent"]), str(one["lost"]),
+            _seconds(one["outage"] or None, "none" if one["sent"] else "no answer at all", "{:.2f} s"),
+        )
+        for host, guest, one in seen
+    ]  # fmt: skip
+    return _aligned(NETWORK_COLUMNS, rows), sound
+
+
+def _aligned(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    widths = [max(len(row[column]) for row in [columns, *rows]) for column in range(len(columns))]
+    lines = [columns, tuple("-" * width for width in widths), *rows]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in lines)
 
 
 def _seconds(value: float | None, otherwise: str, form: str) -> str:

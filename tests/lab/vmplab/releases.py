@@ -9,7 +9,8 @@ from .errors import LabError
 class Release:
     """One row of the table.
 
-    suite: what the hosts are installed from. updates: the suite that has the newer libvirt and QEMU for the package mirror.
+    suite: what the hosts are installed from. packages: what they need besides the packages of all releases.
+    updates: the suite that has the newer libvirt and QEMU for the package mirror.
     unified: whether the hosts' systemd needs control groups of version 2, which the machine may not use itself.
     kernel: the metapackage of the guests' kernel, of kernel_suite. modules: where its package has its modules, below the root.
     module_suffix: of one module's file.
@@ -19,6 +20,7 @@ class Release:
     """
 
     suite: str
+    packages: tuple[str, ...]
     updates: str
     unified: bool
     kernel_suite: str
@@ -31,6 +33,9 @@ class Release:
     new_qemu: str
 
 
+# From 13 on virtlockd is in a package of its own.
+_LOCKD = ("libvirt-daemon-plugin-lockd",)
+
 # What the hosts are made of if nobody says otherwise.
 DEFAULT = "bookworm"
 
@@ -38,18 +43,18 @@ RELEASES = {
     row.suite: row
     for row in (
         Release(
-            suite="bookworm", updates="bookworm-backports", unified=False,
+            suite="bookworm", packages=(), updates="bookworm-backports", unified=False,
             kernel_suite="bookworm", kernel="linux-image-cloud-amd64", modules="lib/modules", module_suffix=".ko",
             libvirt="9.0.", qemu="7.2", new_libvirt="11.3.", new_qemu="10.0.",
         ),
         Release(
-            suite="trixie", updates="trixie-backports", unified=False,
+            suite="trixie", packages=_LOCKD, updates="trixie-backports", unified=False,
             kernel_suite="trixie", kernel="linux-image-cloud-amd64", modules="usr/lib/modules", module_suffix=".ko.xz",
             libvirt="11.3.", qemu="10.0.", new_libvirt=None, new_qemu="11.1.",
         ),
         # The testing suite: its versions move, and so will this row. It has no backports. Its own kernel's package has no kernel in it but depends on others.
         Release(
-            suite="forky", updates="sid", unified=True,
+            suite="forky", packages=_LOCKD, updates="sid", unified=True,
             kernel_suite="trixie", kernel="linux-image-cloud-amd64", modules="usr/lib/modules", module_suffix=".ko.xz",
             libvirt="12.8.", qemu="11.1.2", new_libvirt=None, new_qemu="11.1.3",
         ),

@@ -93,6 +93,7 @@ def test_names_and_addresses_of_a_host_are_unique():
         ("normal", "192.168.122.17", "<source network='default'/>"),
         ("macvtap", "192.168.123.17", "<source dev='lab-wire' mode='bridge'/>"),
         ("managed", "192.168.124.17", "<source network='managed'/>"),
+        ("openvswitch", "192.168.125.17", "<source bridge='lab-switch'/>"),
     ],
 )
 def test_a_guest_has_an_address_of_the_network_of_its_kind(kind, address, interface):
@@ -103,6 +104,12 @@ def test_a_guest_has_an_address_of_the_network_of_its_kind(kind, address, interf
 
 def test_only_a_leased_guest_has_a_disk():
     assert {kind for kind in layout.KINDS if "<disk" in guests.definition(layout.guest("h1", kind, 7, 128))} == {"leased"}
+
+
+def test_only_a_guest_on_the_virtual_switch_makes_its_checksums_itself():
+    kinds = {kind for kind in layout.KINDS if "<host csum='off'/>" in guests.definition(layout.guest("h1", kind, 7, 128))}
+    found = {kind for kind in layout.KINDS if "<virtualport type='openvswitch'/>" in guests.definition(layout.guest("h1", kind, 7, 128))}
+    assert kinds == found == {"openvswitch"}
 
 
 def test_the_networks_are_those_that_the_host_makes():

@@ -15,12 +15,16 @@ def guest(name, blockers=()):
     return {"name": name, "uuid": f"u-{name}", "blockers": {"pause": [{"code": code, "message": code} for code in blockers]}}
 
 
-def update(*techniques, stale=(), before_pause=(), guests=()):
-    """What host_update_info returns, of packages that need these techniques."""
+def update(*techniques, stale=(), outside=("*",), guests=(), whole=False, due=()):
+    """What host_update_info returns, of packages that need these techniques; `due`: whether restarts that are due need the pause."""
     return {
-        "pending": [{"name": f"p{number}", "technique": technique, "guests": list(guests)} for number, technique in enumerate(techniques)],
+        "pending": [
+            {"name": f"p{number}", "technique": technique, "guests": list(guests), "in_pause": "package" if whole else "restarts"}
+            for number, technique in enumerate(techniques)
+        ],
         "stale": {"guests": [{"name": name, "uuid": f"u-{name}"} for name in stale], "kernel": {"pinned": False}},
-        "commands": {"before_pause": list(before_pause)},
+        "outside": list(outside) if techniques else [],
+        "restarts": [{"unit": f"u{number}.service", "in_pause": in_pause} for number, in_pause in enumerate(due)], "restarts_due": bool(due),
     }
 
 
@@ -72,14 +76,29 @@ def test_what_is_done(asked, arguments, expected):
 
 
 @pytest.mark.parametrize(("asked", "given", "expected"), [
-    ("auto", update("pause", "live", before_pause=["apt-get"]), True),
-    ("auto", update("pause", "live"), False),
-    ("pause", update("pause", "live", before_pause=["apt-get"]), False),  # the operator asks for all of it under the pause
-    ("auto", update("live", before_pause=["apt-get"]), False),
-    ("auto", None, False),
+    # holds, restarts_in_pause, whole, pauses, needed
+    ("auto", update("pause", "live"), (True, "needed", False, True, True)),
+    ("pause", update("pause", "live"), (True, "all", False, True, True)),  # the operator wants all restarts in the pause
+    ("auto", update("pause", "refresh"), (True, "needed", False, True, True)),
+    ("auto", update("live"), (True, "none", False, False, True)),
+    ("live", update("pause"), (True, "none", False, False, True)),
+    ("reboot", update("pause", outside=[]), (False, "none", False, False, True)),
+    ("auto", update("pause", "live", outside=["b"], whole=True), (True, "needed", True, True, True)),
+    ("auto", update("pause", whole=True, outside=[]), (False, "needed", True, True, True)),
+    ("auto", update("pause", outside=[]), (False, "needed", True, True, True)),  # nothing can be held back on this host
+    # what an earlier run left to be restarted
+    ("auto", update(due=[True]), (True, "needed", False, True, True)),
+    ("auto", update(due=[False]), (True, "none", False, False, True)),
+    ("pause", update(due=[False]), (True, "all", False, True, True)),
+    ("live", update(due=[True]), (True, "none", False, False, True)),
+    ("auto", update("live", due=[True]), (True, "needed", False, True, True)),
+    ("auto", update("pause", whole=True, outside=[], due=[True]), (False, "needed", True, True, True)),  # the next run does it
+    ("auto", update(), (False, "none", False, False, False)),
+    ("auto", None, (False, "needed", False, True, True)),
 ])
-def test_what_needs_no_pause_is_applied_before(asked, given, expected):
-    assert host_decision(asked, given, guests=ALL)["splits"] is expected
+def test_what_the_pause_holds(asked, given, expected):
+    found = host_decision(asked, given, guests=ALL)
+    assert tuple(found[key] for key in ("holds", "restarts_in_pause", "whole", "pauses", "needed")) == expected
 
 
 # ---- the guests ----

@@ -97,3 +97,42 @@ def test_a_reboot_that_nothing_pending_asks_for_says_why():
     assert len(lines) == 2 and "still to be rebooted for an earlier update" in lines[1]
     assert len(host_plan("h1", "reboot", [KERNEL], reboot=reboot)["lines"]) == 2  # its own need, and no more
     assert len(host_plan("h1", "live", due=True)["lines"]) == 1  # the operator knows better, and it is not rebooted
+
+
+# ---- restarts that are held back ----
+
+OVS = {"unit": "openvswitch-switch.service", "action": "restart", "packages": ["openvswitch-switch"], "in_pause": True}
+LIBVIRTD = {"unit": "libvirtd.service", "action": "restart", "packages": ["libvirt-daemon-system"], "in_pause": False}
+
+
+def held_back(restarts_in_pause, *restarts, **over):
+    return host_plan("h1", "pause", [TOOL], pause={"guests": [paused("web")]}, restarts=restarts, holds=True, restarts_in_pause=restarts_in_pause, **over)
+
+
+def test_the_pause_holds_the_restart_and_not_the_package_manager():
+    found = held_back("needed", OVS, LIBVIRTD)
+    assert found["lines"] == [
+        "h1: the update is applied while the guests run", "the guests are paused for the restart of openvswitch-switch.service",
+        "restarted while the guests run: libvirtd.service", "guest web: paused for at most 30 s",
+    ]
+    assert found["restarts"] == {"in_pause": ["openvswitch-switch.service"], "live": ["libvirtd.service"]}
+
+
+def test_all_restarts_in_the_pause():
+    assert held_back("all", OVS, LIBVIRTD)["restarts"] == {"in_pause": ["openvswitch-switch.service", "libvirtd.service"], "live": []}
+
+
+def test_a_package_whole_in_the_pause_and_restarts_as_well():
+    assert held_back("needed", OVS, whole=True)["lines"][:2] == [
+        "h1: the update is applied while the guests are paused", "the guests are paused for the restart of openvswitch-switch.service",
+    ]
+
+
+def test_scripts_that_name_no_unit():
+    assert held_back("needed")["lines"][1].startswith("the guests are paused for the restart of what the new packages ask for, if anything")
+
+
+def test_what_an_earlier_run_left_to_be_restarted():
+    assert held_back("needed", OVS, applies=False)["lines"][:2] == [
+        "h1: nothing is pending; what an earlier run held back is restarted", "the guests are paused for the restart of openvswitch-switch.service",
+    ]

@@ -43,15 +43,15 @@ def decision(**over):
     return {"technique": "live", "refreshes": False, "reboots": False, "kernel_pinned": False, "left_alone": [], **over}
 
 
-def update(*pending, stale=(), differs=False, not_installed=(), processes=()):
+def update(*pending, stale=(), differs=False, not_installed=(), processes=(), due=()):
     return {
-        "pending": list(pending), "not_installed": list(not_installed),
+        "restarts": [{"unit": unit} for unit in due], "restarts_due": bool(due), "pending": list(pending), "not_installed": list(not_installed),
         "stale": {"guests": [{"name": name, "uuid": f"u-{name}"} for name in stale], "processes": list(processes), "kernel": {**KERNEL, "differs": differs}},
     }
 
 
 PASST = {"name": "passt", "pid": 7, "unit": "machine-qemu\\x2d1\\x2dweb.scope", "guest": "web", "files": ["/usr/bin/passt"]}
-SSHD = {**PASST, "name": "sshd", "guest": None}
+SSHD = {**PASST, "name": "sshd", "guest": None, "unit": "ssh.service"}
 PLANNED = [change("1", "2")]
 
 
@@ -61,7 +61,11 @@ PLANNED = [change("1", "2")]
     (decision(), update(change("2", "3")), [], ["published meanwhile, and for the next run: p 3"]),
     (decision(), update(not_installed=["linux-image-cloud-amd64"]), [], ["not installed on this host, and left out: linux-image-cloud-amd64"]),
     (decision(refreshes=True), update(processes=[PASST, {**PASST, "guest": "db"}, SSHD]), [],
-     ["until their guest is started anew: passt of guest db, passt of guest web"]),
+     ["until their guest is started anew: passt of guest db, passt of guest web", "until they are restarted: ssh.service"]),
+    (decision(), update(processes=[{**SSHD, "unit": None if number else "a.service", "name": f"p{number}"} for number in range(10)]), [],
+     ["until they are restarted: a.service, p1, p2, p3, p4, p5, p6, p7 and 2 more"]),
+    (decision(reboots=True), update(processes=[SSHD]), [], []),
+    (decision(), update(due=["ovs.service", "b.socket"]), ["what was held back is still to be restarted: ovs.service, b.socket. Run again"], []),
     (decision(refreshes=True), update(stale=["web", "db"]), ["these guests still run what was replaced: web, db"], []),
     (decision(reboots=True), update(stale=["web"]), ["these guests still run what was replaced: web"], []),
     (decision(technique="pause"), update(stale=["web"]), [], ["still on what was replaced, as the technique pause leaves them: guest web"]),

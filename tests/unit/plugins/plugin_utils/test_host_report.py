@@ -295,12 +295,13 @@ def test_a_guest_that_was_paused_for_long_and_then_moved_in_no_time():
 
 def test_a_pause_that_was_forced_on_a_pending_qemu():
     """The operator's choice is kept, nothing is a problem, and what still runs old code is in the report."""
-    qemu = {"name": "qemu-system-x86", "installed": "1", "candidate": "2", "technique": "refresh", "reason": "x", "guests": ["g1", "g2"]}
+    qemu = {"name": "qemu-system-x86", "installed": "1", "candidate": "2", "technique": "refresh", "reason": "x", "guests": ["g1", "g2"], "in_pause": None}
     stale = {"guests": [], "processes": [], "kernel": {"running": "6", "newest": "6", "differs": False, "pinned": False}}
     guests = [{**info(number), "blockers": {"pause": []}} for number in (1, 2)]
-    decided = host_decision("pause", {"pending": [qemu], "commands": {"before_pause": []}, "stale": stale}, guests=guests)
+    decided = host_decision("pause", {"pending": [qemu], "outside": ["*"], "restarts": [], "restarts_due": False, "stale": stale}, guests=guests)
     assert (decided["technique"], decided["pauses"], decided["refreshes"], decided["moved"]) == ("pause", True, False, [])
-    after = {"pending": [], "not_installed": [], "stale": {**stale, "guests": [{"name": f"g{number}", "uuid": f"u{number}"} for number in (1, 2)]}}
+    after = {"pending": [], "restarts_due": False, "restarts": [], "not_installed": []}
+    after |= {"stale": {**stale, "guests": [{"name": f"g{number}", "uuid": f"u{number}"} for number in (1, 2)]}}
     found = report(guests, [resumed(), resumed(2)], guests, pending=[qemu], decision=decided, update=after)
     words = "still on what was replaced, as the technique pause leaves them: guest g1, g2"
     assert (found["problems"], found["notes"]) == ([], [words]) and words in found["summary"]
@@ -310,9 +311,17 @@ def test_what_is_not_done_comes_before_what_became_of_guests():
     planned = [{"name": "p", "installed": "1", "candidate": "2"}]
     kernel = {"running": "6", "newest": "6", "differs": False}
     stale = {"guests": [], "processes": [], "kernel": kernel}
-    update = {"pending": [*planned, {"name": "q", "installed": "1", "candidate": "2"}], "not_installed": [], "stale": stale}
+    pending = [*planned, {"name": "q", "installed": "1", "candidate": "2"}]
+    update = {"pending": pending, "not_installed": [], "stale": stale, "restarts_due": False, "restarts": []}
     decision = {"technique": "pause", "refreshes": False, "reboots": False, "left_alone": []}
     found = report([info()], [resumed(outcome="gone")], [], pending=planned, decision=decision, update=update)
     assert len(found["problems"]) == 2 and "p still waits to be updated" in found["problems"][0]
     assert found["notes"] == ["published meanwhile, and for the next run: q 2"]
     assert found["pending"] == planned
+
+
+def test_a_service_that_could_not_be_restarted_is_a_problem():
+    restarts = [{"unit": "ovs.service", "action": "restart", "packages": ["ovs"], "in_pause": True}]
+    decided = {"technique": "pause", "refreshes": False, "reboots": False, "left_alone": []}
+    found = report([info()], [resumed()], [info()], decision=decided, applied={"restarts": restarts, "problems": ["'systemctl restart x' failed"]})
+    assert found["problems"] == ["'systemctl restart x' failed"] and found["restarts"] == restarts

@@ -54,7 +54,7 @@ def test_whoever_offers_techniques_offers_those_of_the_table():
     assert defaults("host_update")["host_update_technique"] == AUTO
     assert documentation("plugins/filter/host_decision.py")["options"]["_input"]["choices"] == [AUTO, *OFFERED]
     assert documentation("plugins/filter/host_plan.py")["options"]["technique"]["choices"] == list(OFFERED)
-    rules = documentation("plugins/modules/host_update_info.py")["options"]["rules"]
+    rules = documentation("plugins/doc_fragments/maintenance.py", "PACKAGES")["options"]["rules"]
     assert rules["suboptions"]["technique"]["choices"] == list(NAMES)
 
 

@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions import guest_clock
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import MaintenanceError
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.host_clock import HostClock
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.hypervisor import AGENTS_AT_ONCE, CALLS_PER_CONNECTION
 
 from ..stuck_libvirt import libvirtError
 
@@ -51,6 +52,20 @@ def test_who_does_not_answer_at_once_is_asked_again_last(libvirt):
     assert [one["verdict"] for one in found["guests"]] == ["unverified", "in_sync", "unverified"]
     assert [one.get("timeouts") for one in library.guests.values()] == [[1, -2, 5, -2], [1, -2], None]
     assert [one.get("error", {}).get("code") for one in found["guests"]] == ["agent", None, "no_agent"]
+
+
+def test_agents_are_asked_over_more_connections_than_one(libvirt):
+    """libvirtd serves five calls at once on each. Found on the lab: agents that hung kept the others waiting."""
+    library = libvirt(*(guest(number, ahead=0.0) for number in range(40)))
+    assert {one["verdict"] for one in check()["guests"]} == {"in_sync"}
+    assert library.opened == 1 + AGENTS_AT_ONCE // CALLS_PER_CONNECTION
+
+
+def test_who_has_ended_meanwhile_is_told(libvirt, monkeypatch):
+    library = libvirt(guest(0), guest(1))
+    monkeypatch.setattr(guest_clock, "_host_clock", lambda wait: library.guests.pop("u0") and RIGHT)
+    found = check()["guests"]
+    assert [one["verdict"] for one in found] == ["unverified", "in_sync"] and found[0]["error"] == {"code": "no_answer", "message": "it has ended"}
 
 
 def test_a_slow_agent_has_its_clock_set_in_the_second_round(libvirt):

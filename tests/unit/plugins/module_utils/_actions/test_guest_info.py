@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions import guest_info
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.guest_info import agent_state, parse_boot_id, parse_system
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.states import GuestFacts, State
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system import hypervisor
 
 from ..stuck_libvirt import libvirtError
 
@@ -113,6 +114,7 @@ class Agents:
     """Guests whose agents answer, say nothing until their time-out, or never let the call come back.
 
     :ivar asked: Name and time-out of each question, in order.
+    :ivar lanes: Connections on which these guests are found.
     """
 
     def __init__(self, count, silent=(), stuck=(), second=1.0):
@@ -120,17 +122,32 @@ class Agents:
         self.candidates = [types.SimpleNamespace(guest=self.Guest(self, number, number in silent, number in stuck, second), facts=GuestFacts(
             State("running", "booted"),
         )) for number in range(count)]
-        self.records = [{"name": one.guest.name, "agent": "connected", "os": None, "boot_id": None} for one in self.candidates]
+        self.records = [
+            {"name": one.guest.name, "uuid": one.guest.name, "state": "running", "agent": "connected", "os": None, "boot_id": None} for one in self.candidates
+        ]
+        self.lanes = object.__new__(hypervisor.Lanes)
+        self.lanes.guests = {one.guest.name: one.guest for one in self.candidates}
+        self.lanes._count = 3
+        self.lanes._lane = {name: number % 3 for number, name in enumerate(self.lanes.guests)}
 
     class Guest:
         """One of them. Its seconds are shorter."""
 
         def __init__(self, agents, number, silent, stuck, second):
             self.name, self._agents, self._silent, self._stuck, self._second = f"g{number}", agents, silent, stuck, second
+            self._patience = self.resets = 0
+
+        def set_agent_timeout(self, seconds):
+            self._patience = seconds
+
+        def reset_agent_timeout(self):
+            self._patience, self.resets = 0, self.resets + 1
 
         def agent_command(self, command, timeout):
             with self._agents._lock:
                 self._agents.asked.append((self.name, timeout))
+            # libvirt calls an agent that owes an answer for this long first, 5 seconds if nobody has said.
+            assert self._patience == timeout
             if self._stuck:
                 self._agents.over.wait()
             if self._silent:
@@ -166,10 +183,12 @@ def test_500_guests_of_which_50_say_nothing_take_seconds(agents):
     """Not the module's own time-out for all: who says nothing is asked one question with little patience, and once more, last."""
     silent = set(range(0, 500, 10))
     found = agents(500, silent, second=0.01)
-    guest_info._ask_agents(found.candidates, found.records, 5)
+    guest_info._ask_agents(found.lanes, found.candidates, found.records, 5)
     assert known(found) == [number not in silent for number in range(500)]
     assert len(found.asked) == 450 * 4 + 50 * 2
     assert all(found.of(f"g{number}") == [1, 5] for number in silent) and found.of("g1") == [1] * 4
+    # The agent's time-out in libvirt is left as it is without us.
+    assert all(one.guest.resets == (2 if number in silent else 1) for number, one in enumerate(found.candidates))
     # Nobody with an answer waits for the patient round.
     first_patient = next(position for position, (_name, timeout) in enumerate(found.asked) if timeout == 5)
     assert {timeout for _name, timeout in found.asked[first_patient:]} == {5}
@@ -184,13 +203,13 @@ def test_an_agent_that_is_only_slow_gets_its_time(agents):
         guest._silent, guest._second = timeout < 5, 0.0
         return original(command, timeout)
     guest.agent_command = slow
-    guest_info._ask_agents(found.candidates, found.records, 5)
+    guest_info._ask_agents(found.lanes, found.candidates, found.records, 5)
     assert known(found) == [True] * 3
 
 
 def test_little_patience_is_asked_for_once(agents):
     found = agents(2, {0}, second=0.01)
-    guest_info._ask_agents(found.candidates, found.records, 1)
+    guest_info._ask_agents(found.lanes, found.candidates, found.records, 1)
     assert known(found) == [False, True] and found.of("g0") == [1]
 
 
@@ -199,7 +218,7 @@ def test_calls_that_never_come_back_keep_nobody(agents, monkeypatch):
     monkeypatch.setattr(guest_info, "TIMEOUT", 2.0)
     monkeypatch.setattr(guest_info, "PATIENT_ROUNDS", 0.01)
     found = agents(40, stuck=set(range(5)))
-    guest_info._ask_agents(found.candidates, found.records, 5)
+    guest_info._ask_agents(found.lanes, found.candidates, found.records, 5)
     assert known(found) == [number >= 5 for number in range(40)]
 
 
@@ -210,12 +229,26 @@ def test_who_cannot_answer_is_not_asked(agents, change, state):
     found = agents(2)
     found.records[0].update(change)
     found.candidates[0].facts = GuestFacts(State(state, "user") if state == "paused" else State("running", "booted"))
-    guest_info._ask_agents(found.candidates, found.records, 5)
+    guest_info._ask_agents(found.lanes, found.candidates, found.records, 5)
     assert known(found) == [False, True] and found.of("g0") == []
 
 
 def test_a_guest_that_could_not_be_looked_at_is_not_asked(agents):
     found = agents(1)
     del found.records[0]["agent"]
-    guest_info._ask_agents(found.candidates, found.records, 5)
+    guest_info._ask_agents(found.lanes, found.candidates, found.records, 5)
     assert found.asked == []
+
+
+def test_who_answered_before_is_asked_until_it_answers_again(agents, monkeypatch):
+    monkeypatch.setattr(guest_info.time, "sleep", lambda seconds: None)
+    found = agents(2, {0}, second=0.0)
+    guest = found.candidates[0].guest
+    original = guest.agent_command
+
+    def back(command, timeout):
+        guest._silent = len(found.of("g0")) < 3
+        return original(command, timeout)
+    guest.agent_command = back
+    guest_info._await_agents(found.lanes, found.records, ["g0"], 5)
+    assert known(found) == [True, False] and found.of("g1") == []

@@ -9,11 +9,13 @@ import os
 import pytest
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions import host_update_info
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.host_update_info import manager_of
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import MaintenanceError
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.running_code import CodeFile, GuestCode
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.apt import Apt
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.dnf5 import dnf_of_this_host
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.unit_states import UnitState
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates import held, managers, restarts
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.managers import manager_of
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.package_manager import run, usr_merged
 
 #: Of a Debian 12 host, shortened.
@@ -47,9 +49,9 @@ def test_another_family_is_refused(text):
 
 
 def test_a_host_that_does_not_say_what_it_is(monkeypatch, tmp_path):
-    monkeypatch.setattr(host_update_info, "OS_RELEASE", str(tmp_path / "none"))
+    monkeypatch.setattr(managers, "OS_RELEASE", str(tmp_path / "none"))
     with pytest.raises(MaintenanceError) as caught:
-        host_update_info._manager([], None, True)
+        managers.manager([], None, True)
     assert "says nothing" in str(caught.value)
 
 
@@ -85,7 +87,7 @@ def apt_get(tmp_path, monkeypatch):
         path.write_text(f'#!/bin/sh\n[ "$1" != indextargets ] || exit 0\necho "$@" >> {tmp_path}/log\n{script}\n')
         path.chmod(0o755)
         (tmp_path / "os-release").write_text("ID=debian\n")
-        monkeypatch.setattr(host_update_info, "OS_RELEASE", str(tmp_path / "os-release"))
+        monkeypatch.setattr(managers, "OS_RELEASE", str(tmp_path / "os-release"))
         monkeypatch.setenv("PATH", f"{path.parent}{os.pathsep}{os.environ['PATH']}")
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
         # The lab's hosts, where one is up, are containers to the machine that runs this.
@@ -110,48 +112,78 @@ def test_update_info(apt_get, tmp_path):
         ("libvirt0", "live"), ("qemu-system-x86", "refresh"), ("libfdt1:i386", "live"),
     ]
     assert found["pending"][0] == {
-        "name": "libvirt0", "installed": "9.0.0-4+deb12u2", "candidate": "11.3.0-3~bpo12+1", "technique": "live",
+        "name": "libvirt0", "installed": "9.0.0-4+deb12u2", "candidate": "11.3.0-3~bpo12+1", "technique": "live", "in_pause": None,
         "reason": "libvirt's daemons are restarted and find their guests again, which run on meanwhile", "guests": [],
     }
     assert found["technique"] == "refresh"
     commands = Apt(["qemu-system-x86"], None).commands
-    assert found["commands"] == {"stage": commands.stage, "before_pause": [], "apply": commands.apply}
+    assert found["commands"] == {"stage": commands.stage, "apply": commands.apply}
     assert found["stale"]["guests"] == [] and found["stale"]["kernel"]["running"] == os.uname().release
     assert found["warnings"] == []
     assert len(log.read_text().splitlines()) == 1
 
 
-SWITCH = "Inst openvswitch-switch [1] (2 repo [amd64])\n"
+SWITCH = "Inst ovn-host [1] (2 repo [amd64])\n"
 
 
-@pytest.mark.parametrize(("asked", "rest", "split"), [
-    (["openvswitch-switch", "qemu-system-x86"], SIMULATION, True),
-    (["openvswitch-switch=2", "qemu-system-x86:amd64"], SIMULATION, True),
-    (["openvswitch-switch", "qemu-system-x86"], SIMULATION + SWITCH, False),  # the other one brings it along
-    (["openvswitch-switch", "qemu-system-x86"], SIMULATION + "Remv qemu-old [1:5.2]\n", False),
-    (["openvswitch-switch", "qemu-system-x86"], "", False),  # nothing of the other one is pending
-    (["openvswitch-switch"], SIMULATION, False),
-    ([], SIMULATION, False),
+@pytest.fixture
+def with_systemd(monkeypatch, tmp_path):
+    """A host where systemd runs, and no earlier run has held restarts back."""
+    monkeypatch.setattr(host_update_info, "has_systemd", lambda: True)
+    monkeypatch.setattr(restarts, "RECORD", str(tmp_path / "run" / "held_restarts"))
+    monkeypatch.setattr(restarts, "unit_states", lambda units: {unit: restarts_state(unit) for unit in units})
+
+
+def restarts_state(unit):
+    return UnitState(True, not unit.startswith("off"), "")
+
+
+@pytest.mark.parametrize(("asked", "rest", "outside"), [
+    (["ovn-host", "qemu-system-x86"], SIMULATION, ["qemu-system-x86"]),
+    (["ovn-host=2", "qemu-system-x86:amd64"], SIMULATION, ["qemu-system-x86:amd64"]),
+    (["ovn-host", "qemu-system-x86"], SIMULATION + SWITCH, []),  # the other one brings it along
+    (["ovn-host", "qemu-system-x86"], SIMULATION + "Remv qemu-old [1:5.2]\n", []),
+    (["ovn-host", "qemu-system-x86"], "", []),  # nothing of the other one is pending
+    (["ovn-host"], SIMULATION, []),
+    ([], SIMULATION, []),
 ])
-def test_what_needs_no_pause_is_applied_before_it(apt_get, tmp_path, asked, rest, split):
+def test_what_can_be_applied_beside_a_package_that_goes_whole_into_the_pause(apt_get, with_systemd, tmp_path, asked, rest, outside):
     (tmp_path / "all").write_text(SWITCH + SIMULATION)
     (tmp_path / "rest").write_text(rest)
-    apt_get(f'case "$*" in *openvswitch*|*--with-new-pkgs*) cat {tmp_path}/all;; *) cat {tmp_path}/rest;; esac')
+    apt_get(f'case "$*" in *ovn-host*|*--with-new-pkgs*) cat {tmp_path}/all;; *) cat {tmp_path}/rest;; esac')
     found = info(asked)
-    assert found["commands"]["before_pause"] == (Apt(asked[1:], None).commands.apply if split else [])
+    assert found["outside"] == outside
+    assert [change["in_pause"] for change in found["pending"]] == ["package", None, None, None]
 
 
-def test_without_a_pause_everything_is_applied_at_once(apt_get, tmp_path):
-    (tmp_path / "said").write_text(SWITCH + SIMULATION)
+@pytest.mark.parametrize(("asked", "outside"), [([], ["*"]), (["libvirt0", "qemu-system-x86"], ["libvirt0", "qemu-system-x86"])])
+def test_where_restarts_can_be_held_back_everything_is_applied_outside_the_pause(apt_get, with_systemd, tmp_path, asked, outside):
+    (tmp_path / "said").write_text(SIMULATION)
     apt_get(f"cat {tmp_path}/said")
-    rules = [{"packages": ["openvswitch*"], "technique": "live", "reason": "these hosts stand it"}]
-    assert info(["openvswitch-switch", "qemu-system-x86"], rules=rules)["commands"]["before_pause"] == []
+    rules = [{"packages": ["libvirt*"], "technique": "pause", "reason": "they want it", "in_pause": "restarts"}]
+    found = info(asked, rules=rules)
+    assert found["outside"] == outside and [change["in_pause"] for change in found["pending"]] == ["restarts", None, None]
+
+
+def test_without_systemd_there_is_nothing_to_hold_back(apt_get, monkeypatch, tmp_path):
+    monkeypatch.setattr(host_update_info, "has_systemd", lambda: False)
+    (tmp_path / "said").write_text(SIMULATION)
+    apt_get(f"cat {tmp_path}/said")
+    assert info()["outside"] == [] and info()["restarts"] == []
+
+
+def test_what_an_earlier_run_left_is_told_with_nothing_pending(apt_get, with_systemd):
+    apt_get("true")
+    restarts.keep([held.Asked("openvswitch-switch", "restart", "openvswitch-switch.service"), held.Asked("a", "try-restart", "off.service")])
+    found = info()
+    assert found["restarts_due"] and found["outside"] == []
+    assert found["restarts"] == [{"unit": "openvswitch-switch.service", "action": "restart", "packages": ["openvswitch-switch"], "in_pause": True}]
 
 
 def test_the_operators_rules_are_heard(apt_get, tmp_path):
     (tmp_path / "said").write_text(SIMULATION)
     apt_get(f"cat {tmp_path}/said")
-    found = info(rules=[{"packages": ["libvirt*"], "technique": "refuse", "reason": "not this month"}])
+    found = info(rules=[{"packages": ["libvirt*"], "technique": "refuse", "reason": "not this month", "in_pause": "restarts"}])
     assert found["technique"] == "refuse" and found["pending"][0]["reason"] == "not this month"
 
 
@@ -189,7 +221,7 @@ def test_an_update_that_removes_is_refused(apt_get, tmp_path):
 def debian(apt_system, tmp_path, monkeypatch):
     """A host of Debian's family with the real apt-get, whose packages are the test's own, and without guests."""
     (tmp_path / "os-release").write_text("ID=debian\n")
-    monkeypatch.setattr(host_update_info, "OS_RELEASE", str(tmp_path / "os-release"))
+    monkeypatch.setattr(managers, "OS_RELEASE", str(tmp_path / "os-release"))
     monkeypatch.setattr(host_update_info, "refuse_container", lambda: None)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     apt_system.source("[trusted=yes] ")
@@ -199,7 +231,7 @@ def debian(apt_system, tmp_path, monkeypatch):
 def test_everything_that_is_pending(debian, packages):
     found = info(packages)
     assert sorted(change["name"] for change in found["pending"]) == ["a", "needs", "new"]
-    assert found["commands"]["apply"][-1] == "--with-new-pkgs" and found["commands"]["before_pause"] == [] and found["not_installed"] == []
+    assert found["commands"]["apply"][-1] == "--with-new-pkgs" and found["not_installed"] == []
     run(found["commands"]["stage"], 60)
 
 

@@ -261,6 +261,49 @@ def test_whoever_runs_again_after_it_stood_still_is_told_of_once(where, saving, 
     assert [one.name for one in this.clocks_due] == (["g1"] if told else [])
 
 
+class Saves:
+    """A guest for which libvirt can make only some formats of an image."""
+
+    name = "g1"
+
+    def __init__(self, *can, error=NotImplementedError):
+        self.can, self.error, self.asked = can, error, []
+
+    def save(self, _path, image_format):
+        self.asked.append(image_format)
+        if image_format not in self.can:
+            raise self.error(f"no {image_format} image")
+
+    def managed_save(self, image_format):
+        self.save("", image_format)
+
+    def has_managed_save(self):
+        return False
+
+    def state(self):
+        return State("running", "booted")
+
+
+@pytest.mark.parametrize("memory", ["managed", "copy"])
+@pytest.mark.parametrize(("can", "formats", "asked"), [
+    (("ordinary", "sparse"), ["sparse", "ordinary"], ["sparse"]), (("ordinary",), ["sparse", "ordinary"], ["sparse", "ordinary"]),
+])
+def test_the_best_format_that_libvirt_can_make(saving, monkeypatch, memory, can, formats, asked):
+    monkeypatch.setattr(transfer, "unsupported", lambda error: isinstance(error, NotImplementedError))
+    guest = Saves(*can)
+    transfer.save(guest, saving(memory).guests[0], 30.0, formats)
+    assert guest.asked == asked
+
+
+@pytest.mark.parametrize(("formats", "error"), [(["sparse"], NotImplementedError), (["sparse", "ordinary"], OSError)])
+def test_no_format_is_taken_that_was_not_proved_and_none_after_a_failure(saving, monkeypatch, formats, error):
+    monkeypatch.setattr(transfer, "unsupported", lambda found: isinstance(found, NotImplementedError))
+    guest = Saves("ordinary", error=error)
+    with pytest.raises(transfer.MaintenanceError, match="runs on"):
+        transfer.save(guest, saving().guests[0], 30.0, formats)
+    assert guest.asked == ["sparse"]
+
+
 # ---- the way back ----
 
 def with_way_back(saving, memory, **over):
@@ -307,7 +350,8 @@ def test_what_neither_takes_up_stays_saved_and_says_what_both_said(where, saving
     libvirt, this = gone_to_disk(memory, (INSTALLED, WAY_BACK)), with_way_back(saving, memory)
     over, one = bring_back(where, libvirt, this, monkeypatch)
     assert not over and not one.settled and (libvirt.managed or os.path.exists(one.image))
-    assert f"the installed QEMU did not take it up (no from /usr/bin), and the one that it had, kept as {WAY_BACK}, did not either (no from /var/lib)" in one.message
+    assert "the installed QEMU did not take it up (no from /usr/bin)" in one.message
+    assert f", and the one that it had, kept as {WAY_BACK}, did not either (no from /var/lib)" in one.message
     # Whoever starts it meanwhile is not sent to what is kept; and the next pass begins anew.
     assert WAY_BACK not in libvirt.image
     libvirt.refuses = {INSTALLED: Refused("still no")}

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.throwaway import new_throwaway
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system import qemu_processes
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.qemu_processes import QemuProcess, guest_of, unknown
 
@@ -91,11 +92,19 @@ def test_a_qemu_of_another_user(qemu):
 
 @pytest.mark.parametrize("program", ["qemu-img", "qemu-nbd", "qemu-storage-daemon", "qemu-x86_64", "qemu-ga", "kvm-agent"])
 def test_other_programs_of_qemu_have_no_guest(qemu, program):
-    assert ours(unknown([]), qemu("-name", "g1", program=program)) == []
+    child = qemu("-name", "g1", program=program)
+    assert ours(unknown([]), child) == []
 
 
 def test_a_qemu_that_libvirt_only_asks(qemu):
-    assert ours(unknown([]), qemu("-S", "-no-user-config", "-nodefaults", "-machine", "none,accel=kvm:tcg")) == []
+    child = qemu("-S", "-no-user-config", "-nodefaults", "-machine", "none,accel=kvm:tcg")
+    assert ours(unknown([]), child) == []
+
+
+def test_a_qemu_that_is_thrown_away_does_not_count(qemu):
+    who = new_throwaway()
+    thrown, called = qemu("-name", f"guest={who.name}", "-uuid", who.uuid), qemu("-name", f"guest={who.name}", "-uuid", UUID)
+    assert [process.uuid for process in ours(unknown([]), thrown, called)] == [UUID]
 
 
 def test_a_qemu_that_has_ended_and_one_that_is_a_zombie(qemu):

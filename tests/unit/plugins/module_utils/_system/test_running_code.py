@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.throwaway import new_throwaway
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system import running_code
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.running_code import CodeFile, GuestCode, parse_maps
 
@@ -163,6 +164,14 @@ def test_guests_are_read_from_libvirts_status_files(where):
     write(where, "gone.xml", status(10**8))
     os.mkdir(os.path.join(where.runtime, "dbus"))
     assert running_code.guests(where) == ([GuestCode("a", UUID, os.getpid(), "/m"), GuestCode("b", UUID, os.getpid(), "/m")], [])
+
+
+def test_guests_that_are_thrown_away_do_not_count(where):
+    who = new_throwaway()
+    write(where, f"{who.name}.xml", status(os.getpid(), who.uuid))
+    write(where, "a.xml", status(os.getpid()))
+    assert [one.name for one in running_code.guests(where)[0]] == ["a"]
+    assert [one.name for one in running_code.throwaways(where)] == [who.name]
 
 
 @pytest.mark.parametrize("text", ["", "no xml", "<domstatus/>", '<?xml version="1.0" encoding="nope"?><a/>', "<domstatus pid='1'>"])

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import MaintenanceError
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates import apt
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.apt import (
     Apt,
     listed,
@@ -290,3 +291,21 @@ def test_no_apt_get(monkeypatch, tmp_path):
     with pytest.raises(MaintenanceError) as caught:
         Apt(["a"], None)
     assert caught.value.code == "packages" and "has no apt-get" in str(caught.value)
+
+
+# ---- restarts held back ----
+
+def test_the_scripts_get_a_path_of_ours_and_another_package_manager_is_waited_for():
+    found = Apt(["a=1"], "stable").apply_with("/held:/usr/bin", 7)
+    assert "DPkg::Lock::Timeout=7" in found and "DPkg::Path=/held:/usr/bin" in found and found[-3:] == ["install", "--only-upgrade", "a=1"]
+    assert "--no-download" not in found  # apt then does not find what it has from a source on the host's own disk
+    assert Apt([], None).apply_with("/x", 1)[-2:] == ["upgrade", "--with-new-pkgs"]
+
+
+def test_the_scripts_of_installed_packages(monkeypatch, tmp_path):
+    monkeypatch.setattr(apt, "_SCRIPTS", str(tmp_path))
+    (tmp_path / "plain.postinst").write_text("plain")
+    (tmp_path / "libmulti:amd64.postinst").write_text("multi")
+    assert Apt([], None).scripts(["plain", "libmulti", "libmulti:amd64", "absent", "pl[a]in"]) == {
+        "plain": "plain", "libmulti": "multi", "libmulti:amd64": "multi",
+    }

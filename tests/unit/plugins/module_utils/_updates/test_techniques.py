@@ -15,6 +15,7 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.techniques import (
     DEFAULT,
     FACTS,
+    IN_PAUSE,
     NETWORKD,
     PACKET_FILTER,
     RULES,
@@ -81,7 +82,7 @@ def test_what_depends_on_the_host(package, fact, there, elsewhere):
 def test_every_rule_is_whole():
     assert {rule.when for rule in RULES} == {"", *FACTS}
     for rule in RULES:
-        assert rule.technique in TECHNIQUES and rule.packages and rule.reason, rule
+        assert rule.technique in TECHNIQUES and rule.packages and rule.reason and rule.in_pause in IN_PAUSE, rule
         # A clause: it stands behind "because", and a sentence may go on behind it.
         assert rule.reason[0].islower() or rule.reason.startswith("QEMU"), rule.reason
         assert not rule.reason.endswith("."), rule.reason
@@ -91,7 +92,7 @@ def test_no_rule_is_hidden_behind_an_earlier_one():
     for number, rule in enumerate(RULES):
         for glob in rule.packages:
             example = glob.replace("*", "zz").replace("[0-9]", "6")
-            assert judge(example, (), {}) == (rule.technique, rule.reason), f"{glob} of rule {number} is taken by an earlier one"
+            assert judge(example, (), {}) == (rule.technique, rule.reason, rule.in_pause), f"{glob} of rule {number} is taken by an earlier one"
 
 
 def test_the_table_is_documented_row_by_row():
@@ -99,7 +100,8 @@ def test_the_table_is_documented_row_by_row():
         rows = [line.rstrip("\n") for line in stream if line.startswith("| `")]
     expected = [
         "| " + " ".join(f"`{glob}`" for glob in rule.packages) +
-        f" | {rule.technique}{', where ' + rule.when if rule.when else ''} | {rule.reason} |" for rule in RULES
+        f" | {rule.technique}{', the whole package' if rule.in_pause == 'package' else ''}{', where ' + rule.when if rule.when else ''} | {rule.reason} |"
+        for rule in RULES
     ]
     assert rows[-len(expected):] == expected
 
@@ -143,13 +145,13 @@ def test_what_is_mapped_makes_no_technique_weaker():
 
 def test_the_operators_rules_come_first_and_are_final():
     rules = operator_rules([
-        {"packages": ["libvirt-daemon*"], "technique": "pause", "reason": "a"},
-        {"packages": ["libvirt*", "libc6"], "technique": "live", "reason": "b"},
-        {"packages": ["libvirt*"], "technique": "refuse", "reason": "never"},
+        {"packages": ["libvirt-daemon*"], "technique": "pause", "reason": "a", "in_pause": "package"},
+        {"packages": ["libvirt*", "libc6"], "technique": "live", "reason": "b", "in_pause": "restarts"},
+        {"packages": ["libvirt*"], "technique": "refuse", "reason": "never", "in_pause": "restarts"},
     ])
-    assert judge("libvirt-daemon-system", rules, {}) == ("pause", "a")
-    assert judge("libvirt0", rules, {}) == ("live", "b")
-    assert judge("libc6", rules, {"libc6": ["g1"]}) == ("live", "b")
+    assert judge("libvirt-daemon-system", rules, {}) == ("pause", "a", "package")
+    assert judge("libvirt0", rules, {}) == ("live", "b", "restarts")
+    assert judge("libc6", rules, {"libc6": ["g1"]}) == ("live", "b", "restarts")
     assert judge("qemu-kvm", rules, {}).technique == "refresh"
 
 

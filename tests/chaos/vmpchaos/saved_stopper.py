@@ -3,9 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Runs on a host by itself: stops a process (SIGSTOP) at the moment at which a fault needs it, and writes down which.
 
-    knife.py FILE save NAME,UUID   the process through which libvirt writes the image of the guest
-    knife.py FILE restore NAME     the new QEMU that restores the guest's saved state
-    knife.py FILE saved NAME       the program that saves guests, killed (SIGKILL) as soon as the QEMU of this guest has ended
+    stopper.py FILE save NAME,UUID   the process through which libvirt writes the image of the guest
+    stopper.py FILE restore NAME     the new QEMU that restores the guest's saved state
+    stopper.py FILE proof NAME       the new QEMU that restores a guest that is thrown away, whose name begins so
+    stopper.py FILE saved NAME       the program that saves guests, killed (SIGKILL) as soon as the QEMU of this guest has ended
 """
 
 import json
@@ -41,6 +42,13 @@ def restore(name, earlier):
                  if pid not in earlier and "-incoming" in words and any(one.startswith(wanted) for one in words)), None)
 
 
+def proof(name, earlier):
+    """The same for a guest whose name nobody knows before."""
+    wanted = f"guest={name}"
+    return next((pid for pid, words in processes()
+                 if pid not in earlier and "-incoming" in words and any(one.startswith(wanted) for one in words)), None)
+
+
 def saved(name, _earlier):
     """The ledger's entry has the guest's old process, and the ledger the program's."""
     try:
@@ -57,7 +65,10 @@ def saved(name, _earlier):
 def main():
     """The program."""
     path, what, word = sys.argv[1:]
-    look, number = {"save": (save, signal.SIGSTOP), "restore": (restore, signal.SIGSTOP), "saved": (saved, signal.SIGKILL)}[what]
+    look, number = {
+        "save": (save, signal.SIGSTOP), "restore": (restore, signal.SIGSTOP), "proof": (proof, signal.SIGSTOP),
+        "saved": (saved, signal.SIGKILL),
+    }[what]
     earlier = {pid for pid, _words in processes()}
     while True:
         pid = look(word, earlier)
