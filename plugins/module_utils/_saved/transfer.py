@@ -182,23 +182,26 @@ def restore(connection: Connection, one: SavedGuest) -> None:
             _start(connection, one, one.way_back)
         except Exception as error:
             refused, one.refused = one.refused, ""
-            if one.memory == "managed":
-                _mean_installed(connection, one)
+            left = _mean_installed(connection, one) if one.memory == "managed" else ""
             raise MaintenanceError(
-                f"the installed QEMU did not take it up ({refused}), and the one that it had, kept as {one.way_back}, did not either ({describe(error)})",
-                "restore",
+                f"the installed QEMU did not take it up ({refused}), and the one that it had, kept as {one.way_back}, did not either "
+                f"({describe(error)}){left}", "restore",
             ) from error
     if one.memory != "managed":
         resume_restored(connection, one)
 
 
-def _mean_installed(connection: Connection, one: SavedGuest) -> None:
-    """Whoever starts it from its managed save starts it on the installed QEMU, as before."""
-    guest = connection.guest(one.uuid)
-    xml = guest.managed_save_xml()
-    wanted = with_emulator(xml, "")
-    if wanted != xml:
-        guest.set_managed_save_xml(wanted)
+def _mean_installed(connection: Connection, one: SavedGuest) -> str:
+    """Have whoever starts it from its managed save start it on the installed QEMU, as before. Returns what is left to say; empty when that is done."""
+    try:
+        guest = connection.guest(one.uuid)
+        xml = guest.managed_save_xml()
+        wanted = with_emulator(xml, "")
+        if wanted != xml:
+            guest.set_managed_save_xml(wanted)
+    except Exception as error:  # its image is there all the same
+        return f"; its managed save still names the kept one ({describe(error)})"
+    return ""
 
 
 def resume_restored(connection: Connection, one: SavedGuest) -> None:

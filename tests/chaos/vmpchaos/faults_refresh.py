@@ -92,15 +92,40 @@ for _what, _kind in (("save", "transient"), ("restore", "normal"), ("restore", "
     )
 
 
+def _qemu_fails(kind: str, stage: SavedStage) -> str:
+    """The installed QEMU does not start any more once the guest is saved, and does again later."""
+    name = stage.name(kind)
+    run = _begin(stage, "save", name)
+    stage.host.shell(f"cp -p {_QEMU} {_QEMU}.kept && printf '#!/bin/sh\\nexit 1\\n' > {_QEMU}.new && chmod 755 {_QEMU}.new && mv {_QEMU}.new {_QEMU}")
+    stage.release()
+    answer = run.answer(180)
+    expect(answer.failed and name in answer.message, f"it should name the guest: {answer.verdict} {answer.message}")
+    expect(stage.phases()[name] == "moving", f"the guest should still be saved: {stage.phases()}")
+    stage.host.shell(f"mv {_QEMU}.kept {_QEMU}")
+    told = stage.told(stage.wait_closed(120))
+    wait_for("the guest", lambda: (stage.look()[name] or {}).get("state") in ("running", "paused"), PATIENCE)
+    return f"{answer.message}; {told}"
+
+
+for _kind in ("normal", "transient", "shared"):
+    fault(f"refresh-qemu-fails-{_kind}", f"the installed QEMU does not start for a while, once a guest is saved ({WAYS[_kind]})")(
+        functools.partial(_qemu_fails, _kind)
+    )
+
+
 # --- the way back ---------------------------------------------------------------------------------------------------------------------
 
 _KEPT = "/var/lib/vm_preserving/qemu"
-_BROKEN = "printf '#!/bin/sh\\nexit 1\\n' > {0}.new && chmod 755 {0}.new && mv {0}.new {0}"
+#: It starts like any other, as libvirt asks what it can do, and takes no saved state.
+_REFUSING = f"""#!/bin/sh
+case " $* " in *" -incoming "*) echo "qemu-system-x86_64: error while loading state for instance 0x0 of device 'chaos'" >&2; exit 1;; esac
+exec {_QEMU}.kept "$@"
+"""
 
 
 def break_installed(stage: SavedStage) -> None:
-    """The installed QEMU takes nobody up: it does not even start."""
-    stage.host.shell(f"cp -p {_QEMU} {_QEMU}.kept && {_BROKEN.format(_QEMU)}")
+    """The installed QEMU does not take up any state."""
+    stage.host.shell(f"cp -p {_QEMU} {_QEMU}.kept && cat > {_QEMU}.new && chmod 755 {_QEMU}.new && mv {_QEMU}.new {_QEMU}", text_in=_REFUSING)
 
 
 def repair_installed(stage: SavedStage) -> None:
@@ -114,14 +139,14 @@ def _outcome(stage: SavedStage, name: str) -> str:
 
 def none_kept(stage: SavedStage) -> None:
     """See that every guest is moved by the next refresh, and that no QEMU is kept that no guest needs."""
-    again = stage.operator.module("guest_refresh", timeout=180, pause_limit=stage.limit)
+    again = stage.operator.module("guest_refresh", timeout=180, pause_limit=30)
     expect(not again.failed, f"the next run should move them: {again.message}")
     left = stage.host.shell(f"ls -A {_KEPT}").split()
     expect(not left, f"no QEMU should be kept any more: {left}")
 
 
-def _qemu_fails(kind: str, stage: SavedStage) -> str:
-    """The installed QEMU does not start any more once the guest is saved: it comes back on the one that it had."""
+def _qemu_refuses(kind: str, stage: SavedStage) -> str:
+    """The installed QEMU refuses the state of a guest once that is saved: it comes back on the one that it had."""
     name = stage.name(kind)
     run = _begin(stage, "save", name)
     break_installed(stage)
@@ -137,12 +162,12 @@ def _qemu_fails(kind: str, stage: SavedStage) -> str:
 
 
 for _kind in ("normal", "transient", "shared"):
-    fault(f"refresh-qemu-fails-{_kind}", f"the installed QEMU does not start, once a guest is saved ({WAYS[_kind]})")(
-        functools.partial(_qemu_fails, _kind)
+    fault(f"refresh-qemu-refuses-{_kind}", f"the installed QEMU refuses the state of a guest ({WAYS[_kind]})")(
+        functools.partial(_qemu_refuses, _kind)
     )
 
 
-def _qemu_fails_alone(kind: str, stage: SavedStage) -> str:
+def _qemu_refuses_alone(kind: str, stage: SavedStage) -> str:
     """As before, with the module killed as soon as the guest is saved."""
     name = stage.name(kind)
     stage.open()
@@ -167,18 +192,19 @@ def _qemu_fails_alone(kind: str, stage: SavedStage) -> str:
 
 
 for _kind in ("normal", "shared"):
-    fault(f"refresh-qemu-fails-module-killed-{_kind}", f"the installed QEMU does not start, and guest_refresh is killed once a guest is saved ({WAYS[_kind]})")(
-        functools.partial(_qemu_fails_alone, _kind)
+    _text = f"the installed QEMU refuses the state of a guest, and guest_refresh is killed once that is saved ({WAYS[_kind]})"
+    fault(f"refresh-qemu-refuses-module-killed-{_kind}", _text)(
+        functools.partial(_qemu_refuses_alone, _kind)
     )
 
 
 def _kept_damaged(kind: str, stage: SavedStage) -> str:
-    """Neither the installed QEMU nor the kept one starts: the guest stays saved until one of them does."""
+    """Neither the installed QEMU nor the kept one takes it up: the guest stays saved until one of them does."""
     name = stage.name(kind)
     run = _begin(stage, "save", name)
     break_installed(stage)
     (kept,) = stage.host.shell(f"ls {_KEPT}/*/program{_QEMU}").split()
-    stage.host.shell(f"mv {kept} {kept}.right && {_BROKEN.format(kept)}")
+    stage.host.shell(f"mv {kept} {kept}.right && printf '#!/bin/sh\\nexit 1\\n' > {kept} && chmod 755 {kept}")
     stage.release()
     answer = run.answer(180)
     expect(answer.failed and "did not take it up" in answer.message and "did not either" in answer.message, f"it should say what both said: {answer.message}")
@@ -193,7 +219,7 @@ def _kept_damaged(kind: str, stage: SavedStage) -> str:
 
 
 for _kind in ("normal", "transient", "shared"):
-    fault(f"refresh-kept-damaged-{_kind}", f"neither the installed QEMU nor the kept one starts for a while, once a guest is saved ({WAYS[_kind]})")(
+    fault(f"refresh-kept-damaged-{_kind}", f"the installed QEMU refuses the state of a guest, and the kept one does not start for a while ({WAYS[_kind]})")(
         functools.partial(_kept_damaged, _kind)
     )
 
@@ -256,8 +282,8 @@ def proof_hangs(stage: SavedStage) -> str:
     return f"{answer.verdict}: what an interrupted proof had left was removed"
 
 
-@fault("saved-qemu-fails-at-boot", "the QEMU installed before a reboot does not start at all", limit=900.0)
-def _qemu_fails_at_boot(stage: SavedStage) -> str:
+@fault("saved-qemu-refuses-at-boot", "the QEMU installed before a reboot refuses the state of every guest", limit=900.0)
+def _qemu_refuses_at_boot(stage: SavedStage) -> str:
     """All guests wait on the other side of the boot, and come back on the QEMU that they had."""
     stage.open(autostart=("normal",))
     make_stale(stage)
