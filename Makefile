@@ -108,7 +108,7 @@ demo: deps collection  ## show an update of the lab's fleet, from beginning to e
 	@tests/lab/demo
 
 bench: deps collection  ## measure the pauses
-	@tests/bench/run && tests/bench/refresh
+	@tests/bench/run && tests/bench/refresh && tests/bench/restart
 
 coverage: venv mirror  ## count which techniques a year's updates of Debian need
 	@PYTHONPATH=$(BUILD)/src python3 tests/coverage/run
