@@ -67,7 +67,8 @@ def forget(uri: str, where: Places) -> None:
         _remove_files(where)
     except OSError as error:
         raise MaintenanceError(
-            f"what is left of the guests on which a save and a restore were tried cannot be removed ({error}); no guest of this host was touched by them. Remove "
+            f"what is left of the guests on which a save and a restore were tried cannot be removed ({error}); no guest of this host was touched by "
+            "them. Remove "
             f"{proof_folder(where)}, and run again", "proof",
         ) from error
 
