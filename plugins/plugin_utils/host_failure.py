@@ -64,6 +64,12 @@ def _reboot(names: t.Sequence[str]) -> str:
     )
 
 
+def _stage(result: Result) -> str:
+    words = [line.strip() for line in [*result.get("stdout_lines", [])[-3:], *result.get("stderr_lines", [])[-5:]]]
+    said = "; ".join(word for word in words if word) or " ".join(str(result.get("msg") or "it said nothing").split())
+    return f"the packages could not be downloaded, and nothing was applied; no guest was touched: {said}. Repair that and run again"
+
+
 def _update(result: Result, timeout: float) -> str:
     said = next((one for one in result.get("results") or [result] if one.get("failed")), result)
     code = said.get("rc")
@@ -107,7 +113,7 @@ def _not_rebooted() -> str:
 
 KINDS: dict[str, t.Callable[..., str]] = {
     "python": _python, "ways": _ways, "lists": _lists, "window": _window, "technique": _technique, "duration": _duration, "refresh": _refresh,
-    "reboot": _reboot, "update": _update, "connection": _connection, "deadline": _deadline, "away": _away, "not_rebooted": _not_rebooted,
+    "reboot": _reboot, "stage": _stage, "update": _update, "connection": _connection, "deadline": _deadline, "away": _away, "not_rebooted": _not_rebooted,
 }
 
 

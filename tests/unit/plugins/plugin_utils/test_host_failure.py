@@ -34,6 +34,12 @@ SENTENCES = [
         {"name": "sanlock", "technique": "refuse", "reason": "leases"},
     ]}, "h1: refused, no guest was touched: sbd needs refuse (it fences); sanlock needs refuse (leases). Take it out of this update, or say with "
         "host_update_technique or host_update_rules that you know better."),
+    ("stage", {"result": {"rc": 100, "msg": "non-zero return code", "stdout_lines": [], "stderr_lines": [
+        "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 7 (apt-get)"]}},
+     "h1: the packages could not be downloaded, and nothing was applied; no guest was touched: E: Could not get lock /var/lib/dpkg/lock-frontend. It is held "
+     "by process 7 (apt-get). Repair that and run again."),
+    ("stage", {"result": {"msg": "no such\n file"}},
+     "h1: the packages could not be downloaded, and nothing was applied; no guest was touched: no such file. Repair that and run again."),
     ("duration", {"duration": "40", "limit": 30.0},
      "h1: refused, no guest was touched: the update is expected to take 40 s (host_update_duration), and a guest may be paused for 30 s "
      "(host_update_pause_limit). Give it less to do, or a longer limit."),
