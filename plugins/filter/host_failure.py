@@ -24,8 +24,9 @@ options:
         V(window), another run has guests paused (O(window)).
       - V(technique), a package is refused (O(pending)). V(duration), the update is known to last too long (O(duration), O(limit)). V(refresh), guests cannot be
         moved (O(guests)). V(reboot), guests are left out of a reboot (O(names)).
-      - V(stage), the packages could not be downloaded (O(result)). V(update), the update failed with the guests running (O(result), O(timeout)). V(connection), the connection was lost in the pause, and V(deadline), the
-        guard had to resume the guests (O(limit)). V(away), the host does not answer after a reboot. V(not_rebooted), it was not rebooted.
+      - V(stage), the packages could not be downloaded (O(result)). V(update), the update failed with the guests running (O(result), O(timeout)).
+        V(connection), the connection was lost in the pause, and V(deadline), the guard had to resume the guests (O(limit)). V(away), the host does not answer
+        after a reboot. V(not_rebooted), it was not rebooted.
     type: str
     choices: [python, ways, lists, window, technique, duration, refresh, reboot, stage, update, connection, deadline, away, not_rebooted]
     required: true
