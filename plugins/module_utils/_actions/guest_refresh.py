@@ -35,6 +35,7 @@ from .._saved.unfinished import refuse_unfinished
 from .._saved.way_back import tidy
 from .._system.guests import preflight, select, wait_for_jobs
 from .._system.hypervisor import Connection, describe
+from .._system.package_lock import LOCK_PATIENCE, package_lock
 
 #: What `on_blocked` can be: what is done with a guest that cannot be moved.
 REFUSE_ALL, SKIP = ON_BLOCKED = ("refuse", "skip")
@@ -177,7 +178,8 @@ def refresh_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str,
     ledger.prepare()
     # Before the lock: somebody who has to heal this host must not wait for a backup.
     wait_for_jobs(params["uri"], params["name"], params["exclude"], params["wait_for_jobs"])
-    with ledger.locked(5.0):
+    # What a guest is restored on must not be replaced in the middle of it.
+    with package_lock(LOCK_PATIENCE), ledger.locked(5.0):
         refuse_open(ledger.read())
         refuse_unfinished(where)
         forget_proof(params["uri"], where)
