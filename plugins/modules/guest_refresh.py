@@ -27,6 +27,7 @@ description:
     moved, the next ones are not begun, and the message quotes the installed QEMU. M(vm_preserving.maintenance.guest_way_back), run before the packages are
     applied, keeps what that takes.
   - A guest moved in place shows a few additions to its command line in its live XML until its next normal start. They do nothing.
+  - The lock of the host's package manager is held meanwhile. 30 s are waited for somebody else who holds it; then the module refuses.
 extends_documentation_fragment:
   - vm_preserving.maintenance.maintenance
   - vm_preserving.maintenance.maintenance.names

@@ -27,6 +27,7 @@ description:
   - When a guest cannot be saved after all, those that were are restored at once, and the module fails.
   - Reboot the host by RV(reboot_command), which refuses when the guests are not saved any more, or when a guest runs. When the reboot does not come within
     O(pause_limit), the guard on the host brings the guests back.
+  - The lock of the host's package manager is held meanwhile. 30 s are waited for somebody else who holds it; then the module refuses.
 extends_documentation_fragment:
   - vm_preserving.maintenance.maintenance
   - vm_preserving.maintenance.maintenance.clocks

@@ -30,6 +30,7 @@ from .._saved.rules import predicted_absences
 from .._saved.unfinished import finish_saved, lost, refuse_unfinished
 from .._system.guests import preflight, select, wait_for_jobs
 from .._system.hypervisor import MANAGED_SAVES, Connection, describe
+from .._system.package_lock import LOCK_PATIENCE, package_lock
 from .._system.process_memory import host_memory
 from .._system.qemu_processes import unknown
 
@@ -160,7 +161,8 @@ def save_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.
     ledger.prepare()
     # Before the lock: somebody who has to heal this host must not wait for a backup.
     wait_for_jobs(params["uri"], [], [], params["wait_for_jobs"])
-    with ledger.locked(5.0):
+    # What a guest is restored on must not be replaced in the middle of it.
+    with package_lock(LOCK_PATIENCE), ledger.locked(5.0):
         refuse_open(ledger.read())
         refuse_unfinished(where)
         forget_proof(params["uri"], where)

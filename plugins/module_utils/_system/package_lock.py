@@ -16,6 +16,8 @@ from . import running_code
 
 #: dpkg's (dpkg(1), apt takes it as well) and rpm's, by where its database is; record locks of fcntl(2).
 LOCKS = ("/var/lib/dpkg/lock-frontend", "/usr/lib/sysimage/rpm/.rpm.lock", "/var/lib/rpm/.rpm.lock")
+#: Seconds to wait for a package manager before guests are moved or saved.
+LOCK_PATIENCE = 30.0
 #: Seconds between two tries.
 _PAUSE = 0.2
 

@@ -282,7 +282,7 @@ def proof_hangs(stage: SavedStage) -> str:
     return f"{answer.verdict}: what an interrupted proof had left was removed"
 
 
-@fault("saved-qemu-refuses-at-boot", "the QEMU installed before a reboot refuses the state of every guest", limit=900.0)
+@catalogue.fault("saved-qemu-refuses-at-boot", "the QEMU installed before a reboot refuses the state of every guest", limit=900.0, last=True, stage=SavedStage)
 def _qemu_refuses_at_boot(stage: SavedStage) -> str:
     """All guests wait on the other side of the boot, and come back on the QEMU that they had."""
     stage.open(autostart=("normal",))

@@ -27,7 +27,7 @@ def parse_list(text: str) -> list[Binary]:
         if "Package" not in field:
             continue
         # "Source: name" or "Source: name (version)"; without it both are the binary package's.
-        source, _, version = field.get("Source", field["Package"]).partition(" ")
+        source, _space, version = field.get("Source", field["Package"]).partition(" ")
         depends = ", ".join(field[name] for name in ("Pre-Depends", "Depends") if name in field)
         section = field.get("Section", "").rpartition("/")[2]
         found.append(Binary(field["Package"], field["Version"], source, version.strip("()") or field["Version"], section, depends, int(field["Size"])))
