@@ -19,6 +19,7 @@ from .._core.errors import GuestGone, LedgerError, LibvirtHangs, LibvirtUnreacha
 from .._core.places import places
 from .._system import qmp
 from .._system.hypervisor import TOKEN_NAMESPACE, Connection, Guest, Lanes, daemon_said, describe
+from .._system.opener import is_at_work
 from .devices import UNANSWERED, give_back
 from .ledger import Ledger
 from .record import MAX_PAUSE_BUDGET, Entry, Window
@@ -172,7 +173,7 @@ class Settler:
             return
         opener = identity.ProcessIdentity(window.opener_pid, window.opener_start_time)
         opened = window.deadline - window.pause_limit
-        late = identity.is_alive(opener) or time.monotonic() < opened + LATE_SUSPEND
+        late = is_at_work(opener) or time.monotonic() < opened + LATE_SUSPEND
         self.libvirt_hangs = False
         try:
             if not through_libvirt:

@@ -23,15 +23,13 @@ from .._core.calls import Call, call_with_timeout, run_lanes
 from .._core.errors import LedgerError, LibvirtHangs, LibvirtUnreachable, WindowBusy
 from .._core.places import SYSTEM_URI, places
 from .._core.records import now_utc
-from .._system import running_code
 from .._system.hypervisor import Connection
+from .._system.opener import is_at_work
 from .ledger import Ledger
 from .limits import early_lead, lead
 from .record import Entry, Window
 from .settle import Settler, save
 
-#: How interpreters are called in which Ansible runs modules.
-_PYTHON = re.compile(r"(platform-)?python[0-9.]*$")
 #: Seconds between two looks at the ledger while there is nothing to do.
 FOLLOW = 0.2
 #: How long the guard tries to have a libvirtd that comes back later know which guests run. Seconds.
@@ -264,17 +262,9 @@ class Guard:
         return 1
 
     def _stop_a_stuck_opener(self, window: Window) -> None:
-        """End the process that is still suspending guests at the deadline: it must not pause one more.
-
-        A guard that begins now may read a ledger that was forged meanwhile, and does not know better. A window is opened by Ansible's Python, and by
-        nothing else: so neither libvirtd nor a guest's QEMU is ended, whatever the ledger says.
-        """
+        """End the process that is still suspending guests at the deadline: it must not pause one more."""
         opener = identity.ProcessIdentity(window.opener_pid, window.opener_start_time)
-        if any(entry.phase == "pausing" for entry in window.guests) and identity.is_alive(opener):
-            program = os.path.basename(running_code.program(opener.pid) or "")
-            if not _PYTHON.match(program):
-                self._tell(f"the ledger says that process {opener.pid} ({program or 'unknown'}) has opened the window, which cannot be; it is left alone")
-                return
+        if any(entry.phase == "pausing" for entry in window.guests) and is_at_work(opener):
             say(f"process {opener.pid}, which opened the window, is still suspending guests at the deadline; killing it")
             self._kill(opener.pid)
 

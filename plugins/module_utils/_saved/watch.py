@@ -16,6 +16,7 @@ from .._core.errors import LedgerError, LibvirtUnreachable, WindowBusy
 from .._core.places import places
 from .._system import boot_unit, host_power
 from .._system.hypervisor import Connection
+from .._system.opener import is_at_work
 from .._system.qemu_processes import qemu_processes
 from .ledger import SavedLedger
 from .record import SavedTogether
@@ -111,7 +112,7 @@ class SavedGuard:
             saving = self._saving_or_wait()
             if saving is None:
                 return 0
-            alive = identity.is_alive(identity.ProcessIdentity(saving.opener_pid, saving.opener_start_time))
+            alive = is_at_work(identity.ProcessIdentity(saving.opener_pid, saving.opener_start_time))
             if self._lost and not alive:
                 # There is no reboot without it; and one that goes on all the same is not stopped by us.
                 self._say("the ledger is lost; bringing back the guests of which it said that they are saved")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import sys
 import time
 import types
 
@@ -25,7 +26,7 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.
 def make_refresh(start):
     """A refresh by a program that sleeps."""
     def make(began_at=None, **over):
-        program = start(["sleep", "1000"])
+        program = start([sys.executable, "-c", "import time; time.sleep(1000)"])
         identity = who.process_identity(program.pid)
         move = SavedGuest("g1", "11111111-1111-4111-8111-111111111111", 7, 4242, 99, False, "copy", "/nowhere/1.save", [], "", False, "moving", began_at)
         refresh = SavedTogether(
