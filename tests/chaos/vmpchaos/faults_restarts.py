@@ -151,7 +151,7 @@ def package_lock_taken(stage: Stage) -> str:
             expect(_call(stage, "state")["package"] == "1 installed", "nothing should have been applied")
             answer = stage.commands(["true"], package_lock=1)
             expect(answer.failed and answer.code == "package_lock" and "python3" in answer.message, f"it should say who: {answer.message}")
-            moved = stage.operator.module("guest_refresh")
+            moved = stage.operator.module("guest_refresh", pause_limit=stage.limit)
             expect(moved.failed and moved.code == "package_lock", f"no guest should be moved meanwhile: {moved.message}")
         finally:
             stage.host.shell("systemctl stop vmp-chaos-lock", check=False)
