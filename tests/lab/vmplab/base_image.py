@@ -13,7 +13,6 @@ from .settings import Settings
 
 # All of Debian's releases are installed in the same way. debootstrap would look for a script of the release's name, and an older one does not know each.
 _SCRIPT = "/usr/share/debootstrap/scripts/sid"
-_DEFAULT_MIRROR = "http://deb.debian.org/debian"
 
 # The user without rights; Debian has a group of that name already.
 OPERATOR_UID, OPERATOR_GID = 1000, 37
@@ -102,7 +101,7 @@ def provide(settings: Settings, release: Release) -> Path:
 def _build(folder: Path, release: Release) -> None:
     mirror = os.environ.get("VMP_LAB_MIRROR") or machine_mirror()
     run_contained(
-        'debootstrap --variant=minbase --include="$1" "$2" "$3" "$4" "$5"',
+        'debootstrap --variant=minbase --include="$1" "$2" "$3" ${4:+"$4" "$5"}',
         arguments=(",".join((*_PACKAGES, *release.packages)), release.suite, str(folder), mirror, _SCRIPT),
         what="Installing Debian for the hosts (debootstrap)",
     )
@@ -133,12 +132,12 @@ def require_versions(listed: str, wanted: dict[str, str], where: str) -> None:
 
 
 def machine_mirror() -> str:
-    """The Debian mirror that this machine's apt uses, or Debian's own if it has none."""
+    """The Debian mirror that this machine's apt uses; empty (debootstrap's own choice) if it has none."""
     if shutil.which("apt-get") is None:
-        return _DEFAULT_MIRROR
+        return ""
     filters = ("Created-By: Packages", "Label: Debian", "Component: main")
     found = run(("apt-get", "indextargets", "--format", "$(REPO_URI)", *filters), what="Reading this machine's apt sources")
-    return next((line for line in found.splitlines() if line.startswith("http")), _DEFAULT_MIRROR)
+    return next((line for line in found.splitlines() if line.startswith("http")), "")
 
 
 # $1 base, $2 scratch folder, $3 output folder, $4 script.
