@@ -75,11 +75,12 @@ def host_plan(
         entry(guest).update(away=guest["predicted"], memory=guest["memory"], no_way_back=guest["no_way_back"], left_alone="")
     found = list(guests.values())
     waits = {one["unit"]: restarts_in_pause == "all" or (restarts_in_pause == "needed" and one["in_pause"]) for one in restarts}
+    inside = [one["name"] for one in pending if one.get("in_pause") == "package"] if whole else []
     units = {"in_pause": [unit for unit in waits if waits[unit]], "live": [unit for unit in waits if not waits[unit]]}
     return {
         "host": host, "technique": technique, "pending": list(pending), "guests": found, "restarts": units,
         "lines": [
-            _headline(host, applies, pause is not None and (whole or not holds), refresh, reboot), *_restarts(units, pause is not None and holds),
+            _headline(host, applies, _when(pause is not None, holds, inside), refresh, reboot), *_restarts(units, pause is not None and holds),
             *([_DUE] if due and reboot is not None else []), *_needs(pending),
             *(_line(one, reboot is not None, duration) for one in found),
         ],
@@ -98,8 +99,15 @@ def _restarts(units: t.Mapping[str, t.Sequence[str]], pauses: bool) -> list[str]
     return found
 
 
-def _headline(host: str, applies: bool, inside: bool, refresh: Result | None, reboot: Result | None) -> str:
-    applied = f"{host}: the update is applied while the guests {'are paused' if inside else 'run'}"
+def _when(pauses: bool, holds: bool, inside: t.Sequence[str]) -> str:
+    """When the update is applied, for which what goes whole into the pause counts."""
+    if not pauses or (holds and not inside):
+        return "while the guests run"
+    return f"while the guests run, and {', '.join(inside)} while they are paused" if holds else "while the guests are paused"
+
+
+def _headline(host: str, applies: bool, when: str, refresh: Result | None, reboot: Result | None) -> str:
+    applied = f"{host}: the update is applied {when}"
     if not applies and refresh is None and reboot is None:
         return f"{host}: nothing is pending; what an earlier run held back is restarted"
     begin = f"{applied}; then" if applies else f"{host}: nothing is pending;"
@@ -111,7 +119,10 @@ def _headline(host: str, applies: bool, inside: bool, refresh: Result | None, re
 
 
 def _needs(pending: t.Sequence[Result]) -> list[str]:
-    return [f"{one['name']}: {one['technique']} ({one['reason']})" for one in pending if one["technique"] != "live"]
+    return [
+        f"{one['name']}: {one['technique']}{', the whole package' if one.get('in_pause') == 'package' else ''} ({one['reason']})"
+        for one in pending if one["technique"] != "live"
+    ]
 
 
 def _line(guest: Result, rebooted: bool, duration: float) -> str:

@@ -122,10 +122,26 @@ def test_all_restarts_in_the_pause():
     assert held_back("all", OVS, LIBVIRTD)["restarts"] == {"in_pause": ["openvswitch-switch.service", "libvirtd.service"], "live": []}
 
 
+OVN = {"name": "ovn-host", "technique": "pause", "reason": "its scripts", "in_pause": "package"}
+
+
 def test_a_package_whole_in_the_pause_and_restarts_as_well():
-    assert held_back("needed", OVS, whole=True)["lines"][:2] == [
-        "h1: the update is applied while the guests are paused", "the guests are paused for the restart of openvswitch-switch.service",
+    found = host_plan("h1", "pause", [OVN, SWITCH], pause={"guests": []}, restarts=[OVS], holds=True, whole=True, restarts_in_pause="needed")
+    assert found["lines"] == [
+        "h1: the update is applied while the guests run, and ovn-host while they are paused",
+        "the guests are paused for the restart of openvswitch-switch.service",
+        "ovn-host: pause, the whole package (its scripts)", "openvswitch-switch: pause (the switch)",
     ]
+
+
+def test_what_cannot_be_kept_apart_is_all_in_the_pause():
+    found = host_plan("h1", "pause", [OVN, SWITCH], pause={"guests": []}, whole=True, restarts_in_pause="needed")
+    assert found["lines"][0] == "h1: the update is applied while the guests are paused"
+
+
+def test_nobody_is_paused_for_a_package_that_would_go_whole_into_it():
+    found = host_plan("h1", "live", [OVN], holds=True)
+    assert found["lines"][0] == "h1: the update is applied while the guests run"
 
 
 def test_scripts_that_name_no_unit():
