@@ -73,7 +73,7 @@ _value:
       description: Whether guests are paused while it is applied.
       type: bool
     holds:
-      description: Whether packages are applied before, with the guests running and restarts held back; also when an earlier run left restarts to be done.
+      description: Whether packages are applied before, with the guests running and restarts held back, or an earlier run left restarts to be done.
       type: bool
     restarts_in_pause:
       description: Which of these restarts wait for the pause, as O(vm_preserving.maintenance.host_update_apply#module:restarts_in_pause).

@@ -34,6 +34,10 @@ attributes:
     platforms: linux
     description: A KVM/libvirt host.
 options:
+  apply:
+    description: Apply the packages. V(false) only does what an earlier run was cut short of.
+    type: bool
+    default: true
   restarts_in_pause:
     description:
       - V(needed) - those that a package asks for whose technique is V(pause), or whose unit such a package has.
@@ -125,6 +129,7 @@ def main() -> None:
     """The module."""
     options = {
         **_module.PACKAGES,
+        "apply": {"type": "bool", "default": True},
         "restarts_in_pause": {"type": "str", "choices": ["needed", "all", "none"], "default": "needed"},
         "lock_timeout": {"type": "int", "default": 300},
         "command_timeout": {"type": "float", "default": 900},

@@ -63,7 +63,7 @@ def host_decision(
         "applies": applies,
         "needed": applies or restarts_due or (row.reboots and due) or (refreshes and bool(old)),
         "pauses": pauses,
-        "holds": bool(outside) or (restarts_due and not applies),
+        "holds": bool(outside) or restarts_due,
         "restarts_in_pause": "none" if not pauses else "needed" if automatic else "all",
         "whole": update is not None and applies and pauses and (not outside or any(change["in_pause"] == "package" for change in pending)),
         "refreshes": refreshes,

@@ -75,13 +75,14 @@ def apply_update(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t
     found = manager(asked_for(params["packages"]), params["default_release"], params["only_upgrade"])
     plan = found.plan()
     refuse(plan)
+    changes = plan.changes if params["apply"] else []
     due = restarts.left_over()
-    result: dict[str, t.Any] = {"changed": bool(plan.changes or due), "command": None, "restarts": [], "commands": [], "problems": []}
+    result: dict[str, t.Any] = {"changed": bool(changes or due), "command": None, "restarts": [], "commands": [], "problems": []}
     if check_mode or not result["changed"]:
         return result
     # Half an update is worse than one that nobody waits for any more: a lost connection ends neither the package manager nor what follows it.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    if plan.changes:
+    if changes:
         _prepare(due)
         result["command"] = _run([_command(found, params["lock_timeout"])], params["command_timeout"])[0]
     # What the scripts asked for by the full path of systemctl was not done, but for systemd's own files it does not matter when.

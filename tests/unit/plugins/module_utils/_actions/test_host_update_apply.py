@@ -52,7 +52,7 @@ def host(tmp_path, monkeypatch):
 
 def apply(check_mode=False, **over):
     return host_update_apply.apply_update({
-        "packages": [], "only_upgrade": True, "default_release": None, "rules": [], "restarts_in_pause": "needed", "lock_timeout": 5, "command_timeout": 20.0,
+        "packages": [], "apply": True, "only_upgrade": True, "default_release": None, "rules": [], "restarts_in_pause": "needed", "lock_timeout": 5, "command_timeout": 20.0,
         **over,
     }, check_mode)
 
@@ -90,6 +90,14 @@ def test_a_run_that_was_cut_short_is_carried_on(host):
     found = apply()
     assert found["changed"] and found["command"] is None
     assert calls() == ["daemon-reload", "restart b.service"] and found["commands"][0] == ["systemctl", "restart", "openvswitch-switch.service"]
+
+
+def test_only_what_was_left_beside_packages_that_go_whole_into_the_pause(host, tmp_path):
+    host(script=f"touch {tmp_path}/applied")
+    restarts.keep([held.Asked("openvswitch-switch", "restart", "openvswitch-switch.service")])
+    found = apply(apply=False)
+    assert found["changed"] and found["command"] is None and not (tmp_path / "applied").exists()
+    assert found["commands"][0] == ["systemctl", "restart", "openvswitch-switch.service"]
 
 
 def test_what_was_left_counts_together_with_what_is_new(host):
