@@ -152,3 +152,8 @@ def test_what_an_earlier_run_left_to_be_restarted():
     assert held_back("needed", OVS, applies=False)["lines"][:2] == [
         "h1: nothing is pending; what an earlier run held back is restarted", "the guests are paused for the restart of openvswitch-switch.service",
     ]
+
+
+def test_what_is_left_to_be_restarted_beside_nothing_but_a_whole_package():
+    found = host_plan("h1", "pause", [OVN], pause={"guests": []}, restarts=[OVS], holds=True, whole=True, restarts_in_pause="needed")
+    assert found["lines"][0] == "h1: the update is applied while the guests are paused"
