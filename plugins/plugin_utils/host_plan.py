@@ -80,7 +80,8 @@ def host_plan(
     return {
         "host": host, "technique": technique, "pending": list(pending), "guests": found, "restarts": units,
         "lines": [
-            _headline(host, applies, _when(pause is not None, holds and len(inside) < max(len(pending), 1), inside), refresh, reboot), *_restarts(units, pause is not None and holds),
+            _headline(host, applies, _when(pause is not None, holds and len(inside) < max(len(pending), 1), inside), refresh, reboot),
+            *_restarts(units, pause is not None and holds),
             *([_DUE] if due and reboot is not None else []), *_needs(pending),
             *(_line(one, reboot is not None, duration) for one in found),
         ],

@@ -52,7 +52,8 @@ def host(tmp_path, monkeypatch):
 
 def apply(check_mode=False, **over):
     return host_update_apply.apply_update({
-        "packages": [], "apply": True, "only_upgrade": True, "default_release": None, "rules": [], "restarts_in_pause": "needed", "lock_timeout": 5, "command_timeout": 20.0,
+        "packages": [], "apply": True,
+        "only_upgrade": True, "default_release": None, "rules": [], "restarts_in_pause": "needed", "lock_timeout": 5, "command_timeout": 20.0,
         **over,
     }, check_mode)
 
