@@ -53,10 +53,15 @@ collection: venv  ## build the collection and install it into .build/collections
 # --- checks -----------------------------------------------------------------------------------------------------------------------------
 
 test:  ## run every check: unit lint sanity integration molecule molecule-trixie chaos-fast; ends at the first that fails
-	@tests/tools/run_each test '$(MAKE) "$$1"' unit lint sanity integration molecule molecule-trixie chaos-fast
+	@tests/tools/run_each test '$(MAKE) "$$1"' static integration molecule molecule-trixie chaos-fast
 
 test-all:  ## run every check, the scenarios on every release, every fault, then the demo, the benchmark and the coverage
-	@tests/tools/run_each test-all '$(MAKE) "$$1"' unit lint sanity integration molecule-all molecule-trixie chaos demo bench coverage
+	@tests/tools/run_each test-all '$(MAKE) "$$1"' static integration molecule-all molecule-trixie chaos demo bench coverage
+
+# They need no lab, and have two cores for themselves.
+static: venv mirror  ## run unit, lint and sanity, all three at once
+	@tests/tools/deps lint
+	@tests/tools/run_each --together static '$(MAKE) "$$1"' unit lint sanity
 
 unit: venv mirror  ## run the unit tests
 	@cd $(MIRROR); PYTHONPATH=$(BUILD)/src ANSIBLE_COLLECTIONS_PATH=$(BUILD)/src pytest $(ARGS)
@@ -116,4 +121,4 @@ coverage: venv mirror  ## count which techniques a year's updates of Debian need
 clean:  ## remove .venv and .build
 	@rm -rf .venv .build
 
-.PHONY: help deps venv mirror collection test test-all unit lint changelog sanity integration molecule molecule-all molecule-of molecule-trixie chaos chaos-fast lab-up lab-down demo bench coverage clean
+.PHONY: help deps venv mirror collection test test-all static unit lint changelog sanity integration molecule molecule-all molecule-of molecule-trixie chaos chaos-fast lab-up lab-down demo bench coverage clean
