@@ -136,6 +136,12 @@ guests:
     no_way_back:
       description: Why it could not come back (within O(pause_limit)) on the QEMU that it has, should the installed one not take it up; V(null) when it could.
       type: str
+    files:
+      description:
+        - What its next QEMU will open, as C(path), C(what) it is to the guest, and C(by_name), whether QEMU looks for it by its name in several folders.
+        - For M(vm_preserving.maintenance.host_update_files).
+      type: list
+      elements: dict
     blockers:
       description:
         - Why it cannot be moved, each with C(code) and C(message). Also given for a guest that is not stale (yet); only those of stale guests are an error.

@@ -123,6 +123,12 @@ guests:
     no_way_back:
       description: Why it could not come back on the QEMU that it has, should the installed one not take it up; V(null) when it could.
       type: str
+    files:
+      description:
+        - What its next QEMU will open, as C(path), C(what) it is to the guest, and C(by_name), whether QEMU looks for it by its name in several folders.
+        - For M(vm_preserving.maintenance.host_update_files).
+      type: list
+      elements: dict
     blockers:
       description: Why it cannot be saved, each with C(code) and C(message).
       type: list

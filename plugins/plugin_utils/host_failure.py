@@ -70,6 +70,18 @@ def _stage(result: Result) -> str:
     return f"the packages could not be downloaded, and nothing was applied; no guest was touched: {said}. Repair that and run again"
 
 
+def _files(lost: t.Sequence[Result], guests: t.Sequence[Result]) -> str:
+    rows = []
+    for one in lost:
+        whose = [f"guest {guest['name']}: {file['what']}" for guest in guests for file in guest["files"] if file["path"] == one["path"]]
+        packages = ", ".join(f"{package['name']} {package['candidate'] or '(another package takes its place)'}" for package in one["packages"])
+        rows.append(f"{', '.join(dict.fromkeys(whose))}, {one['path']}, is not in {packages} any more")
+    return (
+        f"refused, nothing was applied and no guest was touched: {'; '.join(rows)}. The next QEMU could not open it, and the guest would stay saved. Leave "
+        "these packages out of this update, or give the guest a file that stays"
+    )
+
+
 def _update(result: Result, timeout: float) -> str:
     said = next((one for one in result.get("results") or [result] if one.get("failed")), result)
     code = said.get("rc")
@@ -113,7 +125,8 @@ def _not_rebooted() -> str:
 
 KINDS: dict[str, t.Callable[..., str]] = {
     "python": _python, "ways": _ways, "lists": _lists, "window": _window, "technique": _technique, "duration": _duration, "refresh": _refresh,
-    "reboot": _reboot, "stage": _stage, "update": _update, "connection": _connection, "deadline": _deadline, "away": _away, "not_rebooted": _not_rebooted,
+    "reboot": _reboot, "stage": _stage, "files": _files, "update": _update, "connection": _connection, "deadline": _deadline, "away": _away,
+    "not_rebooted": _not_rebooted,
 }
 
 

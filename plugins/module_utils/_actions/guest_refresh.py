@@ -105,7 +105,7 @@ def _described(plan: Plan, move: SavedGuest | None) -> dict[str, t.Any]:
         "name": guest.name, "uuid": guest.uuid, "stale": plan.stale, "memory": plan.memory, "why_copy": plan.why_copy,
         "predicted": round(plan.predicted, 3), "blockers": [one.as_dict() for one in plan.blockers] if plan.left_alone is None else [],
         "live_xml_additions": [], "changed": False, "skipped": plan.skipped, "no_way_back": plan.no_way_back, "outcome": None, "paused_for": None,
-        "message": _why_not(plan), "clock": None,
+        "message": _why_not(plan), "clock": None, "files": plan.files(),
     }
     if move is not None:
         found.update(

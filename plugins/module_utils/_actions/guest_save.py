@@ -133,7 +133,7 @@ def _described(plan: Plan, one: SavedGuest | None) -> dict[str, t.Any]:
     found: dict[str, t.Any] = {
         "name": guest.name, "uuid": guest.uuid, "before": plan.candidate.facts.state.as_dict(), "memory": plan.memory, "predicted": round(plan.predicted, 3),
         "blockers": [blocker.as_dict() for blocker in plan.blockers], "changed": False, "outcome": None, "message": "",
-        "no_way_back": plan.no_way_back,
+        "no_way_back": plan.no_way_back, "files": plan.files(),
     }
     if one is not None:
         found.update(changed=one.phase == "saved", outcome="saved" if one.phase == "saved" else one.outcome, message=one.message)

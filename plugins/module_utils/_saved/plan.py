@@ -30,7 +30,7 @@ from . import way_back
 from .in_place import memory as in_place
 from .ownership import Owners
 from .pair import image_formats
-from .restore_needs import missing, needs, rom_blocker
+from .restore_needs import Need, firmware_by_name, missing, needs, rom_blocker
 from .room import MIB, CopyNeed, Room, copy_need, room
 from .rules import confined_by, in_place_obstacle, memory_folder, save_blockers
 
@@ -67,6 +67,7 @@ class Plan:
     :ivar ordinary: Memory of its QEMU in RAM in ordinary pages, bytes; the rest is in huge ones.
     :ivar predicted: Seconds that it will be away.
     :ivar xml: The live XML; `None` when its QEMU is not known.
+    :ivar needs: What its next QEMU will open.
     :ivar back: For a refresh: how many seconds more, when it has to go the way back.
     :ivar way_back: What starts the kept QEMU that it has; empty: none is kept.
     :ivar no_way_back: Why it could not come back (in time) on the QEMU that it has, should the installed one not take it up; `None`: it could.
@@ -87,10 +88,15 @@ class Plan:
     ordinary: int = 0
     predicted: float = 0.0
     xml: ET.Element | None = None
+    needs: list[Need] = dataclasses.field(default_factory=list)
     back: float = 0.0
     way_back: str = ""
     no_way_back: str | None = None
     blockers: list[Blocker] = dataclasses.field(default_factory=list)
+
+    def files(self) -> list[dict[str, t.Any]]:
+        """What its next QEMU will open, for results."""
+        return [{"path": one.path, "what": one.what, "by_name": one.by_name} for one in self.needs]
 
 
 def running_version(pid: int) -> tuple[int, ...] | None:
@@ -178,27 +184,41 @@ def _words(version: tuple[int, ...]) -> str:
     return ".".join(map(str, version))
 
 
-def _ask_qemu(guest: Guest, xml: ET.Element, emulator: str, reasons: bool) -> list[Blocker]:
-    """What its QEMU itself says against saving a guest, or against the installed QEMU.
+def _said_reasons(guest: Guest) -> list[Blocker]:
+    """What its QEMU itself says against saving a guest."""
+    said = qemu_says.blocked_reasons(guest)
+    return [Blocker("not_migratable", f"its QEMU says that it cannot be saved: {'; '.join(said)}")] if said else []
 
-    :param reasons: It tells why it would not save.
+
+def _in_folders(name: str, folders: t.Sequence[str]) -> tuple[str, Found | None]:
+    """Where a QEMU finds a file of its own, and what is there.
+
+    :param name: Its name, or its path.
     """
-    found = []
-    said = qemu_says.blocked_reasons(guest) if reasons else []
-    if said:
-        found.append(Blocker("not_migratable", f"its QEMU says that it cannot be saved: {'; '.join(said)}"))
+    paths = [name] if os.path.isabs(name) else [os.path.join(folder, name) for folder in folders]
+    return next(((path, found) for path in paths for found in [at_path(path)] if found is not None), (name, None))
+
+
+def _own_files(guest: Guest, xml: ET.Element, emulator: str) -> tuple[list[Need], list[Blocker]]:
+    """The ROMs and the firmware that the installed QEMU brings to a guest, and what is wrong with them."""
+    needed: list[Need] = []
+    wrong: list[Blocker] = []
     folders = qemu_program.data_folders(emulator)
+    firmware = firmware_by_name(xml)
+    if firmware is not None:
+        path, there = _in_folders(firmware, folders)
+        needed += [] if there is None else [Need(path, "its firmware", "any", True)]
     for device in [*xml.findall("devices/interface"), *xml.findall("devices/video")]:
         alias = device.find("alias")
         name = "" if alias is None else alias.get("name", "")
         rom = qemu_says.rom(guest, name) if name else None
         if rom is None or not (folders or os.path.isabs(rom[0])):
             continue
-        paths = [rom[0]] if os.path.isabs(rom[0]) else [os.path.join(folder, rom[0]) for folder in folders]
-        there = next((one for one in map(at_path, paths) if one is not None), None)
-        wrong = rom_blocker(name, rom[0] if there is None else there.path, rom[1], None if there is None else there.size)
-        found += [wrong] if wrong else []
-    return found
+        path, there = _in_folders(rom[0], folders)
+        blocker = rom_blocker(name, rom[0] if there is None else there.path, rom[1], None if there is None else there.size)
+        wrong += [] if blocker is None else [blocker]
+        needed += [] if there is None else [Need(path, f"the ROM of its device {name}", "any", not os.path.isabs(rom[0]))]
+    return needed, wrong
 
 
 def _can_be_asked(candidate: Candidate) -> bool:
@@ -233,8 +253,11 @@ def look(connection: Connection, candidate: Candidate, memory: str, owners: Owne
     # One that came back on a kept QEMU still means the installed one.
     plan.emulator = installed_emulator(xml.findtext("devices/emulator", ""))
     plan.no_way_back = way_back.none_because(xml, plan.emulator, pid)
+    plan.needs = needs(xml)
     if asked:
-        plan.blockers += _ask_qemu(guest, xml, plan.emulator, tells)
+        needed, wrong = _own_files(guest, xml, plan.emulator)
+        plan.needs += needed
+        plan.blockers += [*(_said_reasons(guest) if tells else []), *wrong]
     plan.stale = bool(stale.old_code(stale.code_of(pid, helpers(places(connection.uri), process.monitor))))
     memory_now = process_memory(pid)
     plan.ordinary = memory_now.anonymous + memory_now.cached + memory_now.shared

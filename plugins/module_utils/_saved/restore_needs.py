@@ -27,11 +27,13 @@ class Need(t.NamedTuple):
     :ivar path: Where.
     :ivar what: What it is to the guest, for messages.
     :ivar wanted: What has to be there.
+    :ivar by_name: QEMU looks for it by its name, in several folders.
     """
 
     path: str
     what: str
     wanted: Wanted
+    by_name: bool = False
 
 
 def _text(xml: ET.Element, path: str) -> str:
@@ -111,6 +113,15 @@ def _other_size(now: Found, held: t.Sequence[Found], before: Found | None) -> st
         return None if now.size == before.size else f"it has {before.size} bytes, and at its path is one of {now.size} bytes"
     # Its path led elsewhere then (a symbolic link): which of the open ones it was cannot be told, so any of that size will do.
     return None if any(one.size == now.size for one in held) else f"at its path is one of {now.size} bytes, and the running QEMU has none of that size open"
+
+
+def firmware_by_name(xml: ET.Element) -> str | None:
+    """The name of the firmware that QEMU looks for by itself, `None` when it does not, or which it is is not known.
+
+    Source: hw/i386/pc_piix.c and pc_q35.c, `default_bios`.
+    """
+    machine = "" if xml.find("os/type") is None else xml.find("os/type").get("machine", "")
+    return "bios-256k.bin" if machine.startswith(("pc-i440fx-", "pc-q35-")) and xml.find("os/loader") is None else None
 
 
 def missing(wanted: t.Sequence[Need], there: t.Mapping[str, Found | None], held: t.Sequence[Found]) -> list[Blocker]:

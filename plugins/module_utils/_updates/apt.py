@@ -6,12 +6,17 @@ from __future__ import annotations
 
 import glob
 import itertools
+import os
 import re
+import shlex
 import shutil
+import subprocess
+import tarfile
 import typing as t
+import urllib.parse
 
 from .._core.errors import MaintenanceError
-from .package_manager import Change, Commands, Plan, not_a_name, run, usr_merged
+from .package_manager import Change, Commands, Plan, as_merged, not_a_name, run, usr_merged
 
 #: Nothing may ask; needrestart must not restart services of its own accord inside the pause.
 #: LANGUAGE would win over LC_ALL, and what apt-get says is read here.
@@ -100,13 +105,60 @@ def untrusted(targets: str, uris: str) -> list[str]:
 def parse_search(text: str) -> dict[str, list[str]]:
     """What `dpkg-query --search` says: packages by path, without their architecture.
 
-    :param text: Its standard output, lines of `package, package:arch: path`; diversions are told of as well, and passed over.
+    :param text: Its standard output, lines of `package, package:arch: path`. `diversion by package from: path` says that the file there is this package's,
+        and `local diversion from: path` that it is nobody's, whoever else has one for that path.
+    """
+    found: dict[str, list[str]] = {}
+    diverted: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        names, separator, path = line.partition(": ")
+        if not separator:
+            continue
+        if names.startswith(("diversion by ", "local diversion")):
+            if names.endswith(" from"):
+                diverted[path] = [] if names.startswith("local") else [names[len("diversion by "):-len(" from")].partition(":")[0]]
+        else:
+            found.setdefault(path, []).extend(name.partition(":")[0] for name in names.split(", "))
+    return {path: names for path, names in {**found, **diverted}.items() if names}
+
+
+def parse_uris(text: str, archives: str) -> dict[str, list[str]]:
+    """Where the files of an update are once they are downloaded, by package.
+
+    :param text: What `apt-get --print-uris` says: `'address' name_version_architecture.deb size hash` each.
+    :param archives: apt's folder of what it has fetched. From a source on the host's own disk it fetches nothing.
     """
     found: dict[str, list[str]] = {}
     for line in text.splitlines():
-        names, separator, path = line.partition(": ")
-        if separator and not names.startswith(("diversion by ", "local diversion")):
-            found.setdefault(path, []).extend(name.partition(":")[0] for name in names.split(", "))
+        if not line.startswith("'"):
+            continue
+        address, _quote, rest = line[1:].partition("'")
+        words = rest.split()
+        if words and words[0].endswith(".deb"):
+            path = urllib.parse.unquote(address[len("file:"):]) if address.startswith("file:") else os.path.join(archives, words[0])
+            found.setdefault(words[0].partition("_")[0], []).append(path)
+    return found
+
+
+def deb_contents(path: str) -> dict[str, str | None]:
+    """The files in a package of dpkg; see `PackageManager.contents`.
+
+    :raises MaintenanceError: code `packages`: it is none, or it is damaged.
+    """
+    found: dict[str, str | None] = {}
+    try:
+        with subprocess.Popen(  # pylint: disable=ansible-bad-function
+            ["dpkg-deb", "--fsys-tarfile", path], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        ) as process:
+            with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
+                for member in archive:
+                    if not member.isdir():
+                        found[as_merged(os.path.normpath(f"/{member.name}"))] = member.linkname if member.issym() else None
+    except (OSError, tarfile.TarError) as error:
+        raise MaintenanceError(
+            f"the package {path} that was downloaded cannot be read ({error}); nothing was applied, and no guest was touched. Remove it (apt-get clean), and "
+            "run again", "packages",
+        ) from error
     return found
 
 
@@ -138,6 +190,7 @@ class Apt:
         # What it would fetch is in its cache already. Not --no-download, with which apt does not find what it has from a source on the host's own disk.
         self._apply = (change, action)
         self._packages = [name.partition("=")[0] for name in packages] if only_upgrade else []
+        self._downloads: dict[str, list[str]] | None = None
         # Without --no-remove and --assume-yes: what apt-get would then refuse shall be seen and named.
         self._simulate = [*_ENVIRONMENT, "apt-get", "--simulate", "-o", "Debug::NoLocking=true", *target, *action]
         # To an empty cache: of what is downloaded already nothing is told.
@@ -209,3 +262,14 @@ class Apt:
             if path in asked:  # dpkg-query takes a path with a star for a glob, and tells of others, too
                 found.setdefault(asked[path], []).extend(names)
         return found
+
+    def contents(self, package: str) -> dict[str, str | None] | None:
+        """See `PackageManager`."""
+        if self._downloads is None:
+            # A shell's assignment, D='/var/cache/apt/archives/'; apt-config(8)
+            said = run([*_ENVIRONMENT, "apt-config", "shell", "D", "Dir::Cache::archives/d"], 60)
+            self._downloads = parse_uris(run(self._uris, 120), "".join(shlex.split(said)).partition("=")[2])
+        paths = self._downloads.get(package, [])
+        if not paths or not all(map(os.path.exists, paths)):
+            return None
+        return {name: link for path in paths for name, link in deb_contents(path).items()}

@@ -4,6 +4,7 @@
 """The adapter of dnf 4 and rpm."""
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -11,7 +12,7 @@ import typing as t
 
 from .._core.errors import MaintenanceError
 from . import dnf_program
-from .package_manager import Change, Commands, Plan, ask_program, not_a_name, run, usr_merged
+from .package_manager import Change, Commands, Plan, as_merged, ask_program, not_a_name, run, usr_merged
 
 _ENVIRONMENT = ["env", "LC_ALL=C.UTF-8"]
 #: Names of rpms, with an optional version. Above all: never an option of dnf, a path, a group or a glob.
@@ -113,6 +114,19 @@ def scripts(packages: t.Sequence[str]) -> dict[str, str]:
     return {name: run(["rpm", "--query", "--scripts", name], 60, fine=(0, 1)) for name in packages}
 
 
+def contents(package: str, files: t.Iterable[t.Sequence[str]]) -> dict[str, str | None] | None:
+    """What is in the rpms of a package that were downloaded; see `PackageManager`.
+
+    :param files: `[name, path]` of each rpm that comes, see `dnf_program.answer`.
+    """
+    paths = [path for name, path in files if name == package]
+    if not paths or not all(map(os.path.exists, paths)):
+        return None
+    said = run(["rpm", "--query", "--package", "--nosignature", "--queryformat", "[%{FILENAMES}\t%{FILELINKTOS}\n]", *paths], 120)
+    rows = (line.partition("\t") for line in said.splitlines() if line.startswith("/"))
+    return {as_merged(name): link or None for name, _tab, link in rows}
+
+
 def specifications(packages: t.Sequence[str]) -> list[str]:
     """Package specifications in dnf's words, `name-version` for `name=version`.
 
@@ -149,6 +163,7 @@ class Dnf:
         no_release(release)
         self._specs = specifications(packages)
         self._only_upgrade = only_upgrade
+        self._files: list[list[str]] | None = None
         self._python = self._find()
         dnf = [*_ENVIRONMENT, "dnf", "--assumeyes", "--quiet"]
         # As _dnf_program has it. The lists must not be read anew in between: what is applied is what was looked at.
@@ -177,7 +192,10 @@ class Dnf:
 
     def plan(self) -> Plan:
         """See `PackageManager`."""
-        return read_answer(ask_program(self._python, dnf_program, {"packages": self._specs, "only_upgrade": self._only_upgrade}), "dnf")
+        return read_answer(self._ask(), "dnf")
+
+    def _ask(self) -> dict[str, t.Any] | None:
+        return ask_program(self._python, dnf_program, {"packages": self._specs, "only_upgrade": self._only_upgrade})
 
     def apply_with(self, path: str, lock_timeout: int) -> list[str]:
         """See `PackageManager`. rpm gives its scripts a path of its own, and dnf waits for another one as long as it takes: the caller has a time-out."""
@@ -190,3 +208,9 @@ class Dnf:
     def owners(self, paths: t.Sequence[str]) -> dict[str, list[str]]:
         """See `PackageManager`."""
         return owners(paths)
+
+    def contents(self, package: str) -> dict[str, str | None] | None:
+        """See `PackageManager`."""
+        if self._files is None:
+            self._files = (self._ask() or {}).get("files", [])
+        return contents(package, self._files)

@@ -9,7 +9,7 @@ import shutil
 import typing as t
 
 from . import dnf5_program
-from .dnf import Dnf, no_release, owners, read_answer, scripts, specifications
+from .dnf import Dnf, contents, no_release, owners, read_answer, scripts, specifications
 from .package_manager import Commands, PackageManager, Plan, ask_program, run
 
 _ENVIRONMENT = ["env", "LC_ALL=C.UTF-8"]
@@ -30,6 +30,7 @@ class Dnf5:
         no_release(release)
         self._specs = specifications(packages)
         self._only_upgrade = only_upgrade
+        self._files: list[list[str]] | None = None
         # dnf5's upgrade fails for a name that is not installed.
         specs = [spec for spec, name in zip(self._specs, packages) if not only_upgrade or _is_installed(name.partition("=")[0])]
         dnf5 = [*_ENVIRONMENT, "dnf5", "--assumeyes", "--quiet"]
@@ -43,7 +44,10 @@ class Dnf5:
 
     def plan(self) -> Plan:
         """See `PackageManager`."""
-        return read_answer(ask_program([_PYTHON, "-I"], dnf5_program, {"packages": self._specs, "only_upgrade": self._only_upgrade}), "dnf5")
+        return read_answer(self._ask(), "dnf5")
+
+    def _ask(self) -> dict[str, t.Any] | None:
+        return ask_program([_PYTHON, "-I"], dnf5_program, {"packages": self._specs, "only_upgrade": self._only_upgrade})
 
     def apply_with(self, path: str, lock_timeout: int) -> list[str]:
         """See `PackageManager`. rpm gives its scripts a path of its own, and dnf waits for another one as long as it takes: the caller has a time-out."""
@@ -56,6 +60,12 @@ class Dnf5:
     def owners(self, paths: t.Sequence[str]) -> dict[str, list[str]]:
         """See `PackageManager`."""
         return owners(paths)
+
+    def contents(self, package: str) -> dict[str, str | None] | None:
+        """See `PackageManager`."""
+        if self._files is None:
+            self._files = (self._ask() or {}).get("files", [])
+        return contents(package, self._files)
 
 
 def _is_installed(name: str) -> bool:

@@ -24,7 +24,7 @@ def answer(base, packages: list[str], only_upgrade: bool) -> dict:
     :param base: A `libdnf5.base.Base` with its configuration read.
     :param packages: Package specifications; none: everything that can be upgraded.
     :param only_upgrade: Whether what is not installed is left out.
-    :returns: `rows`, `read`, `ignored` and `not_installed`, as dnf 4's program gives them; or `error`, in libdnf5's words.
+    :returns: `rows`, `files`, `read`, `ignored` and `not_installed`, as dnf 4's program gives them; or `error`, in libdnf5's words.
     :raises Exception: libdnf5 refuses; mostly a `libdnf5.exception.Error`.
     """
     import libdnf5  # pylint: disable=import-outside-toplevel
@@ -54,17 +54,19 @@ def answer(base, packages: list[str], only_upgrade: bool) -> dict:
     problems = transaction.get_problems() & ~(libdnf5.base.GoalProblem_NOT_INSTALLED if only_upgrade else 0)
     if problems:
         return {"error": "; ".join(log.to_string() for log in logs if log.get_problem() & problems) or f"problem {problems}"}
-    rows = []
+    rows, files = [], []
     for item in transaction.get_transaction_packages():
         action, package = libdnf5.transaction.transaction_item_action_to_string(item.get_action()), item.get_package()
         if action not in WORDS:  # Replaced: told by what replaces it
             continue
         rows.append([WORDS[action], package.get_name(), package.get_arch(), package.get_evr()])
+        if action not in ("Remove", "Reason Change"):
+            files.append([package.get_name(), package.get_package_path()])
         for old in item.get_replaces():
             word = GONE.get(action, "OBSOLETED") if old.get_name() == package.get_name() else "OBSOLETED"
             rows.append([word, old.get_name(), old.get_arch(), old.get_evr()])
     return {
-        "rows": rows, "read": sorted(name for name, is_read in lists.items() if is_read),
+        "rows": rows, "files": files, "read": sorted(name for name, is_read in lists.items() if is_read),
         "ignored": sorted(name for name, is_read in lists.items() if not is_read), "not_installed": left_out,
     }
 

@@ -19,11 +19,13 @@ def answer(base, packages: list[str], only_upgrade: bool = True) -> dict:
     :param packages: Package specifications; none: everything that can be upgraded.
     :param only_upgrade: Whether what is not installed is left out.
     :returns: `rows`: `[action, name, architecture, version]` of each package in the transaction, in the words of libdnf's
-        `TransactionItemAction`; `read`: the repositories whose list is in the cache; `ignored`: those whose list is not, and that the
-        configuration allows to be missing (`skip_if_unavailable`); `not_installed`: the specifications that are left out.
+        `TransactionItemAction`; `files`: `[name, path]`, where each package that comes is once it is downloaded; `read`: the repositories whose list
+        is in the cache; `ignored`: those whose list is not, and that the configuration allows to be missing (`skip_if_unavailable`);
+        `not_installed`: the specifications that are left out.
     :raises Exception: dnf refuses; mostly a `dnf.exceptions.Error`.
     """
     import dnf.exceptions  # pylint: disable=import-outside-toplevel
+    import dnf.transaction  # pylint: disable=import-outside-toplevel
     import libdnf.transaction  # pylint: disable=import-outside-toplevel
 
     base.conf.cacheonly = True
@@ -52,6 +54,7 @@ def answer(base, packages: list[str], only_upgrade: bool = True) -> dict:
     words = {getattr(libdnf.transaction, name): name[len(prefix):] for name in dir(libdnf.transaction) if name.startswith(prefix)}
     return {
         "rows": [[words[item.action], item.name, item.arch, item.evr] for item in base.transaction],
+        "files": [[item.name, item.pkg.localPkg()] for item in base.transaction if item.action in dnf.transaction.FORWARD_ACTIONS],
         "read": sorted(read),
         "ignored": sorted(enabled - read),
         "not_installed": not_installed,

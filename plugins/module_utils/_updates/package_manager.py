@@ -86,6 +86,14 @@ class PackageManager(t.Protocol):
         :param paths: Absolute paths.
         """
 
+    def contents(self, package: str) -> dict[str, str | None] | None:
+        """What is in the version of a package that the update brings: by path the target of a symbolic link, `None` for any other file.
+
+        :param package: Its name, without an architecture.
+        :returns: `None` when it is not downloaded.
+        :raises MaintenanceError: code `packages`: what was downloaded cannot be read.
+        """
+
 
 def asked_for(packages: t.Sequence[str]) -> list[str]:
     """The names of an update, none for everything that is pending.
@@ -164,6 +172,11 @@ def ask_program(python: t.Sequence[str], program: types.ModuleType, request: t.M
         return json.loads(said.splitlines()[-1])
     except (IndexError, ValueError):
         return None
+
+
+def as_merged(path: str) -> str:
+    """The path of a packaged file on a host whose /usr is merged: `/lib/x` is `/usr/lib/x`."""
+    return f"/usr{path}" if path.startswith(("/bin/", "/sbin/", "/lib")) else path
 
 
 def usr_merged(path: str) -> list[str]:

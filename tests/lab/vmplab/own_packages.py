@@ -43,6 +43,9 @@ def build(folder: Path, version: str) -> None:
         share = tree / "usr/share" / name
         share.mkdir(parents=True)
         (share / "version").write_text(f"{version}\n")
+        if version == "1.0":
+            # A file that the update takes away: a guest can have it as the ROM of a device.
+            (share / "option.rom").write_bytes(b"\x55\xaa\x01" + bytes(509))
         run(
             ("dpkg-deb", "--root-owner-group", "--build", str(tree), str(folder / f"{name}_{version}_all.deb")),
             what=f"Building the package {name} {version}",

@@ -15,10 +15,12 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.er
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates import apt
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.apt import (
     Apt,
+    deb_contents,
     listed,
     parse_search,
     parse_simulation,
     parse_status,
+    parse_uris,
     untrusted,
 )
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._updates.package_manager import Change, run
@@ -266,6 +268,50 @@ def test_parse_search():
         "/usr/share/doc/libc6/copyright": ["libc6", "libc6"], "/usr/lib/x86_64-linux-gnu/libfdt-1.6.1.so": ["libfdt1"], "/bin/sh": ["dash"],
         "/usr/bin/qemu: with a colon": ["qemu-system-x86"],
     }
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("diversion by glx from: /x\ndiversion by glx to: /y\nmesa: /x\n", {"/x": ["glx"]}),  # the file there is the diverter's
+    ("local diversion from: /x\nlocal diversion to: /y\nmesa: /x\n", {}),  # ... or the administrator's
+    ("diversion by glx:amd64 from: /x\n", {"/x": ["glx"]}),
+])
+def test_a_diverted_file_is_of_who_has_diverted_it(text, expected):
+    assert parse_search(text) == expected
+
+
+# ---- what is downloaded ----
+
+def test_parse_uris():
+    text = ("Reading package lists...\n'http://mirror/pool/ovmf_2%3a1.0-1_all.deb' ovmf_2%3a1.0-1_all.deb 12 SHA256:ab\n"
+            "'http://mirror/libc6_1_i386.deb' libc6_1_i386.deb 1 \n'file:/srv/a%20b/libc6_1_amd64.deb' libc6_1_amd64.deb 1 \n"
+            "'copy:/srv/x_1_all.deb' x_1_all.deb 1\n"
+            "'http://mirror/Packages' Packages 1\n'\n''\n")
+    assert parse_uris(text, "/cache/") == {
+        "ovmf": ["/cache/ovmf_2%3a1.0-1_all.deb"], "libc6": ["/cache/libc6_1_i386.deb", "/srv/a b/libc6_1_amd64.deb"], "x": ["/cache/x_1_all.deb"],
+    }
+
+
+@given(st.text())
+def test_arbitrary_text_of_addresses(text):
+    parse_uris(text, "/cache")
+
+
+@pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="no dpkg-deb here")
+def test_the_contents_of_a_package(tmp_path):
+    tree = tmp_path / "tree"
+    (tree / "DEBIAN").mkdir(parents=True)
+    (tree / "DEBIAN" / "control").write_text("Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.org>\nDescription: x\n")
+    (tree / "lib").mkdir()
+    (tree / "lib" / "file with -> an arrow").write_text("x")
+    (tree / "usr/share").mkdir(parents=True)
+    (tree / "usr/share/link").symlink_to("../lib/a b")
+    run(["dpkg-deb", "--root-owner-group", "--build", str(tree), str(tmp_path / "x.deb")], 60)
+    assert deb_contents(str(tmp_path / "x.deb")) == {"/usr/lib/file with -> an arrow": None, "/usr/share/link": "../lib/a b"}
+    for damage in (b"", b"!<arch>\n", (tmp_path / "x.deb").read_bytes()[:-60]):
+        (tmp_path / "bad.deb").write_bytes(damage)
+        with pytest.raises(MaintenanceError) as caught:
+            deb_contents(str(tmp_path / "bad.deb"))
+        assert caught.value.code == "packages" and "bad.deb" in str(caught.value)
 
 
 @given(st.text())

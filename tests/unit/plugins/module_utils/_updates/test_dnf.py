@@ -198,7 +198,13 @@ BuildArch: noarch
 {more}
 %description
 x
+%install
+mkdir -p %{{buildroot}}/usr/share
+echo x > %{{buildroot}}/usr/share/{name}
+ln -s {name} %{{buildroot}}/usr/share/{name}-link
 %files
+/usr/share/{name}
+/usr/share/{name}-link
 """
 #: Runs in dnf's Python: its configuration is the test's own, all else is the program's.
 ASK = """
@@ -242,13 +248,16 @@ def test_dnf_itself(tmp_path):
     def ask(*packages, how="upgrade"):
         return json.loads(command(*Dnf._find(), "-c", ASK, os.path.dirname(dnf_program.__file__), tmp_path, how, *packages))
 
-    assert ask() == {"rows": [], "read": [], "ignored": ["local"], "not_installed": []}  # its list was never read, and nothing is fetched
+    assert ask() == {"rows": [], "files": [], "read": [], "ignored": ["local"], "not_installed": []}  # its list was never read, and nothing is fetched
     command("dnf", "--installroot", tmp_path / "root", f"--setopt=cachedir={tmp_path}/cache", f"--setopt=reposdir={tmp_path}", "--releasever=9", "makecache")
     found = ask()
     assert (found["read"], found["ignored"]) == (["local"], [])
     assert read_rows(found["rows"]) == ([
         Change("brandnew", None, "1-1"), Change("needsnew", "1-1", "2-1"), Change("renamed-new", None, "1-1"), Change("renamed-old", "1-1", None),
     ], [])
+    assert dict(found["files"]) == {name: f"{tmp_path}/repo/{name}-{version}.rpm" for name, version in (("brandnew", 1), ("needsnew", 2), ("renamed-new", 1))}
+    assert adapter.contents("needsnew", found["files"]) == {"/usr/share/needsnew": None, "/usr/share/needsnew-link": "needsnew"}
+    assert adapter.contents("held", found["files"]) is None  # it does not come
     assert read_rows(ask("needsnew-2")["rows"])[0] == [Change("brandnew", None, "1-1"), Change("needsnew", "1-1", "2-1")]
     assert ask("in-the-way")["rows"] == []
     found = ask("needsnew", "brandnew")
