@@ -11,6 +11,8 @@ version_added: 0.1.0
 description:
   - Measures the clock of each guest against its host's through the guest agent, with an error bound, corrects it with an explicit
     time when it is proved to be wrong, and measures it again. A correction that does not get nearer is not made again.
+  - A clock at the edge of O(tolerance), proved neither right nor wrong, is corrected as well when it is off by more than twice the bound. So that is proved to
+    bring it nearer.
   - The verdict of each guest is V(in_sync) (proved within the tolerance), V(out_of_sync) (proved outside) or V(unverified)
     (no agent, or one whose answers are too slow or too coarse to prove either).
   - The bound is half of the quickest round trip and the granularity of the guest's clock, which the agent's own word of its operating system decides.
@@ -27,7 +29,7 @@ extends_documentation_fragment:
 attributes:
   idempotent:
     support: full
-    description: Only a clock that is proved to be wrong is touched.
+    description: A clock that is proved to be right is not touched.
 options:
   tolerance:
     description:

@@ -70,7 +70,7 @@ def continued(record: dict[str, t.Any], earlier: t.Mapping[str, t.Any] | None) -
 def check_clock(
     guest: Guest | AgentSocket, *, target: float, tolerance: float, samples: int, correct: bool, agent_timeout: int, check_mode: bool
 ) -> dict[str, t.Any]:
-    """Measure one guest's clock, correct it when it is proved to be wrong, and measure again.
+    """Measure one guest's clock, correct it when it is to be set (`measurement.is_to_be_set`), and measure again.
 
     A clock that an agent answers too slowly for is left alone: setting it could only make it worse.
 
@@ -100,7 +100,7 @@ def check_clock(
             found = measurement.offset(taken, resolution)
             record["before"] = record["after"] = found.as_dict()
             record["verdict"] = measurement.verdict(found, target, tolerance)
-            record["changed"] = correct and record["verdict"] == "out_of_sync"
+            record["changed"] = correct and measurement.is_to_be_set(found, target, tolerance)
             for _attempt in range(CORRECTIONS if record["changed"] and not check_mode else 0):
                 earlier = found
                 # The order takes about half a round trip to arrive, so the time is given for that moment.
@@ -109,7 +109,7 @@ def check_clock(
                 found = measurement.offset(_samples(guest, samples), resolution)
                 record["after"] = found.as_dict()
                 record["verdict"] = measurement.verdict(found, target, tolerance)
-                if record["verdict"] != "out_of_sync" or not measurement.is_nearer(found, earlier, target):
+                if not measurement.is_to_be_set(found, target, tolerance) or not measurement.is_nearer(found, earlier, target):
                     break
         finally:
             # The guest may have ended meanwhile, and its time-out with it; what was measured holds.
@@ -119,7 +119,10 @@ def check_clock(
         record["error"] = {"code": error.code, "message": str(error)}
         record["verdict"] = "unverified"
     if record["verdict"] == "unverified" and "error" not in record:
-        record["error"] = {"code": "bound", "message": f"its clock could be read to {found.bound:.4f} s only, which proves it neither right nor wrong"}
+        record["error"] = {"code": "bound", "message": (
+            f"its clock is {abs(found.seconds - target):.4f} s off and could be read to {found.bound:.4f} s only, which proves it neither within the tolerance "
+            f"of {tolerance:g} s nor outside"
+        )}
     if record["verdict"] == "out_of_sync" and refused is not None:
         record["error"] = {"code": "refused", "message": f"its agent answered the order to set the clock with: {refused}"}
     return record

@@ -97,3 +97,16 @@ def verdict(found: Offset, target: float, tolerance: float) -> Verdict:
     if distance - found.bound > tolerance:
         return "out_of_sync"
     return "unverified"
+
+
+def is_to_be_set(found: Offset, target: float, tolerance: float) -> bool:
+    """Whether a clock is to be set: it is proved to be wrong, or it is at the edge of the tolerance and setting it is proved to bring it nearer.
+
+    An order to set it arrives about as precisely as the clock was read, so it ends within the bound of its target. Behind a slow agent that could be
+    further off than it is.
+
+    :param target: The offset that the clock should have, in seconds.
+    :param tolerance: Seconds by which it may differ from the target.
+    """
+    said = verdict(found, target, tolerance)
+    return said == "out_of_sync" or (said == "unverified" and abs(found.seconds - target) > 2 * found.bound)

@@ -46,10 +46,9 @@ SENTENCES = [
     ], "guests": [
         {"name": "web", "files": [{"path": "/f/a.rom", "what": "the ROM of its device net0"}, {"path": "/f/disk", "what": "its disk vda"}]},
         {"name": "db", "files": [{"path": "/f/code.fd", "what": "its firmware"}, {"path": "/f/a.rom", "what": "the ROM of its device net0"}]},
-    ]},
-     "h1: refused, nothing was applied and no guest was touched: guest web: the ROM of its device net0, guest db: the ROM of its device net0, /f/a.rom, is not "
-     "in ipxe 2 any more; guest db: its firmware, /f/code.fd, is not in ovmf (another package takes its place) any more. The next QEMU could not open it, and "
-     "the guest would stay saved. Leave these packages out of this update, or give the guest a file that stays."),
+    ]}, "h1: refused, nothing was applied and no guest was touched: guest web: the ROM of its device net0, guest db: the ROM of its device net0, /f/a.rom, is "
+        "not in ipxe 2 any more; guest db: its firmware, /f/code.fd, is not in ovmf (another package takes its place) any more. The next QEMU could not open "
+        "it, and the guest would stay saved. Leave these packages out of this update, or give the guest a file that stays."),
     ("duration", {"duration": "40", "limit": 30.0},
      "h1: refused, no guest was touched: the update is expected to take 40 s (host_update_duration), and a guest may be paused for 30 s "
      "(host_update_pause_limit). Give it less to do, or a longer limit."),

@@ -137,6 +137,21 @@ def test_a_slow_agent_has_its_clock_set_only_when_it_is_proved_wrong(monkeypatch
     assert abs(guest.offset) <= max(abs(offset) if not orders else 0.0, found["after"]["bound"])
 
 
+def test_a_clock_at_the_edge_of_the_tolerance_is_set():
+    """Found in CI: a guest was behind by its pause, which was the tolerance to a third of a millisecond, and it stayed so, proved neither right nor wrong."""
+    class Edge(Guest):
+        """Answers within half a millisecond."""
+
+        def clock(self):
+            time.sleep(0.0005)
+            return super().clock()
+
+    guest = Edge(behind=0.1)
+    found = check(guest, tolerance=0.1)
+    assert (found["verdict"], found["changed"]) == ("in_sync", True)
+    assert abs(found["after"]["offset"]) < 0.05
+
+
 @pytest.mark.parametrize(("guest", "code", "timeouts"), [
     (Guest(agent=False), "no_agent", []),
     (Guest(answers=False), "agent", [5, None]),

@@ -114,5 +114,22 @@ def test_more_doubt_never_turns_a_verdict_round(seconds, bound, target, toleranc
     assert unsure in (sure, "unverified")
 
 
+@pytest.mark.parametrize(("seconds", "bound", "expected"), [
+    (0.0, 0.01, False), (0.09, 0.01, False), (0.1, 0.0003, True), (-0.1, 0.0003, True), (0.0999, 0.02, True), (0.3, 0.05, True),
+    (0.0, 0.2, False), (0.1, 0.05, False), (0.1, 0.049, True), (0.15, 0.1, False), (0.3, 0.19, True),
+])
+def test_a_clock_is_set_when_that_is_proved_to_help(seconds, bound, expected):
+    assert measurement.is_to_be_set(Offset(seconds, bound), 0.0, 0.1) is expected
+    assert measurement.is_to_be_set(Offset(seconds + 7, bound), 7.0, 0.1) is expected
+
+
+@given(st.floats(-10, 10), st.floats(1e-6, 5), st.floats(0.001, 1))
+def test_what_is_wrong_is_set_and_what_is_right_is_not(seconds, bound, tolerance):
+    said = measurement.verdict(Offset(seconds, bound), 0.0, tolerance)
+    found = measurement.is_to_be_set(Offset(seconds, bound), 0.0, tolerance)
+    assert found or said != "out_of_sync"
+    assert not found or said != "in_sync"
+
+
 def test_as_dict_rounds_to_the_microsecond():
     assert Offset(-3.14159265358, 0.00012345678).as_dict() == {"offset": -3.141593, "bound": 0.000123}

@@ -8,12 +8,12 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.restore_needs import Need, missing, needs, rom_blocker
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.restore_needs import Need, firmware_by_name, missing, needs, rom_blocker
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.open_files import Found
 
 
 def of(inner):
-    return [tuple(need) for need in needs(ET.fromstring(f"<domain type='kvm'>{inner}</domain>"))]
+    return [(need.path, need.what, need.wanted) for need in needs(ET.fromstring(f"<domain type='kvm'>{inner}</domain>"))]
 
 
 def devices(inner):
@@ -139,3 +139,14 @@ def test_the_rom_of_a_device(running, size, code):
     found = rom_blocker("net0", "/usr/lib/ipxe/qemu/efi-virtio.rom", running, size)
     assert (None if found is None else found.code) == code
     assert found is None or "efi-virtio.rom" in found.message
+
+
+@pytest.mark.parametrize(("inner", "expected"), [
+    ("<os><type arch='x86_64' machine='pc-i440fx-7.2'>hvm</type></os>", "bios-256k.bin"),
+    ("<os><type arch='x86_64' machine='pc-q35-10.0'>hvm</type></os>", "bios-256k.bin"),
+    ("<os><type arch='x86_64' machine='pc-q35-10.0'>hvm</type><loader>/f/x.bin</loader></os>", None),
+    ("<os><type arch='x86_64' machine='microvm'>hvm</type></os>", None),
+    ("<os><type>hvm</type></os>", None), ("<os/>", None), ("", None),
+])
+def test_firmware_that_qemu_looks_for_by_its_name(inner, expected):
+    assert firmware_by_name(ET.fromstring(f"<domain>{inner}</domain>")) == expected
