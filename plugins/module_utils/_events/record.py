@@ -74,7 +74,7 @@ class Event:
     :ivar announced: When it was announced on this host.
     :ivar started: When it began.
     :ivar completed: When it was over.
-    :ivar gone_incarnation: The incarnation of its group from the moment on when it has gone without another change: completed, or expired.
+    :ivar gone_incarnation: The incarnation from the moment on when it has gone without another change: completed, or expired. 0: it does not go by itself.
     """
 
     id: str
@@ -110,13 +110,13 @@ def group_of(uuid: str, availability_set: str | None) -> str:
 class Announcements:
     """All that is announced on a host: `events.json`.
 
-    :ivar counter: The last incarnation that was given to anybody.
-    :ivar incarnations: By group, the incarnation of its last change.
+    :ivar incarnation: That of the last change. All guests of a host count alike: so none ever sees it go back, also one that is given to another set.
+    :ivar counter: The last incarnation that was given away, also to an event for when it will have gone.
     :ivar events: The events, in the order of their announcement.
     """
 
+    incarnation: int
     counter: int
-    incarnations: dict[str, int]
     events: list[Event]
 
 
@@ -269,9 +269,8 @@ def announcements(document: t.Any) -> Announcements:
 
     :raises LedgerError: The document is not one that `announcements_document` wrote.
     """
-    raw = _document(document, {"counter": (int,), "incarnations": (dict,), "events": (list,)}, "the document of events")
-    checked(raw["incarnations"], {key: (int,) for key in raw["incarnations"]}, (), "the incarnations")
-    return Announcements(raw["counter"], dict(raw["incarnations"]), [_event(one, number) for number, one in enumerate(raw["events"], 1)])
+    raw = _document(document, {"incarnation": (int,), "counter": (int,), "events": (list,)}, "the document of events")
+    return Announcements(raw["incarnation"], raw["counter"], [_event(one, number) for number, one in enumerate(raw["events"], 1)])
 
 
 def guests_document(guests: Guests) -> dict[str, t.Any]:
