@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The vm_preserving.maintenance authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The program that runs on the host by itself: packing it, and starting it as a guard."""
+"""The programs that run on the host by themselves: packing them, and starting the guard."""
 from __future__ import annotations
 
 import ast
@@ -46,10 +46,14 @@ def _imported(name: str, source: str) -> set[str]:
     return {one for one in found if getattr(sys.modules.get(f"{_HOME}.{one}"), "__file__", None) and not hasattr(sys.modules[f"{_HOME}.{one}"], "__path__")}
 
 
-def program() -> bytes:
-    """The program as one file that Python can run: a zip of everything that its command line needs, the same at every call."""
+def program(entry: types.ModuleType = _program) -> bytes:
+    """A program as one file that Python can run: a zip of everything that its command line needs, the same at every call.
+
+    :param entry: Our module that has its `main`.
+    """
     sources: dict[str, str] = {}
-    waiting = {_program.__name__.rpartition(".")[2]}
+    main = entry.__name__[len(_HOME) + 1:]
+    waiting = {main}
     while waiting:
         name = waiting.pop()
         sources[name] = _source(sys.modules[f"{_HOME}.{name}"])
@@ -60,7 +64,7 @@ def program() -> bytes:
         while folder:
             files[f"{folder}/__init__.py"] = ""
             folder = os.path.dirname(folder)
-    files["__main__.py"] = f"import sys\nfrom {PACKAGE}._program import main\nsys.exit(main(sys.argv[1:]))\n"
+    files["__main__.py"] = f"import sys\nfrom {PACKAGE}.{main} import main\nsys.exit(main(sys.argv[1:]))\n"
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for path, text in sorted(files.items()):

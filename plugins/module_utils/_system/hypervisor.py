@@ -16,6 +16,7 @@ import xml.etree.ElementTree as ET
 from .._core.calls import Call, call_with_timeout, run_lanes
 from .._core.errors import GuestGone, LibvirtHangs, LibvirtUnreachable, MaintenanceError
 from .._core.places import SESSION_URI
+from .._core.policy import policy
 from .._core.states import State
 from .._core.throwaway import is_throwaway
 
@@ -36,8 +37,6 @@ AGENTS_AT_ONCE = 12
 #: XML namespace of our LIVE metadata; also the key under which libvirt keeps it.
 TOKEN_NAMESPACE = "urn:vm_preserving:maintenance:window"
 _TOKEN_PREFIX = "vm_preserving"
-#: XML namespace of a guest's own policy, an element in its metadata that whoever owns the guest may set.
-POLICY_NAMESPACE = "urn:vm_preserving:maintenance:policy"
 
 #: How an image is written. Ordinary: as `save_image_format` of qemu.conf says, through a pipe. Sparse: each page has its place in the file, which QEMU
 #: writes by itself (libvirt 11.2, QEMU 9.0).
@@ -339,7 +338,7 @@ def opted_out(xml: ET.Element) -> bool:
 
     :param xml: The live XML.
     """
-    return any(element.get("pause") == "never" for element in xml.findall(f"metadata/{{{POLICY_NAMESPACE}}}policy"))
+    return policy(xml).get("pause") == "never"
 
 
 def _quiet(raw: t.Any) -> t.Any:

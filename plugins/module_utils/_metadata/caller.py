@@ -1,0 +1,45 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which guest a request comes from: decided by where it came in, and by nothing that it says. Pure."""
+from __future__ import annotations
+
+import typing as t
+
+from .._events.record import Guest, Guests
+
+#: A bridge of the kernel, whose forwarding table tells at which port a guest is.
+LINUX = "linux"
+
+
+class Tables(t.Protocol):
+    """What the host knows of its bridges; see `Neighbours`."""
+
+    def mac(self, bridge: str, address: str) -> str | None:
+        """The MAC address of an IP address at a bridge."""
+
+    def port_of_mac(self, bridge: str, mac: str) -> int | None:
+        """The port at which a bridge saw a MAC address."""
+
+    def port_of_device(self, bridge: str, device: str) -> int | None:
+        """The port that a device is."""
+
+
+def caller(guests: Guests, tables: Tables, bridge: str, address: str) -> Guest | None:
+    """The guest that asks, `None`: it is not known, or could be another.
+
+    A guest that takes another's MAC address moves that in the bridge's table to its own port, which is not the other's: then neither is answered.
+
+    :param bridge: Where the request came in.
+    :param address: Its source address.
+    """
+    mac = tables.mac(bridge, address)
+    found = [(guest, one) for guest in guests.guests for one in guest.interfaces if one.bridge == bridge and one.mac == mac]
+    if mac is None or len(found) != 1:
+        return None
+    guest, interface = found[0]
+    if guests.bridges.get(bridge) == LINUX:
+        port = tables.port_of_device(bridge, interface.device)
+        if port is None or tables.port_of_mac(bridge, mac) != port:
+            return None
+    return guest

@@ -1,0 +1,32 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How many answers a client gets in a second. Pure."""
+from __future__ import annotations
+
+#: Answers in a second, and at once. Clients ask once or a few times in a second.
+RATE, BURST = 50.0, 100.0
+#: Seconds after which a client that has asked nothing begins anew.
+_FORGET = BURST / RATE
+
+
+class Pace:
+    """Delays the answers of clients that ask too often. Nobody is refused: clients take that for "no events"."""
+
+    def __init__(self) -> None:
+        #: By client, the moment up to which its answers are spent.
+        self._spent: dict[str, float] = {}
+
+    def delay(self, client: str, now: float) -> float:
+        """Seconds that its next answer has to wait.
+
+        :param client: Its address.
+        :param now: Seconds of a clock that only goes forward.
+        """
+        spent = max(self._spent.get(client, 0.0), now - _FORGET) + 1 / RATE
+        self._spent[client] = spent
+        return max(0.0, spent - now)
+
+    def forget(self, now: float) -> None:
+        """Drop who has not asked for a while."""
+        self._spent = {client: spent for client, spent in self._spent.items() if spent > now - _FORGET}

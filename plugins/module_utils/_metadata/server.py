@@ -1,0 +1,133 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The HTTP server: connections, their time-outs and limits. What is asked and answered is not its business."""
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import socket
+import time
+import typing as t
+
+from .answers import NOT_FOUND, Answer, Later, Request, error
+from .http import CONTINUE, Broken, Reader, rendered
+from .pace import Pace
+
+#: Connections of one address, and of all.
+MAX_PER_CLIENT, MAX_CONNECTIONS = 256, 8192
+#: Seconds between two requests of a connection; for a request to be there whole; for an answer to be taken.
+IDLE, REQUEST, WRITE = 120.0, 10.0, 10.0
+#: Seconds between two looks whether somebody who waits for a change gets his answer.
+_LOOK = 0.25
+_BLOCK = 16 * 1024
+
+Who = t.TypeVar("Who")
+
+
+class Server(t.Generic[Who]):
+    """Serves what comes in at some sockets.
+
+    :param identify: Gives who is at an address of a bridge; `None`: nobody who is known.
+    :param answer: Gives the answer to whom.
+    """
+
+    def __init__(
+        self, identify: t.Callable[[str, str], Who | None], answer: t.Callable[[Request, Who], t.Awaitable[Answer | Later]],
+    ) -> None:
+        self._identify = identify
+        self._answer = answer
+        self._open: collections.Counter[str] = collections.Counter()
+        self.pace = Pace()
+
+    async def listen(self, listener: socket.socket, bridge: str) -> asyncio.AbstractServer:
+        """Serve what comes in at a socket that listens.
+
+        :param bridge: The bridge that it is bound to.
+        """
+        return await asyncio.start_server(lambda reader, writer: self._serve(reader, writer, bridge), sock=listener, limit=_BLOCK)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, bridge: str) -> None:
+        peer = writer.get_extra_info("peername")
+        address = peer[0] if peer else ""
+        if not address or self._open[address] >= MAX_PER_CLIENT or sum(self._open.values()) >= MAX_CONNECTIONS:
+            writer.transport.abort()
+            return
+        self._open[address] += 1
+        writer.transport.set_write_buffer_limits(high=_BLOCK)
+        try:
+            # A client that is paused, or goes away, is none of our concern.
+            with contextlib.suppress(ConnectionError, asyncio.TimeoutError, TimeoutError):
+                await self._converse(reader, writer, bridge, address)
+        finally:
+            self._open[address] -= 1
+            if not self._open[address]:
+                del self._open[address]
+            # What is not sent yet still is, as long as the client takes it.
+            writer.close()
+            with contextlib.suppress(ConnectionError, asyncio.TimeoutError, TimeoutError):
+                await asyncio.wait_for(writer.wait_closed(), WRITE)
+            writer.transport.abort()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, bridge: str, address: str) -> None:
+        requests = Reader()
+        while True:
+            try:
+                request = await self._next(requests, reader, writer)
+            except Broken as broken:
+                await self._send(writer, error(broken.status, str(broken)), head=False, keep_alive=False)
+                return
+            if request is None:
+                return
+            await asyncio.sleep(self.pace.delay(address, time.monotonic()))
+            who = self._identify(bridge, address)
+            answer = NOT_FOUND if who is None else await self._ask(request, who)
+            await self._send(writer, answer, head=request.method == "HEAD", keep_alive=request.keep_alive)
+            if not request.keep_alive:
+                return
+
+    async def _next(self, requests: Reader, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Request | None:
+        """The next request, `None` when the client has ended the connection."""
+        request = requests.next_request()
+        if request is not None:
+            return request
+        if not requests.is_amid:
+            block = await asyncio.wait_for(reader.read(_BLOCK), IDLE)
+            if not block:
+                return None
+            requests.feed(block)
+        try:
+            return await asyncio.wait_for(self._rest(requests, reader, writer), REQUEST)
+        except asyncio.TimeoutError as late:
+            raise Broken(408, "Bad request. It was not there in time") from late
+
+    async def _rest(self, requests: Reader, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Request | None:
+        told = False
+        while True:
+            request = requests.next_request()
+            if request is not None:
+                return request
+            if requests.waits_for_body and not told:
+                told = True
+                writer.write(CONTINUE)
+            block = await reader.read(_BLOCK)
+            if not block:
+                return None
+            requests.feed(block)
+
+    async def _ask(self, request: Request, who: Who) -> Answer:
+        answer = await self._answer(request, who)
+        if not isinstance(answer, Later):
+            return answer
+        end = time.monotonic() + answer.timeout
+        while True:
+            found = answer.again(time.monotonic() >= end)
+            if found is not None:
+                return found
+            await asyncio.sleep(_LOOK)
+
+    @staticmethod
+    async def _send(writer: asyncio.StreamWriter, answer: Answer, *, head: bool, keep_alive: bool) -> None:
+        writer.write(rendered(answer, head=head, keep_alive=keep_alive, now=time.time()))
+        await asyncio.wait_for(writer.drain(), WRITE)
