@@ -4,12 +4,10 @@
 """Keeping the program that recovers a host by itself on that host: what guard_program does."""
 from __future__ import annotations
 
-import os
 import typing as t
 
-from .._core.errors import MaintenanceError
 from .._launch import program
-from .._system.files import holds, replace
+from .kept_program import keep
 
 
 def keep_program(path: str, present: bool, check_mode: bool) -> dict[str, t.Any]:
@@ -18,17 +16,4 @@ def keep_program(path: str, present: bool, check_mode: bool) -> dict[str, t.Any]
     :returns: `changed` and `path`.
     :raises MaintenanceError: code `file`: the file cannot be written or removed.
     """
-    data = program()
-    try:
-        changed = not holds(path, data) if present else os.path.lexists(path)
-        if changed and not check_mode:
-            if present:
-                replace(path, data)
-            else:
-                os.unlink(path)
-    except OSError as error:
-        raise MaintenanceError(
-            f"the guard's program at {path} cannot be {'written' if present else 'removed'} ({error.strerror}); nothing was changed. "
-            "Look at that path on the host and run again", "file",
-        ) from error
-    return {"changed": changed, "path": path}
+    return keep(path, program(), "the guard's program", present, check_mode, 0o600)

@@ -24,7 +24,6 @@ class Wanted(t.NamedTuple):
     :ivar name: libvirt's name of it.
     :ivar resources: The names that guests know it by.
     :ivar availability_set: Its availability set, or `None`.
-    :ivar host: The inventory name of the host that is updated.
     :ivar duration: Seconds that the guest is expected to be away; -1 when not known.
     :ivar description: A sentence for its users.
     :ivar id: The id that the event has on another host already, or `None`.
@@ -36,7 +35,6 @@ class Wanted(t.NamedTuple):
     name: str
     resources: tuple[str, ...]
     availability_set: str | None
-    host: str
     duration: int
     description: str
     id: str | None = None
@@ -69,34 +67,32 @@ def _is_kept(event: Event, wanted: Wanted) -> bool:
     return event.status == "Scheduled" and event.type == wanted.type and wanted.id in (None, event.id)
 
 
-def schedule(before: Announcements, wanted: t.Sequence[Wanted], source: str, notice: int, now: Moment) -> Announcements:
-    """Announce events. One of the same guest, host and type that waits already is kept, with its id and its time.
+def schedule(before: Announcements, host: str, wanted: t.Sequence[Wanted], source: str, notice: int, now: Moment) -> Announcements:
+    """Announce the events of a host's update. One of the same guest and type that waits already is kept, with its id and its time.
 
-    Any other of the same guest and host was left by a run that has died: it is over.
+    Any other of that host was left by a run that has died, or is not wanted any more: it is over.
 
+    :param host: The inventory name of the host that is updated.
     :param source: `Platform` or `User`.
     :param notice: Seconds that are promised.
     """
-    by_guest = {(one.uuid, one.host): one for one in wanted}
-    kept: set[tuple[str, str]] = set()
+    missing = {one.uuid: one for one in wanted}
     events: list[Event] = []
     for event in (one for one in before.events if not is_gone(one, now)):
-        one = by_guest.get((event.uuid, event.host))
-        if one is not None and _is_kept(event, one) and (event.uuid, event.host) not in kept:
-            kept.add((event.uuid, event.host))
+        one = missing.get(event.uuid) if event.host == host else None
+        if one is not None and _is_kept(event, one):
+            del missing[event.uuid]
             events.append(dataclasses.replace(
                 event, name=one.name, resources=list(one.resources), availability_set=one.availability_set, duration=one.duration, description=one.description,
             ))
             continue
-        left = event if one is None else _ended(event, now)
+        left = event if event.host != host else _ended(event, now)
         events += [] if left is None else [left]
-    for one in wanted:
-        if (one.uuid, one.host) in kept:
-            continue
+    for one in missing.values():
         not_before = math.ceil(now.wall + notice) if one.not_before is None else one.not_before
         events.append(Event(
             id=one.id or str(uuid.uuid4()).upper(), type=one.type, status="Scheduled", uuid=one.uuid, name=one.name, resources=list(one.resources),
-            availability_set=one.availability_set, host=one.host, not_before=not_before,
+            availability_set=one.availability_set, host=host, not_before=not_before,
             notice=notice if one.not_before is None else max(0, math.ceil(one.not_before - now.wall)), duration=one.duration, description=one.description,
             source=source, announced=now, started=None, completed=None, gone_incarnation=0,
         ))

@@ -307,6 +307,9 @@ def settings(document: t.Any) -> Settings:
     if not set(raw["dialects"]) <= set(DIALECTS):
         raise LedgerError(f"the settings name a dialect other than {', '.join(DIALECTS)}")
     raw["guests"] = {
-        name: GuestSettings(**checked(one, _GUEST_SETTINGS, set(_GUEST_SETTINGS), f"the settings of guest {name!r}")) for name, one in raw["guests"].items()
+        name: GuestSettings(**checked(
+            {**dict.fromkeys(_GUEST_SETTINGS), **one} if isinstance(one, dict) else one, _GUEST_SETTINGS, set(_GUEST_SETTINGS), f"the settings of guest {name!r}",
+        ))
+        for name, one in raw["guests"].items()
     }
     return Settings(**{key: value for key, value in raw.items() if key != "version"})

@@ -113,8 +113,8 @@ class Spool:
             return changes.NONE if raw is None else announcements(raw)
         except LedgerError as error:
             raise MaintenanceError(
-                f"what is announced to the guests of this host cannot be read: {error.problem}; nothing was changed. Remove {self.places.events} and run again: "
-                "guests then see no events until new ones are announced", "spool",
+                f"what is announced to the guests of this host cannot be read: {error.problem}; nothing was changed. Remove {self.places.events} and run "
+                "again. Guests then see no events until new ones are announced", "spool",
             ) from error
 
     def approval(self, event_id: str) -> approvals.Approval | None:
@@ -202,6 +202,6 @@ class Spool:
 
     def _unwritable(self, error: OSError) -> MaintenanceError:
         return MaintenanceError(
-            f"what is announced to the guests of this host cannot be written to {self.places.spool} ({error.strerror}); guests see what they saw before. Run as "
-            "root (become: true), see that the disk has room, and run again", "spool",
+            f"what is announced to the guests of this host cannot be written to {self.places.spool} ({error.strerror}); guests see what they saw before. Run "
+            "as root (become: true), see that the disk has room, and run again", "spool",
         )

@@ -16,14 +16,15 @@ def holds(path: str, data: bytes) -> bool:
         return False
 
 
-def replace(path: str, data: bytes) -> None:
-    """Replace a file, mode 0600, on disk when this returns.
+def replace(path: str, data: bytes, mode: int = 0o600) -> None:
+    """Replace a file, on disk when this returns.
 
     :raises OSError: It cannot be written; the old one is still there.
     """
     temporary = f"{path}.{os.getpid():d}.tmp"
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as stream:
         stream.write(data)
+        os.fchmod(stream.fileno(), mode)
         stream.flush()
         os.fsync(stream.fileno())
     os.replace(temporary, path)

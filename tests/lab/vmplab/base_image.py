@@ -32,6 +32,7 @@ _PACKAGES = (
     "qemu-utils",
     "dnsmasq-base",
     "iptables",
+    "nftables",  # keeps the address of scheduled events between a host and its guests
     "iproute2",
     "procps",
     "ca-certificates",

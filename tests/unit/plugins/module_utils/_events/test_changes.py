@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._events import changes
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._events.approvals import Approval
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._events.changes import Wanted, end, schedule, start
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._events.record import EPOCH, EXPIRES, LINGER, Moment, announcements, announcements_document
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._events.record import (
+    EPOCH,
+    EXPIRES,
+    LINGER,
+    Moment,
+    announcements,
+    announcements_document,
+)
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._events.shown import incarnation, is_due, seconds_left, shown
 
 WEB, DB = "6f1c2b7a-0d3e-4a5f-8b9c-0123456789ab", "7f1c2b7a-0d3e-4a5f-8b9c-0123456789ab"
@@ -27,12 +34,12 @@ def later(seconds, moment=NOW):
 
 def wanted(uuid=WEB, **over):
     return Wanted(**{
-        "type": "Freeze", "uuid": uuid, "name": "web", "resources": ("web_0",), "availability_set": "front", "host": "kvm1", "duration": 5, "description": "", **over,
+        "type": "Freeze", "uuid": uuid, "name": "web", "resources": ("web_0",), "availability_set": "front", "duration": 5, "description": "", **over,
     })
 
 
 def announced(*over, notice=900, now=NOW, before=changes.NONE):
-    return schedule(before, [wanted(**one) for one in over or [{}]], "Platform", notice, now)
+    return schedule(before, "kvm1", [wanted(**one) for one in over or [{}]], "Platform", notice, now)
 
 
 def seen(found, now=NOW, group="set:front"):
@@ -92,6 +99,13 @@ def test_what_a_run_that_died_has_left_begun_is_over():
     assert again.events[0].id != again.events[1].id
 
 
+def test_what_is_not_wanted_any_more_is_over_and_other_hosts_events_stay():
+    found = schedule(announced({}, {"uuid": DB}), "kvm2", [wanted()], "Platform", 900, NOW)
+    again = announced({"uuid": DB}, now=later(1), before=found)
+    assert [(event.host, event.uuid) for event in again.events] == [("kvm1", DB), ("kvm2", WEB)]
+    assert announced({"uuid": DB}, {"uuid": DB}, now=later(2), before=again) is again
+
+
 def test_an_event_that_another_host_has_announced_keeps_its_time():
     [event] = announced({"id": "C7061BAC-AFDC-4513-B24B-AA5F13A16123", "not_before": 1_800_000_300}).events
     assert (event.id, event.not_before, event.notice) == ("C7061BAC-AFDC-4513-B24B-AA5F13A16123", 1_800_000_300, 300)
@@ -130,7 +144,7 @@ def test_after_a_reboot_of_the_host_what_is_over_is_gone():
 
 
 STEPS = st.lists(st.tuples(
-    st.sampled_from(["schedule", "start", "end", "wait", "clock", "reboot"]), st.sampled_from([WEB, DB]), st.sampled_from(["front", None]),
+    st.sampled_from(["schedule", "other", "start", "end", "wait", "clock", "reboot"]), st.sampled_from([WEB, DB]), st.sampled_from(["front", None]),
     st.sampled_from([0.0, 0.2, 3.0, LINGER, 100.0, 900.0, EXPIRES, -5000.0]),
 ), max_size=25)
 
@@ -144,7 +158,9 @@ def test_the_incarnation_grows_with_every_change_that_is_seen_and_never_goes_bac
     last = {group: ([], 0) for group in groups}
     for what, uuid, availability_set, seconds in steps:
         if what == "schedule":
-            found = schedule(found, [wanted(uuid, availability_set=availability_set)], "Platform", 900, now)
+            found = schedule(found, "kvm1", [wanted(uuid, availability_set=availability_set)], "Platform", 900, now)
+        elif what == "other":
+            found = schedule(found, "kvm2", [wanted(one) for one in (WEB, DB)], "Platform", 900, now)
         elif what == "start":
             found = start(found, [event.id for event in found.events if event.uuid == uuid], now)
         elif what == "end":

@@ -44,6 +44,19 @@ def test_settings_come_back_as_they_were_written():
     assert record.settings(through_json(record.settings_document(found))) == found
 
 
+@pytest.mark.parametrize(("given", "expected"), [
+    ({}, record.GuestSettings()), ({"resource": "web_0"}, record.GuestSettings("web_0")), ({"tags": None}, record.GuestSettings()),
+    ({"tag": "x"}, None), ({"tags": 1}, None), (None, None), ([], None),
+])
+def test_what_is_left_out_of_a_guests_settings(given, expected):
+    document = {**through_json(record.settings_document(record.Settings())), "guests": {"web1": given}}
+    if expected is None:
+        with pytest.raises(LedgerError):
+            record.settings(document)
+    else:
+        assert record.settings(document).guests == {"web1": expected}
+
+
 @pytest.mark.parametrize("changes", [
     {"id": ID.lower()}, {"type": "Pause"}, {"status": "Over"}, {"source": "Us"}, {"resources": [1]}, {"not_before": 1.5}, {"announced": {}},
     {"status": "Completed"}, {"duration": True}, {"extra": 1},

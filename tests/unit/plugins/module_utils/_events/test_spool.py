@@ -29,11 +29,9 @@ def places(tmp_path):
     return found
 
 
-def announced(before=changes.NONE, **over):
-    one = Wanted(**{
-        "type": "Freeze", "uuid": UUID, "name": "web", "resources": ("web",), "availability_set": None, "host": "kvm1", "duration": 5, "description": "", **over,
-    })
-    return changes.schedule(before, [one], "Platform", 900, spool.moment())
+def announced(before=changes.NONE, host="kvm1", uuid=UUID):
+    one = Wanted("Freeze", uuid, "web", ("web",), None, 5, "")
+    return changes.schedule(before, host, [one], "Platform", 900, spool.moment())
 
 
 def test_what_is_announced_comes_back(places):

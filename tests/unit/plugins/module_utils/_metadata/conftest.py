@@ -81,10 +81,10 @@ class Host:
     def announce(self, uuid=WEB0, **over):
         one = self.guests[uuid]
         wanted = Wanted(**{
-            "type": "Freeze", "uuid": uuid, "name": one.name, "resources": (one.resource,), "availability_set": one.availability_set, "host": "kvm1",
+            "type": "Freeze", "uuid": uuid, "name": one.name, "resources": (one.resource,), "availability_set": one.availability_set,
             "duration": 5, "description": PAUSED, **over,
         })
-        return self.change(lambda found, now: changes.schedule(found, [wanted], "Platform", 900, now)).events[-1]
+        return self.change(lambda found, now: changes.schedule(found, f"host-of-{one.name}", [wanted], "Platform", 900, now)).events[-1]
 
     def connect(self, who="127.0.0.10"):
         return socket.create_connection(("127.0.0.1", self.port), 10, (who, 0))

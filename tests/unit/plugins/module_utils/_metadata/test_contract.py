@@ -117,7 +117,9 @@ def test_a_version_that_is_none(host, path, query):
     assert host.ask(path + query, method="POST" if path.endswith("events") else "GET").status == 400
 
 
-@pytest.mark.parametrize("path", ["/", "/metadata", "/metadata/", "/metadata/nothing", "/metadata/scheduledevents/x", "/latest/nothing", "/x", "/%00", "/metadata/../x"])
+@pytest.mark.parametrize("path", [
+    "/", "/metadata", "/metadata/", "/metadata/nothing", "/metadata/scheduledevents/x", "/latest/nothing", "/x", "/%00", "/metadata/../x",
+])
 def test_a_path_that_is_none(host, path):
     found = host.ask(f"{path}?api-version=2020-07-01")
     assert (found.status, found.json) == (404, {"error": "Not found"})
@@ -254,7 +256,9 @@ def test_the_leaves(host, leaf, expected):
     assert (found.status, found.body.decode()) == (200, expected) and found.headers.getheader("Content-Type").startswith("text/plain")
 
 
-@pytest.mark.parametrize("leaf", ["nothing", "compute/nothing", "compute/name/x", "compute/tagsList/2", "compute/tagsList/x", "compute/tagsList/-1", "compute//name"])
+@pytest.mark.parametrize("leaf", [
+    "nothing", "compute/nothing", "compute/name/x", "compute/tagsList/2", "compute/tagsList/x", "compute/tagsList/-1", "compute//name",
+])
 def test_what_there_is_not_of_an_instance(host, leaf):
     assert host.ask(f"/metadata/instance/{leaf}?api-version=2021-02-01&format=text").status == 404
 

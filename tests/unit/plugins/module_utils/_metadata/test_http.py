@@ -88,7 +88,9 @@ def test_what_is_refused(head):
     assert refused(head.encode("latin-1") + b"\r\n\r\n") == 400
 
 
-@pytest.mark.parametrize("chunks", [b"x\r\n", b"-1\r\n", b"\r\n", b"1 \r\n", b"2\r\nabc\r\n", b"2\r\nab\n\n", b"123456789\r\n", b"1" * 300, b"1;" + b"x" * 300], ids=repr)
+@pytest.mark.parametrize("chunks", [
+    b"x\r\n", b"-1\r\n", b"\r\n", b"1 \r\n", b"2\r\nabc\r\n", b"2\r\nab\n\n", b"123456789\r\n", b"1" * 300, b"1;" + b"x" * 300,
+], ids=repr)
 def test_chunks_that_are_none(chunks):
     assert refused(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks) == 400
 
@@ -116,8 +118,12 @@ def test_a_client_that_waits_before_it_sends_its_body():
     assert found is not None and found.body == b"ok" and not reader.is_amid
 
 
-@given(st.lists(st.sampled_from([GET, POST, CHUNKED, b"\r\n", b"0\r\n", b"x", b"\0", b"Host: h\r\n", b"\r\n\r\n", b"Content-Length: 5\r\n", b"GET / HTTP/1.1\r\n"])),
-       st.integers(1, 50))
+@given(
+    st.lists(st.sampled_from([
+        GET, POST, CHUNKED, b"\r\n", b"0\r\n", b"x", b"\0", b"Host: h\r\n", b"\r\n\r\n", b"Content-Length: 5\r\n", b"GET / HTTP/1.1\r\n",
+    ])),
+    st.integers(1, 50),
+)
 def test_pieces_of_requests_in_any_order(pieces, step):
     """Whatever comes: requests, or `Broken`, and the same ones however it is cut."""
     data = b"".join(pieces)
