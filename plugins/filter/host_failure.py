@@ -24,12 +24,14 @@ options:
         V(window), another run has guests paused (O(window)).
       - V(technique), a package is refused (O(pending)). V(duration), the update is known to last too long (O(duration), O(limit)). V(refresh), guests cannot be
         moved (O(guests)). V(reboot), guests are left out of a reboot (O(names)).
+      - V(no_events), scheduled events are not set up on it, and V(unserved), their service does not answer.
       - V(files), the update takes away files that guests need (O(lost), O(guests)).
       - V(stage), the packages could not be downloaded (O(result)). V(update), the update failed with the guests running (O(result), O(timeout)).
         V(connection), the connection was lost in the pause, and V(deadline), the guard had to resume the guests (O(limit)). V(away), the host does not answer
         after a reboot. V(not_rebooted), it was not rebooted.
     type: str
-    choices: [python, ways, lists, window, technique, duration, refresh, reboot, stage, files, update, connection, deadline, away, not_rebooted]
+    choices:
+      [python, ways, lists, window, technique, duration, refresh, reboot, stage, files, no_events, unserved, update, connection, deadline, away, not_rebooted]
     required: true
   python:
     description: The fact C(ansible_python).

@@ -63,6 +63,16 @@ options:
   applied:
     description: What M(vm_preserving.maintenance.host_update_apply) returned; V(null) when no restart was held back.
     type: dict
+  events:
+    description: What M(vm_preserving.maintenance.scheduled_event) returned when the update began.
+    type: list
+    elements: dict
+    default: []
+  untold:
+    description: Guests that could not be told ahead, with C(name) and C(why).
+    type: list
+    elements: dict
+    default: []
 """
 
 EXAMPLES = r"""
@@ -86,6 +96,16 @@ _value:
           C(limit), in seconds, and C(resumed_by); C(paused_for) of the guest itself is the longest of them.
         - C(clock_before_pause), C(clock_after_pause) and C(clock_now) are its clock against its host's; C(clock_verdict) is V(null) for a guest that was not
           ours; C(clock_set_after) are the seconds from its resume until its clock was put right, where that is known.
+      type: list
+      elements: dict
+    events:
+      description:
+        - What guests were told ahead. C(notice) are the seconds that were promised and C(given) those that there were, C(approved_by) and C(approved_at) say
+          which guest has let it begin, and when.
+      type: list
+      elements: dict
+    untold:
+      description: Guests that could not be told, with C(name) and C(why).
       type: list
       elements: dict
     problems:

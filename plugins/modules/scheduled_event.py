@@ -34,7 +34,7 @@ options:
       - V(scheduled) - O(events) are announced. Other events of O(host) are over, also those that an earlier run has started and not ended.
       - V(started) - they begin.
       - V(completed) - they are over. Each guest still sees its event for ten seconds, for it may have been paused itself.
-      - V(cancelled) - they do not come. One that has begun is over.
+      - V(cancelled) - they do not come. One that has begun is over. Where nothing is set up, neither this nor V(completed) has anything to do.
     type: str
     choices: [scheduled, started, completed, cancelled]
     required: true
@@ -217,6 +217,9 @@ events:
       type: str
     approved_at:
       description: When, seconds since the epoch, or V(null).
+      type: float
+    given:
+      description: Seconds of notice that there were when it began; V(null) before.
       type: float
     seconds_left:
       description: Seconds of the notice that are left, by a clock that nobody sets.

@@ -107,6 +107,9 @@ events:
     approved_at:
       description: When, seconds since the epoch, or V(null).
       type: float
+    given:
+      description: Seconds of notice that there were when it began; V(null) before.
+      type: float
     seconds_left:
       description: Seconds of the notice that are left, by a clock that nobody sets.
       type: float

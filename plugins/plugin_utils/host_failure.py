@@ -70,6 +70,20 @@ def _stage(result: Result) -> str:
     return f"the packages could not be downloaded, and nothing was applied; no guest was touched: {said}. Repair that and run again"
 
 
+def _no_events() -> str:
+    return (
+        "refused, no guest was touched: its guests are to be told ahead (host_update_events: always), and scheduled events are not set up on it. Run the role "
+        "scheduled_events on it"
+    )
+
+
+def _unserved() -> str:
+    return (
+        "refused, no guest was touched: the service that tells its guests of the update does not answer, so they cannot get ready. See on the host systemctl "
+        "status vm-preserving-events, or say with host_update_events_unserved that it may go on without"
+    )
+
+
 def _files(lost: t.Sequence[Result], guests: t.Sequence[Result]) -> str:
     rows = []
     for one in lost:
@@ -125,7 +139,8 @@ def _not_rebooted() -> str:
 
 KINDS: dict[str, t.Callable[..., str]] = {
     "python": _python, "ways": _ways, "lists": _lists, "window": _window, "technique": _technique, "duration": _duration, "refresh": _refresh,
-    "reboot": _reboot, "stage": _stage, "files": _files, "update": _update, "connection": _connection, "deadline": _deadline, "away": _away,
+    "reboot": _reboot, "stage": _stage, "files": _files, "no_events": _no_events, "unserved": _unserved,
+    "update": _update, "connection": _connection, "deadline": _deadline, "away": _away,
     "not_rebooted": _not_rebooted,
 }
 

@@ -94,6 +94,23 @@ def _too_long(guest: Result) -> list[str]:
     ]
 
 
+#: What of an event stays in the report: notice promised and given, and who approved when.
+_EVENT = ("name", "guest", "type", "duration", "notice", "given", "approved", "approved_by", "approved_at")
+
+
+def _told(events: t.Sequence[Result], untold: t.Sequence[Result]) -> list[str]:
+    """How much notice guests had, in words."""
+    words = []
+    if events:
+        given = [one["given"] for one in events if one["given"] is not None]
+        words.append(f"{len(events)} told ahead, {sum(1 for one in events if one['approved'])} approved")
+        if given:
+            words[-1] += f", after at least {min(given):.0f} s"
+    if untold:
+        words.append(f"not told ahead: {', '.join(one['name'] for one in untold)}")
+    return words
+
+
 def _summary(guests: t.Sequence[Result], notes: t.Sequence[str]) -> str:
     pauses = [one for guest in guests for one in guest["pauses"] if one["paused_for"] is not None]
     words = "no guest paused"
@@ -130,6 +147,8 @@ def host_report(
     update: Result | None = None,
     still_something_to_do: bool = False,
     applied: Result | None = None,
+    events: t.Sequence[Result] = (),
+    untold: t.Sequence[Result] = (),
 ) -> dict[str, t.Any]:
     """The report of one host.
 
@@ -147,8 +166,10 @@ def host_report(
     :param update: What host_update_info returned afterwards.
     :param still_something_to_do: The operator's command says so, afterwards.
     :param applied: What host_update_apply returned; `None` when no restart was held back.
-    :returns: `host`, `update_domain`, `updated`, `pause_limit`, `pending`, `restarts`, `guests`, `problems`, `notes` and `summary`. Each guest has its single
-        interruptions in `pauses`, and the longest of them in `paused_for` and `resumed_by`.
+    :param events: What scheduled_event returned when the update began.
+    :param untold: Guests that could not be told ahead, with `name` and `why`.
+    :returns: `host`, `update_domain`, `updated`, `pause_limit`, `pending`, `restarts`, `events`, `untold`, `guests`, `problems`, `notes` and `summary`. Each
+        guest has its single interruptions in `pauses`, and the longest of them in `paused_for` and `resumed_by`.
     """
     times = _times(window, refresh, reboot)
     clock_before, clock_after, seen_after, ended = _by_uuid(clocks_before), _by_uuid(clocks_after), _by_uuid(after), _by_uuid(after, "inactive")
@@ -176,8 +197,10 @@ def host_report(
         "pause_limit": max((one["limit"] for guest in guests for one in guest["pauses"]), default=None),
         "pending": list(pending),
         "restarts": list((applied or {}).get("restarts", [])),
+        "events": [{key: one[key] for key in _EVENT} for one in events],
+        "untold": list(untold),
         "guests": guests,
         "problems": problems,
         "notes": notes,
-        "summary": "nothing was pending, nothing was paused" if before is None else _summary(guests, notes),
+        "summary": "nothing was pending, nothing was paused" if before is None else _summary(guests, [*_told(events, untold), *notes]),
     }

@@ -63,6 +63,7 @@ def described(event: Event, approval: Approval | None, now: Moment) -> dict[str,
         "status": event.status, "host": event.host, "not_before": event.not_before, "notice": event.notice, "duration": event.duration,
         "description": event.description, "approved": approval is not None, "approved_by": approval.name if approval else None,
         "approved_by_guest": approval.uuid if approval else None, "approved_at": approval.at if approval else None,
+        "given": None if event.started is None else round(event.started.since(event.announced), 1),
         "seconds_left": round(seconds_left(event, now), 1), "due": is_due(event, approval, now),
     }
 
@@ -100,7 +101,12 @@ def announce(params: t.Mapping[str, t.Any], check_mode: bool, places: EventPlace
     :raises MaintenanceError: code `not_installed` or `spool`; or `event`, `limit`: an option makes no sense.
     """
     _check(params)
-    spool = Spool(places, gid)
+    try:
+        spool = Spool(places, gid)
+    except MaintenanceError as error:
+        if error.code != "not_installed" or params["state"] not in ("completed", "cancelled"):
+            raise
+        return {"changed": False, "events": [], "all_approved": True, "due": True, "diff": {"before": "", "after": ""}}
     known = Known(places)
     known.look()
     if check_mode:

@@ -308,7 +308,8 @@ def settings(document: t.Any) -> Settings:
         raise LedgerError(f"the settings name a dialect other than {', '.join(DIALECTS)}")
     raw["guests"] = {
         name: GuestSettings(**checked(
-            {**dict.fromkeys(_GUEST_SETTINGS), **one} if isinstance(one, dict) else one, _GUEST_SETTINGS, set(_GUEST_SETTINGS), f"the settings of guest {name!r}",
+            {**dict.fromkeys(_GUEST_SETTINGS), **one} if isinstance(one, dict) else one, _GUEST_SETTINGS, set(_GUEST_SETTINGS),
+            f"the settings of guest {name!r}",
         ))
         for name, one in raw["guests"].items()
     }

@@ -22,7 +22,8 @@ def takes_uri(module: str) -> bool:
     for node in ast.walk(ast.parse((ROOT / "plugins" / "modules" / f"{module}.py").read_text(encoding="utf-8"))):
         if isinstance(node, ast.Assign) and node.targets[0].id == "DOCUMENTATION":
             documented = yaml.safe_load(node.value.value)
-            return "uri" in documented.get("options", {}) or "vm_preserving.maintenance.maintenance" in documented["extends_documentation_fragment"]
+            return "uri" in documented.get("options", {}) or "vm_preserving.maintenance.maintenance" in documented.get(
+                "extends_documentation_fragment", [])
     raise AssertionError(f"{module} has no documentation")
 
 

@@ -49,6 +49,12 @@ SENTENCES = [
     ]}, "h1: refused, nothing was applied and no guest was touched: guest web: the ROM of its device net0, guest db: the ROM of its device net0, /f/a.rom, is "
         "not in ipxe 2 any more; guest db: its firmware, /f/code.fd, is not in ovmf (another package takes its place) any more. The next QEMU could not open "
         "it, and the guest would stay saved. Leave these packages out of this update, or give the guest a file that stays."),
+    ("no_events", {},
+     "h1: refused, no guest was touched: its guests are to be told ahead (host_update_events: always), and scheduled events are not set up on it. Run the role "
+     "scheduled_events on it."),
+    ("unserved", {},
+     "h1: refused, no guest was touched: the service that tells its guests of the update does not answer, so they cannot get ready. See on the host systemctl "
+     "status vm-preserving-events, or say with host_update_events_unserved that it may go on without."),
     ("duration", {"duration": "40", "limit": 30.0},
      "h1: refused, no guest was touched: the update is expected to take 40 s (host_update_duration), and a guest may be paused for 30 s "
      "(host_update_pause_limit). Give it less to do, or a longer limit."),
