@@ -9,6 +9,7 @@ from .releases import Release
 from .settings import Settings
 
 _INIT = Path(__file__).with_name("guest_init.sh")
+_LISTEN = Path(__file__).with_name("guest_listen.sh")
 
 # Run in a copy of the hosts' base, which has the same Debian as the guests, but for the kernel where the row says so.
 # The modules are inserted in this order, so no tool that knows their dependencies is needed.
@@ -28,7 +29,8 @@ tree=/tmp/tree
 mkdir -p "$tree/bin" "$tree/sbin" "$tree/usr/bin" "$tree/usr/sbin" "$tree/modules" "$tree/etc" "$tree/proc" "$tree/sys" "$tree/dev"
 cp /bin/busybox "$tree/bin/busybox"
 cp /out/init "$tree/init"
-chmod 755 "$tree/init"
+cp /out/listen "$tree/bin/listen"
+chmod 755 "$tree/init" "$tree/bin/listen"
 for module in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_console \
               failover net_failover virtio_net; do
     if grep -q "/$module\\.ko$" kernel/{modules}/*/modules.builtin; then continue; fi
@@ -43,16 +45,17 @@ for library in $(ldd /usr/sbin/qemu-ga | grep -o '/[^ ]*'); do
 done
 (cd "$tree" && find . | cpio --quiet -o -H newc | gzip -6) > /out/initramfs
 cp kernel/boot/vmlinuz-* /out/vmlinuz
-rm /out/init
+rm /out/init /out/listen
 """
 
 
 def provide(settings: Settings, release: Release, base: Path) -> Path:
     def build(folder: Path) -> None:
         shutil.copy(_INIT, folder / "init")
+        shutil.copy(_LISTEN, folder / "listen")
         script = _SCRIPT
         for word in ("suite", "kernel_suite", "kernel", "modules", "module_suffix"):
             script = script.replace(f"{{{word}}}", getattr(release, word))
         run_in_copy(base, folder, script, what="Building the guests' kernel and initramfs")
 
-    return build_once(settings.cache, f"guest-{release.suite}", recipe_hash(base.name, Path(__file__), _INIT), build)
+    return build_once(settings.cache, f"guest-{release.suite}", recipe_hash(base.name, Path(__file__), _INIT, _LISTEN), build)

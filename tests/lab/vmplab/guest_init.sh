@@ -45,6 +45,9 @@ evidence &
 mkdir -p /www/cgi-bin
 printf '#!/bin/sh\necho "Content-Type: text/plain"\necho\nwhile [ ! -e /buffer ]; do sleep 0.1; done\nsha256sum < /buffer\n' > /www/cgi-bin/checksum
 chmod 755 /www/cgi-bin/checksum
+# An application that is told of maintenance, from when somebody asks for it: /cgi-bin/listen, or /cgi-bin/listen?approve
+printf '#!/bin/sh\nsetsid listen "$QUERY_STRING" < /dev/null > /dev/null 2>&1 &\necho "Content-Type: text/plain"\necho\n' > /www/cgi-bin/listen
+chmod 755 /www/cgi-bin/listen
 httpd -p 80 -h /www
 
 # What the agent runs when it is asked to shut the guest down; process 1 here is no init that could be told.
