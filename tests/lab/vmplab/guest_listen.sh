@@ -1,4 +1,5 @@
 #!/bin/busybox sh
+# shellcheck shell=dash
 # What an application in the guest does: asks for scheduled events once per second, and writes each document that is new to /www/events. With `approve` it
 # lets what waits begin.
 url='http://169.254.169.254/metadata/scheduledevents?api-version=2020-07-01'
