@@ -8,7 +8,7 @@ note() {
     echo "$(date -u +%H:%M:%S) $1" >> /www/events
 }
 while :; do
-    document=$(wget -q -T 5 -O - --header 'Metadata: true' "$url")
+    document=$(wget -q -O - --header 'Metadata: true' "$url")
     if [ -n "$document" ] && [ "$document" != "$seen" ]; then
         seen=$document
         note "$document"
