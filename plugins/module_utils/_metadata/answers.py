@@ -64,11 +64,11 @@ class Later:
     """There is nothing to say until something changes.
 
     :ivar timeout: Seconds after which the client gets an answer all the same.
-    :ivar again: Gives the answer, or `None` while there still is none; asked after each change, and with `True` at the end.
+    :ivar again: Gives the answer by what is known then (a `View`), or `None` while there still is none; the second argument says that the time is over.
     """
 
     timeout: float
-    again: t.Callable[[bool], t.Optional[Answer]]
+    again: t.Callable[[t.Any, bool], t.Optional[Answer]]
 
 
 def as_json(document: t.Any, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> Answer:

@@ -17,7 +17,7 @@ from .._events.approvals import Approval
 from .._events.places import EventPlaces
 from .._events.record import Guest
 from .._events.spool import moment
-from . import azure
+from . import azure, ec2, google
 from .answers import NOT_FOUND, Answer, Later, Request
 from .caller import caller
 from .known import Known
@@ -41,7 +41,7 @@ class _Dialect(t.Protocol):
 
 
 #: By their names in the settings.
-DIALECTS: dict[str, _Dialect] = {"azure": azure}
+DIALECTS: dict[str, _Dialect] = {"azure": azure, "google": google, "ec2": ec2}
 
 
 def say(words: str) -> None:
@@ -79,12 +79,16 @@ class Service:
         if dialect is None:
             return NOT_FOUND
         ids: list[str] = []
-        found = dialect.answer(request, self._view(guest, ids.append))
+        found = dialect.answer(request, self.view(guest, ids.append))
         for one in ids:
             await self._approve(one, Approval(guest.uuid, guest.name, time.time()))
         return found
 
-    def _view(self, guest: Guest, approve: t.Callable[[str], None]) -> View:
+    def view(self, guest: Guest, approve: t.Callable[[str], None] = lambda _event_id: None) -> View:
+        """What a guest may see now.
+
+        :param approve: What is done with an approval.
+        """
         return View(guest, self.known.settings, self.known.announcements, moment(), approve)
 
     async def _approve(self, event_id: str, approval: Approval) -> None:
@@ -176,7 +180,7 @@ async def _answer_health(places: EventPlaces, found: t.Callable[[], health.Healt
 
 async def _serve(places: EventPlaces) -> None:
     service = Service(places)
-    server: Server[Guest] = Server(service.identify, service.answer)
+    server: Server[Guest] = Server(service.identify, service.answer, service.view)
     listening = _Listening(server)
     started = time.time()
     stop = asyncio.Event()

@@ -31,13 +31,16 @@ class Server(t.Generic[Who]):
 
     :param identify: Gives who is at an address of a bridge; `None`: nobody who is known.
     :param answer: Gives the answer to whom.
+    :param view: Gives what somebody may see now, for those who wait.
     """
 
     def __init__(
         self, identify: t.Callable[[str, str], Who | None], answer: t.Callable[[Request, Who], t.Awaitable[Answer | Later]],
+        view: t.Callable[[Who], t.Any],
     ) -> None:
         self._identify = identify
         self._answer = answer
+        self._view = view
         self._open: collections.Counter[str] = collections.Counter()
         self.pace = Pace()
 
@@ -122,7 +125,7 @@ class Server(t.Generic[Who]):
             return answer
         end = time.monotonic() + answer.timeout
         while True:
-            found = answer.again(time.monotonic() >= end)
+            found = answer.again(self._view(who), time.monotonic() >= end)
             if found is not None:
                 return found
             await asyncio.sleep(_LOOK)
