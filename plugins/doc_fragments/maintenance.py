@@ -88,6 +88,19 @@ options:
     default: 0
 """
 
+    QUIESCE = r"""
+options:
+  quiesce:
+    description:
+      - Names or UUIDs of guests whose file systems are frozen by their agent before they are saved, with the hooks that their owners have put there
+        (C(fsfreeze-hook)), and thawed when they run again. Names that do not exist on the host are of no consequence.
+      - The owner of a guest can ask for it as well, by C(<policy quiesce="yes"/>) in its libvirt metadata.
+      - A guest whose agent cannot do that is refused. Whoever brings the guest back thaws it, the guard on the host included.
+    type: list
+    elements: str
+    default: []
+"""
+
     MANAGED = r"""
 options:
   managed_guests:

@@ -33,6 +33,7 @@ CLOCKS = {
     "clock_tolerance": {"type": "float", "default": TOLERANCE},
     "target_offsets": {"type": "dict", "default": {}},
 }
+QUIESCE = {"quiesce": {"type": "list", "elements": "str", "default": []}}
 MANAGED = {"managed_guests": {"type": "str", "choices": ["refuse", "accept"], "default": "refuse"}}
 JOBS = {"wait_for_jobs": {"type": "float", "default": 0}}
 PAUSE = {

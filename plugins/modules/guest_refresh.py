@@ -35,6 +35,7 @@ extends_documentation_fragment:
   - vm_preserving.maintenance.maintenance.clocks
   - vm_preserving.maintenance.maintenance.jobs
   - vm_preserving.maintenance.maintenance.managed
+  - vm_preserving.maintenance.maintenance.quiesce
 attributes:
   check_mode:
     support: full
@@ -136,6 +137,9 @@ guests:
     no_way_back:
       description: Why it could not come back (within O(pause_limit)) on the QEMU that it has, should the installed one not take it up; V(null) when it could.
       type: str
+    quiesce:
+      description: Whether its file systems are frozen by its agent before it is saved.
+      type: bool
     files:
       description:
         - What its next QEMU will open, as C(path), C(what) it is to the guest, and C(by_name), whether QEMU looks for it by its name in several folders.
@@ -199,7 +203,7 @@ def main() -> None:
         "on_blocked": {"type": "str", "choices": list(ON_BLOCKED), "default": REFUSE_ALL},
         "folder": {"type": "path", "default": DEFAULT_FOLDER},
     }
-    common = {**_module.URI, **_module.NAME, **_module.EXCLUDE, **_module.PAUSE_LIMIT, **_module.CLOCKS, **_module.JOBS, **_module.MANAGED}
+    common = {**_module.URI, **_module.NAME, **_module.EXCLUDE, **_module.PAUSE_LIMIT, **_module.CLOCKS, **_module.JOBS, **_module.MANAGED, **_module.QUIESCE}
     _module.run({**common, **options}, refresh_guests, empty={"guests": []})
 
 

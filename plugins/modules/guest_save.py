@@ -33,6 +33,7 @@ extends_documentation_fragment:
   - vm_preserving.maintenance.maintenance.clocks
   - vm_preserving.maintenance.maintenance.jobs
   - vm_preserving.maintenance.maintenance.managed
+  - vm_preserving.maintenance.maintenance.quiesce
 attributes:
   check_mode:
     support: full
@@ -123,6 +124,9 @@ guests:
     no_way_back:
       description: Why it could not come back on the QEMU that it has, should the installed one not take it up; V(null) when it could.
       type: str
+    quiesce:
+      description: Whether its file systems are frozen by its agent before it is saved.
+      type: bool
     files:
       description:
         - What its next QEMU will open, as C(path), C(what) it is to the guest, and C(by_name), whether QEMU looks for it by its name in several folders.
@@ -159,7 +163,7 @@ def main() -> None:
         "pause_limit": {"type": "float", "default": 900},
         "reboot_time": {"type": "float"},
     }
-    _module.run({**_module.URI, **_module.CLOCKS, **_module.JOBS, **_module.MANAGED, **options}, save_guests, empty={"guests": []})
+    _module.run({**_module.URI, **_module.CLOCKS, **_module.JOBS, **_module.MANAGED, **_module.QUIESCE, **options}, save_guests, empty={"guests": []})
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from .._pause.ledger import Ledger
 from .._pause.limits import check_wait
 from .._pause.record import MAX_PAUSE_LIMIT
 from .._pause.window import refuse_open
-from .._saved import transfer
+from .._saved import quiesce, transfer
 from .._saved.in_place import memory as in_place
 from .._saved.ledger import SavedLedger
 from .._saved.leftovers import forget as forget_proof
@@ -56,7 +56,8 @@ def plan_refresh(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Pla
     plans: list[Plan] = []
     for candidate in candidates:
         try:
-            plans.append(call_with_timeout(lambda candidate=candidate: look(connection, candidate, params["memory"], owners), LOOK_TIMEOUT))
+            plans.append(call_with_timeout(lambda candidate=candidate: look(
+                connection, candidate, params["memory"], owners, quiesced=params["quiesce"]), LOOK_TIMEOUT))
         except Exception as error:  # a guest that cannot be looked at is a blocker
             plans.append(Plan(candidate, stale=True, blockers=[Blocker("no_answer", f"it could not be looked at ({describe(error)})")]))
     # A guest that its owner keeps out of pauses is kept out of this one too, unless it is named.
@@ -85,6 +86,7 @@ def plan_refresh(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Pla
             # Copies that go on at once share the host's memory bandwidth.
             plan.predicted = predicted_copy(plan.need, copied / max(1, width))
             plan.back = predicted_way_back(plan.need, plan.ordinary, copied / max(1, width))
+        plan.predicted += quiesce.TAKES if plan.quiesce else 0.0
         plan.no_way_back = plan.no_way_back or late_way_back(plan.predicted, plan.back, params["pause_limit"])
         if plan.predicted > params["pause_limit"]:
             plan.blockers.append(Blocker(
@@ -106,6 +108,7 @@ def _described(plan: Plan, move: SavedGuest | None) -> dict[str, t.Any]:
         "predicted": round(plan.predicted, 3), "blockers": [one.as_dict() for one in plan.blockers] if plan.left_alone is None else [],
         "live_xml_additions": [], "changed": False, "skipped": plan.skipped, "no_way_back": plan.no_way_back, "outcome": None, "paused_for": None,
         "message": _why_not(plan), "clock": None, "files": plan.files(),
+        "quiesce": plan.quiesce,
     }
     if move is not None:
         found.update(

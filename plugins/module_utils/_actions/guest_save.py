@@ -17,7 +17,7 @@ from .._core.states import Blocker
 from .._pause.ledger import Ledger
 from .._pause.limits import check_wait
 from .._pause.window import refuse_open
-from .._saved import transfer
+from .._saved import quiesce, transfer
 from .._saved.ledger import SavedLedger
 from .._saved.leftovers import forget as forget_proof
 from .._saved.opening import begin, entry, images_folder, refuse_blocked
@@ -69,7 +69,8 @@ def _plans(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Plan], fl
     plans: list[Plan] = []
     for candidate in preflight([*named, *rest], where):
         try:
-            plan = call_with_timeout(lambda candidate=candidate: look(connection, candidate, "copy", owners, reboot=True), LOOK_TIMEOUT)
+            plan = call_with_timeout(lambda candidate=candidate: look(
+                connection, candidate, "copy", owners, reboot=True, quiesced=params["quiesce"]), LOOK_TIMEOUT)
         except Exception as error:  # a guest that cannot be looked at is a blocker
             plan = Plan(candidate, blockers=[Blocker("no_answer", f"it could not be looked at ({describe(error)})")])
         if candidate.facts.opted_out:
@@ -102,7 +103,7 @@ def _predict(plans: t.Sequence[Plan], limit: float, reboot: float, where: Places
     # One after another, so the slowest disk is what it can be at the worst.
     speed = min(copy_speed(_existing(folder), durable=True) for folder in needs)
     for plan, away in zip(plans, predicted_absences([plan.need.image for plan in plans], speed, reboot)):
-        plan.predicted = away
+        plan.predicted = away = away + (quiesce.TAKES if plan.quiesce else 0.0)
         if away > limit:
             plan.blockers.append(Blocker("pause_limit", f"it would be away for about {away:.0f} s, more than the limit of {limit:g} s"))
 
@@ -133,7 +134,7 @@ def _described(plan: Plan, one: SavedGuest | None) -> dict[str, t.Any]:
     found: dict[str, t.Any] = {
         "name": guest.name, "uuid": guest.uuid, "before": plan.candidate.facts.state.as_dict(), "memory": plan.memory, "predicted": round(plan.predicted, 3),
         "blockers": [blocker.as_dict() for blocker in plan.blockers], "changed": False, "outcome": None, "message": "",
-        "no_way_back": plan.no_way_back, "files": plan.files(),
+        "no_way_back": plan.no_way_back, "files": plan.files(), "quiesce": plan.quiesce,
     }
     if one is not None:
         found.update(changed=one.phase == "saved", outcome="saved" if one.phase == "saved" else one.outcome, message=one.message)

@@ -137,10 +137,9 @@ class Reader:
 
         :raises Broken: It cannot be read; the connection is to be closed.
         """
-        if self._head is None and not self._read_head():
+        head = self._head = self._head or self._read_head()
+        if head is None:
             return None
-        head = self._head
-        assert head is not None
         if head.chunked:
             if not self._read_chunks():
                 return None
@@ -154,7 +153,7 @@ class Reader:
         self._body.clear()
         return request
 
-    def _read_head(self) -> bool:
+    def _read_head(self) -> _Head | None:
         while self._buffer.startswith(b"\r\n"):  # some clients send one too many after a body (RFC 9112, 2.2)
             del self._buffer[:2]
         end = self._buffer.find(b"\r\n\r\n", 0, MAX_HEAD + 4)
@@ -166,10 +165,10 @@ class Reader:
             line = self._buffer.partition(b"\r\n")[0] if b"\r\n" in self._buffer else self._buffer
             if b"\n" in line or b"\0" in line:
                 raise Broken(400, "Bad request. The request line is malformed")
-            return False
-        self._head = _Head(bytes(self._buffer[:end]))
+            return None
+        found = _Head(bytes(self._buffer[:end]))
         del self._buffer[:end + 4]
-        return True
+        return found
 
     def _line(self) -> bytes | None:
         end = self._buffer.find(b"\r\n", 0, _MAX_LINE + 2)

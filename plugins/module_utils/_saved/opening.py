@@ -41,6 +41,7 @@ def entry(plan: Plan, image: str, targets: t.Mapping[str, float], autostart: boo
         guest.name, guest.uuid, guest.id, process.pid, process.start_time, not plan.candidate.facts.state.executes, plan.memory, image,
         plan.ram if stays else [], plan.kept if stays else "", autostart, had_agent=bool(t.cast(t.Any, plan.candidate.process).agent),
         clock_target=float(targets.get(guest.uuid, targets.get(guest.name, 0.0))), way_back=plan.way_back,
+        quiesced=plan.quiesce,
     )
 
 

@@ -26,7 +26,7 @@ from .._system.memory_backing import memory_backing_dir
 from .._system.open_files import Found, at_path, open_files, users_of
 from .._system.process_memory import host_memory, process_memory
 from .._updates import stale
-from . import way_back
+from . import quiesce, way_back
 from .in_place import memory as in_place
 from .ownership import Owners
 from .pair import image_formats
@@ -71,6 +71,7 @@ class Plan:
     :ivar back: For a refresh: how many seconds more, when it has to go the way back.
     :ivar way_back: What starts the kept QEMU that it has; empty: none is kept.
     :ivar no_way_back: Why it could not come back (in time) on the QEMU that it has, should the installed one not take it up; `None`: it could.
+    :ivar quiesce: Its file systems are frozen by its agent before it is saved.
     :ivar blockers: Why it cannot be moved.
     """
 
@@ -92,6 +93,7 @@ class Plan:
     back: float = 0.0
     way_back: str = ""
     no_way_back: str | None = None
+    quiesce: bool = False
     blockers: list[Blocker] = dataclasses.field(default_factory=list)
 
     def files(self) -> list[dict[str, t.Any]]:
@@ -230,12 +232,15 @@ def _can_be_asked(candidate: Candidate) -> bool:
     return facts.state.executes or (facts.state.state == "paused" and candidate.guest.job() is None)
 
 
-def look(connection: Connection, candidate: Candidate, memory: str, owners: Owners | None, reboot: bool = False) -> Plan:
+def look(
+    connection: Connection, candidate: Candidate, memory: str, owners: Owners | None, reboot: bool = False, quiesced: t.Container[str] = (),
+) -> Plan:
     """Everything that is known of one guest before it is touched.
 
     :param memory: How its memory is kept: `auto`, `in_place` or `copy`.
     :param owners: Who manages the guests of this host; `None`: that is accepted.
     :param reboot: Whether the host is rebooted while it is saved.
+    :param quiesced: Names and UUIDs of guests that the operator wants quiesced.
     """
     plan = Plan(candidate)
     guest, process = candidate.guest, candidate.process
@@ -250,6 +255,10 @@ def look(connection: Connection, candidate: Candidate, memory: str, owners: Owne
         return plan
     pid = process.process.pid
     plan.xml = xml
+    # The file systems of one that its owner has paused are as they are.
+    plan.quiesce = candidate.facts.state.executes and quiesce.is_wanted(xml, guest.name, guest.uuid, quiesced)
+    unable = quiesce.obstacle(guest) if plan.quiesce and asked else None
+    plan.blockers += [] if unable is None else [Blocker("quiesce", unable)]
     # One that came back on a kept QEMU still means the installed one.
     plan.emulator = installed_emulator(xml.findtext("devices/emulator", ""))
     plan.no_way_back = way_back.none_because(xml, plan.emulator, pid)

@@ -15,7 +15,7 @@ from .._core.records import check_ids, checked, is_history
 from .._pause.record import MAX_PAUSE_LIMIT
 
 #: The version of the document. A reader refuses any other.
-VERSION = 3
+VERSION = 4
 #: Seconds. The longest limit of a reboot: longer than that no host is waited for.
 MAX_REBOOT_PAUSE_LIMIT = 7200.0
 
@@ -55,6 +55,7 @@ class SavedGuest:
     :ivar clock: What became of its clock, see `_clock.result`; `None` while it has not been looked at.
     :ivar way_back: What starts the kept QEMU that it had, should the installed one not take it up; empty: there is none.
     :ivar refused: Why the installed QEMU did not take it up; empty: it has not refused yet.
+    :ivar quiesced: Its file systems are frozen by its agent for the save, or may be: whoever gives it back thaws them.
     """
 
     name: str
@@ -78,6 +79,7 @@ class SavedGuest:
     clock: dict[str, t.Any] | None = None
     way_back: str = ""
     refused: str = ""
+    quiesced: bool = False
 
     @property
     def settled(self) -> bool:
@@ -176,6 +178,7 @@ _GUEST_TYPES: dict[str, tuple[type, ...]] = {
     "name": (str,), "uuid": (str,), "id": (int,), "pid": (int,), "start_time": (int,), "paused": (bool,), "memory": (str,), "image": (str,), "ram": (list,),
     "kept": (str,), "autostart": (bool,), "phase": (str,), "began_at": (int, float), "ended_at": (int, float), "outcome": (str,), "message": (str,),
     "had_agent": (bool,), "clock_target": (int, float), "clock": (dict,), "way_back": (str,), "refused": (str,),
+    "quiesced": (bool,),
 }
 _SAVING_TYPES: dict[str, tuple[type, ...]] = {
     "id": (str,), "uri": (str,), "technique": (str,), "boot_id": (str,), "opener": (str,), "opener_pid": (int,), "opener_start_time": (int,),

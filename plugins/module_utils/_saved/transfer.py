@@ -17,7 +17,7 @@ from .._core.kept_qemu import build_of, with_emulator
 from .._system import boot_unit, host_power
 from .._system.hypervisor import Connection, Guest, daemon_said, describe, libvirt_refused, unsupported
 from .._system.qmp import capability
-from . import way_back
+from . import quiesce, way_back
 from .in_place import memory as in_place
 from .ledger import SavedLedger
 from .record import BACK, REBOOT, SavedGuest, SavedTogether
@@ -62,8 +62,11 @@ def keep_memory_in_place(guest: Guest, one: SavedGuest) -> None:
         raise
 
 
-def _as_before(guest: Guest, one: SavedGuest) -> None:
-    """The guest runs on: an ordinary save of it, by whomever, must hold its memory again."""
+def _as_before(guest: Guest, one: SavedGuest) -> str:
+    """The guest runs on: an ordinary save of it, by whomever, must hold its memory again.
+
+    :returns: What is left to say; mostly empty.
+    """
     if one.memory == "in_place":
         _ignore_shared(guest, False)
         in_place.forget(one.kept)
@@ -75,6 +78,16 @@ def _as_before(guest: Guest, one: SavedGuest) -> None:
         guest.remove_managed_save()
     if one.autostart:
         guest.set_autostart(True)
+    return _thaw(guest, one)
+
+
+def _thaw(guest: Guest, one: SavedGuest) -> str:
+    """Thaw what was frozen for the save. Returns what is left to say; mostly empty."""
+    if not one.quiesced:
+        return ""
+    left = quiesce.thaw(guest)
+    one.quiesced = bool(left)
+    return left
 
 
 def goes_down(saving: SavedTogether) -> bool:
@@ -114,8 +127,14 @@ def save(guest: Guest, one: SavedGuest, limit: float, formats: t.Sequence[str]) 
 
     :param limit: Seconds that it may take; then it is aborted, and the guest runs on.
     :param formats: Of the image, the best first. All of them can be restored.
-    :raises MaintenanceError: code `save`: it was not saved, and runs on. Code `unknown`: libvirt does not say, or it has ended.
+    :raises MaintenanceError: code `save` or `quiesce`: it was not saved, and runs on. Code `unknown`: libvirt does not say, or it has ended.
     """
+    if one.quiesced:
+        try:
+            quiesce.freeze(guest)
+        except MaintenanceError:
+            _as_before(guest, one)
+            raise
     call = Call(lambda: _save_in(guest, one, formats))
     run_lanes([[call]], 1, limit)
     if call.state == "running":
@@ -133,8 +152,8 @@ def save(guest: Guest, one: SavedGuest, limit: float, formats: t.Sequence[str]) 
             raise MaintenanceError(f"libvirt was lost while it saved guest {one.name!r} ({describe(error)})", "unknown") from error
         if not _is_there(guest):
             raise MaintenanceError(f"guest {one.name!r} has ended while it was saved ({describe(error)})", "unknown") from error
-        _as_before(guest, one)
-        raise MaintenanceError(f"guest {one.name!r} could not be saved and runs on ({describe(error)})", "save") from error
+        left = _as_before(guest, one)
+        raise MaintenanceError(f"guest {one.name!r} could not be saved and runs on ({describe(error)}){left}", "save") from error
 
 
 def _start(connection: Connection, one: SavedGuest, emulator: str) -> None:
@@ -254,10 +273,12 @@ def _settle_back(connection: Connection, one: SavedGuest, why: str, at: float) -
     one.settle("returned", f"the installed QEMU did not take it up ({refused}); it is back on the QEMU that it had", at)
 
 
-def after(connection: Connection, one: SavedGuest) -> None:
+def after(connection: Connection, one: SavedGuest) -> str:
     """Tidy up once a guest is back. Its QEMU must not leave memory out of anybody else's save.
 
     Its mark stays: until the ledger says that it is back, the mark does (`forget_marks`).
+
+    :returns: What is left to say; mostly empty.
     """
     guest = connection.guest(one.uuid)
     if one.memory == "in_place":
@@ -270,6 +291,8 @@ def after(connection: Connection, one: SavedGuest) -> None:
         guest.remove_managed_save()
     if one.autostart:
         guest.set_autostart(True)
+    # Before its clock: until then its agent sets none.
+    return _thaw(guest, one)
 
 
 def forget_marks(connection: Connection, saving: SavedTogether) -> None:
@@ -348,19 +371,16 @@ def bring_back(connection: Connection, saving: SavedTogether, one: SavedGuest) -
         guest.abort_job()
     elif verdict in ("restore", "resume"):
         (restore if verdict == "restore" else resume_restored)(connection, one)
-        ended_at = saving.now()
-        after(connection, one)
-        _settle_back(connection, one, "restored from where it was saved", ended_at)
+        left = _after(connection, saving, one)
+        _settle_back(connection, one, f"restored from where it was saved{left[0]}", left[1])
     elif verdict == "restored":
-        ended_at = saving.now()
-        after(connection, one)
-        _settle_back(connection, one, why, ended_at)
+        left = _after(connection, saving, one)
+        _settle_back(connection, one, why + left[0], left[1])
         # Last: until it is known to be back, and where, there is its image.
         if one.memory != "managed":
             _forget_image(one)
     elif verdict == "untouched" and guest is not None:
-        _as_before(guest, one)
-        one.settle("untouched", why)
+        one.settle("untouched", why + _as_before(guest, one))
     elif verdict in ("gone", "not_ours", "keep"):
         if one.autostart and guest is not None:
             guest.set_autostart(True)
@@ -368,6 +388,14 @@ def bring_back(connection: Connection, saving: SavedTogether, one: SavedGuest) -
             started = "; it was started anew since" if verdict == "not_ours" else ""
             why = f"the host went down before it was saved, and its memory is lost{started}"
         _give_up(one, verdict, why, found.image != "absent")
+
+
+def _after(connection: Connection, saving: SavedTogether, one: SavedGuest) -> tuple[str, float]:
+    """`after`, and from when on the guest's applications work: those of one that was quiesced, from its thaw on."""
+    at = saving.now()
+    was = one.quiesced
+    left = after(connection, one)
+    return left, saving.now() if was else at
 
 
 def _give_up(one: SavedGuest, verdict: str, why: str, has_image: bool) -> None:

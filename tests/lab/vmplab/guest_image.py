@@ -37,6 +37,14 @@ for module in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev vir
     cp "$(find kernel/{modules} -name "$module{module_suffix}")" "$tree/modules/"
     echo "$module" >> "$tree/modules/order"
 done
+# For a guest that is quiesced: a file system that can be frozen. They are loaded when somebody asks for it.
+mkdir "$tree/modules/disk"
+for module in crc16 crc32c_generic libcrc32c mbcache jbd2 ext4 loop; do
+    found=$(find kernel/{modules} -name "$module{module_suffix}")
+    [ -n "$found" ] || continue
+    cp "$found" "$tree/modules/disk/"
+    echo "$module" >> "$tree/modules/disk/order"
+done
 find "$tree/modules" -name '*.xz' -exec unxz {} +
 cp /usr/sbin/qemu-ga "$tree/usr/sbin/"
 for library in $(ldd /usr/sbin/qemu-ga | grep -o '/[^ ]*'); do

@@ -1,6 +1,7 @@
 #!/bin/busybox sh
 # busybox has both: read -t and EPOCHREALTIME
-# shellcheck shell=dash disable=SC3045,SC3028
+# and the programs that are written here expand when they run
+# shellcheck shell=dash disable=SC3045,SC3028,SC2016
 # The guest's first and only program: drivers, network, agent, and evidence that memory is preserved.
 /bin/busybox --install -s
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin
@@ -50,12 +51,26 @@ printf '#!/bin/sh\nsetsid listen "$QUERY_STRING" < /dev/null > /dev/null 2>&1 &\
 chmod 755 /www/cgi-bin/listen
 httpd -p 80 -h /www
 
+# A file system that the agent can freeze, from when somebody asks for it: /cgi-bin/disk. /freezes says when it was frozen and thawed.
+cat > /www/cgi-bin/disk << 'END'
+#!/bin/sh
+echo "Content-Type: text/plain"
+echo
+while read -r module; do insmod "/modules/disk/$module.ko"; done < /modules/disk/order
+dd if=/dev/zero of=/disk bs=1k count=2048 2> /dev/null && mke2fs /disk > /dev/null
+mkdir -p /mnt && losetup /dev/loop0 /disk && mount -t ext4 /dev/loop0 /mnt && grep /mnt /proc/mounts
+END
+# Writes to that file system, which waits while it is frozen.
+printf '#!/bin/sh\necho "Content-Type: text/plain"\necho\necho written > /mnt/file && sync && cat /mnt/file\n' > /www/cgi-bin/write
+printf '#!/bin/sh\nread -r uptime _ < /proc/uptime\necho "$uptime $1" >> /www/freezes\n' > /sbin/fsfreeze-hook
+chmod 755 /www/cgi-bin/disk /www/cgi-bin/write /sbin/fsfreeze-hook
+
 # What the agent runs when it is asked to shut the guest down; process 1 here is no init that could be told.
 printf '#!/bin/sh\npoweroff -f\n' > /sbin/shutdown
 chmod 755 /sbin/shutdown
 
 if [ -e /dev/virtio-ports/org.qemu.guest_agent.0 ]; then
-    qemu-ga --method virtio-serial --path /dev/virtio-ports/org.qemu.guest_agent.0 --statedir /run --daemonize --pidfile /run/qemu-ga.pid
+    qemu-ga --method virtio-serial --path /dev/virtio-ports/org.qemu.guest_agent.0 --statedir /run --fsfreeze-hook=/sbin/fsfreeze-hook --daemonize --pidfile /run/qemu-ga.pid
 fi
 
 # Reap what the programs above leave behind: this is process 1.

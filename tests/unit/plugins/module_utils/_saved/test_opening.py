@@ -41,7 +41,7 @@ def plan_of():
         process = types.SimpleNamespace(process=types.SimpleNamespace(pid=4242, start_time=99), agent="/run/agent.sock")
         plan = types.SimpleNamespace(
             candidate=types.SimpleNamespace(guest=guest, process=process, facts=types.SimpleNamespace(state=state)),
-            memory="copy", ram=[], kept="", way_back="", blockers=[],
+            memory="copy", ram=[], kept="", way_back="", quiesce=False, blockers=[],
         )
         for key, value in over.items():
             setattr(plan, key, value)

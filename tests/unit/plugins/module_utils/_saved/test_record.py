@@ -113,6 +113,6 @@ def test_nothing_else_is_believed(path, value):
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
                     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4), max_leaves=12))
 def test_any_json_is_refused_in_words(value):
-    for found in (value, {"version": 3, "saved": value}, {**document(), "saved": {**document()["saved"], "guests": [value]}}):
+    for found in (value, {"version": 4, "saved": value}, {**document(), "saved": {**document()["saved"], "guests": [value]}}):
         with pytest.raises(LedgerError):
             from_document(copy.deepcopy(found))
