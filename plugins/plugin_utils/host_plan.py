@@ -48,14 +48,14 @@ def host_plan(
     :param restarts_in_pause: Which restarts wait for the pause: `needed`, `all` or `none`.
     :returns: `host`, `technique`, `pending`, `guests`, `restarts` (units, by `in_pause` and `live`) and `lines`, the same in words. Each guest has `name`,
         `uuid`, `pause` (seconds that it is paused for, at the most), `away` (seconds that it is away while it is moved, or its host rebooted), each `None` when
-        that is not done to it, `memory` (how it is kept while it is away), `no_way_back` (why it could not come back on the QEMU that it has, or `None`) and
-        `left_alone` (why nothing is done to it, or empty).
+        that is not done to it, `memory` (how it is kept while it is away), `no_way_back` (why it could not come back on the QEMU that it has, or `None`),
+        `quiesce` (whether its agent freezes its file systems before it is saved) and `left_alone` (why nothing is done to it, or empty).
     """
     guests: dict[str, dict[str, t.Any]] = {}
 
     def entry(guest: Result) -> dict[str, t.Any]:
         return guests.setdefault(guest["uuid"], {
-            "name": guest["name"], "uuid": guest["uuid"], "pause": None, "away": None, "memory": None, "no_way_back": None, "left_alone": "",
+            "name": guest["name"], "uuid": guest["uuid"], "pause": None, "away": None, "memory": None, "no_way_back": None, "quiesce": False, "left_alone": "",
         })
 
     for guest in (pause or {}).get("guests", []):
@@ -70,9 +70,11 @@ def host_plan(
             # That it does not refuse the host is the operator's choice.
             entry(guest)["left_alone"] = f"left on its old QEMU: {', '.join(one['message'] for one in guest['blockers'])}"
         elif guest["uuid"] in moved:
-            entry(guest).update(away=guest["predicted"], memory=guest["memory"], no_way_back=guest["no_way_back"])
+            entry(guest).update(away=guest["predicted"], memory=guest["memory"], no_way_back=guest["no_way_back"], quiesce=guest["quiesce"])
     for guest in (reboot or {}).get("guests", []):
-        entry(guest).update(away=guest["predicted"], memory=guest["memory"], no_way_back=guest["no_way_back"], left_alone="")
+        entry(guest).update(
+            away=guest["predicted"], memory=guest["memory"], no_way_back=guest["no_way_back"], quiesce=guest["quiesce"], left_alone="",
+        )
     found = list(guests.values())
     waits = {one["unit"]: restarts_in_pause == "all" or (restarts_in_pause == "needed" and one["in_pause"]) for one in restarts}
     inside = [one["name"] for one in pending if one.get("in_pause") == "package"] if whole else []
@@ -133,6 +135,8 @@ def _line(guest: Result, rebooted: bool, duration: float) -> str:
     if guest["away"] is not None:
         how = "while the host is rebooted" if rebooted else f"while it is moved ({guest['memory']})"
         done.append(f"away for about {guest['away']:.1f} s {how}")
+    if guest["quiesce"]:
+        done.append("quiesced by its agent before")
     if guest["no_way_back"]:
         done.append(f"without a way back, should the installed QEMU not take it up ({guest['no_way_back']})")
     return f"guest {guest['name']}: {', '.join(done) or guest['left_alone'] or 'runs on'}"

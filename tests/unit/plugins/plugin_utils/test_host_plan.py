@@ -19,7 +19,7 @@ def paused(name, changed=True, message=""):
 
 def moved(name, predicted=1.2, memory="copy", stale=False, message=""):
     return {"name": name, "uuid": f"u-{name}", "predicted": predicted, "memory": memory, "stale": stale, "message": message, "blockers": [],
-            "no_way_back": None}
+            "no_way_back": None, "quiesce": False}
 
 
 def test_live():
@@ -58,6 +58,12 @@ def test_a_guest_without_a_way_back_is_told_of_before(reboot):
     assert [one["no_way_back"] for one in plan["guests"]] == ["its QEMU cannot be kept", None]
     assert plan["lines"][-2].endswith("without a way back, should the installed QEMU not take it up (its QEMU cannot be kept)")
     assert "way back" not in plan["lines"][-1]
+
+
+def test_a_guest_that_is_quiesced_is_told_of_before():
+    plan = host_plan("h1", "refresh", refresh={"guests": [{**moved("a"), "quiesce": True}, moved("b")]}, moved=[moved("a")["uuid"], moved("b")["uuid"]])
+    assert [one["quiesce"] for one in plan["guests"]] == [True, False]
+    assert [", quiesced by its agent before" in line for line in plan["lines"][-2:]] == [True, False]
 
 
 def test_a_guest_that_is_skipped():
