@@ -63,7 +63,7 @@ class Answer:
 class Later:
     """There is nothing to say until something changes.
 
-    :ivar timeout: Seconds after which the client gets an answer all the same.
+    :ivar timeout: Seconds after which the client gets an answer all the same; infinite: it waits as long as it likes.
     :ivar again: Gives the answer by what is known then (a `View`), or `None` while there still is none; the second argument says that the time is over.
     """
 

@@ -1,93 +1,131 @@
 # Copyright: (c) 2026, The vm_preserving.maintenance authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""EC2's scheduled maintenance events of an instance, with its session token (IMDSv2). Pure, but for the key of the tokens.
+"""EC2's dialect: scheduled events in the instance metadata, behind a session token (IMDSv2). Pure, but for the key of the tokens.
 
-Source: AWS's "Scheduled events for your Amazon EC2 instances" and "Use the Instance Metadata Service". It has no words for an approval.
+Sources: Amazon's pages "View scheduled events that affect your Amazon EC2 instances" and "Use IMDSv2"; the client is aws-node-termination-handler in its IMDS mode
+(`pkg/ec2metadata`, `pkg/monitor/scheduledevent`). It has no words for an approval.
+
+There is no `/latest/dynamic/instance-identity/document` and no credential: nothing is to take the host for Amazon's cloud.
 """
 from __future__ import annotations
 
 import base64
-import email.utils
-import hashlib
+import binascii
 import hmac
-import os
+import secrets
 import struct
+import time
+import typing as t
 
 from .._events.record import EXPIRES, Event
-from .answers import NOT_FOUND, Answer, Request, as_json, text
+from .answers import Answer, Request, as_json, error, text
 from .view import View
 
-#: Nobody outside of this process can make a token, and after its end all are void: clients then ask for another.
-_KEY = os.urandom(32)
-_LONGEST = 21600
+_TOKEN = "/latest/api/token"  # noqa: S105
 _DATA = "/latest/meta-data"
-_TTL = "x-aws-ec2-metadata-token-ttl-seconds"
-#: What AWS calls a pause of the host, and one that costs the memory.
+_TTL = "X-aws-ec2-metadata-token-ttl-seconds"
+#: The longest life of a token, seconds.
+_LONGEST = 21600
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+#: What EC2 calls our types.
 _CODES = {
-    "Freeze": "system-maintenance", "Reboot": "system-reboot", "Redeploy": "instance-stop", "Preempt": "instance-stop", "Terminate": "instance-retirement",
+    "Freeze": "system-maintenance", "Reboot": "system-reboot", "Redeploy": "instance-stop", "Preempt": "instance-retirement", "Terminate": "instance-retirement",
 }
+#: Nobody outside of this process can make a token, and after its end all are void: clients that are told 401 ask for another.
+_KEY = secrets.token_bytes(32)
+_UNTIL = struct.Struct(">Q")
 
 
 def handles(path: str) -> bool:
     """Whether a path is one of this dialect's."""
-    return path.startswith(("/latest/api/", "/latest/meta-data"))
-
-
-def _sign(guest: str, until: int) -> str:
-    until_bytes = struct.pack(">Q", until)
-    proof = hmac.new(_KEY, guest.encode("utf-8") + until_bytes, hashlib.sha256).digest()
-    return base64.urlsafe_b64encode(until_bytes + proof).decode("ascii")
-
-
-def _holds(token: str | None, view: View) -> bool:
-    """Whether a token is one that this guest was given, and is still good."""
-    try:
-        (until,) = struct.unpack_from(">Q", base64.urlsafe_b64decode((token or "").encode("ascii")))
-    except (ValueError, struct.error):  # UnicodeEncodeError and binascii.Error among them
-        return False
-    return view.now.boottime < until and hmac.compare_digest(_sign(view.guest.uuid, until), token or "")
-
-
-def _token(request: Request, view: View) -> Answer:
-    if request.method != "PUT":
-        return Answer(405, headers=(("Allow", "PUT"),))
-    given = request.header(_TTL) or ""
-    seconds = int(given) if given.isascii() and given.isdigit() and len(given) < 6 else 0
-    if request.header("x-forwarded-for") is not None:
-        return Answer(403)
-    if not 1 <= seconds <= _LONGEST:
-        return Answer(400)
-    found = text(_sign(view.guest.uuid, int(view.now.boottime) + seconds))
-    return Answer(200, found.body, found.content_type, (("X-aws-ec2-metadata-token-ttl-seconds", str(seconds)),))
-
-
-def moment(seconds: float) -> str:
-    """A moment as these events have it: `21 Jan 2019 09:00:43 GMT`."""
-    return email.utils.formatdate(seconds, usegmt=True).partition(", ")[2]
-
-
-def _described(event: Event) -> dict[str, str]:
-    return {
-        "NotBefore": moment(event.not_before), "Code": _CODES[event.type],
-        "Description": f"{'[In Progress] ' if event.status == 'Started' else ''}{event.description}",
-        "EventId": f"instance-event-{event.id.replace('-', '').lower()[:17]}", "NotAfter": moment(event.not_before + EXPIRES), "State": "active",
-    }
+    return path.startswith((_TOKEN, _DATA))
 
 
 def answer(request: Request, view: View) -> Answer:
     """What a guest gets."""
-    path = request.path.rstrip("/")
-    if path == "/latest/api/token":
-        return _token(request, view)
-    if not _holds(request.header("x-aws-ec2-metadata-token"), view):
-        return Answer(401)
-    if request.method not in ("GET", "HEAD"):
-        return Answer(405, headers=(("Allow", "GET, HEAD"),))
-    if path == f"{_DATA}/events/maintenance/scheduled":
-        return as_json([_described(event) for event in view.own_events()])
-    if path == f"{_DATA}/events/maintenance/history":
-        return as_json([])
-    if path == f"{_DATA}/instance-id":
-        return text(f"i-{view.guest.uuid.replace('-', '')[:17]}")
-    return NOT_FOUND
+    if request.header("x-forwarded-for") is not None:
+        return error(403, "The request was forwarded")
+    if request.path == _TOKEN:
+        return _new_token(request, view)
+    # A client that was told 401 may send its new token beside the old one.
+    left = max((_seconds_left(value, view) for name, value in request.headers if name == "x-aws-ec2-metadata-token"), default=0)
+    if left == 0:
+        return error(401, f"A token of PUT {_TOKEN} is needed")
+    leaf = _LEAVES.get(request.path)
+    if leaf is None:
+        return error(404, "Not found")
+    return _living(leaf(view), left) if request.method in ("GET", "HEAD") else _method_not_allowed("GET, HEAD")
+
+
+def _method_not_allowed(allowed: str) -> Answer:
+    return Answer(405, error(405, "Method not allowed").body, headers=(("Allow", allowed),))
+
+
+def _living(found: Answer, seconds: int) -> Answer:
+    """An answer that says for how long the token is still good, as clients want to know."""
+    return Answer(found.status, found.body, found.content_type, ((_TTL, str(seconds)),))
+
+
+def _new_token(request: Request, view: View) -> Answer:
+    if request.method != "PUT":
+        return _method_not_allowed("PUT")
+    wanted = request.header(_TTL.lower()) or ""
+    seconds = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 6 else 0
+    if not 1 <= seconds <= _LONGEST:
+        return error(400, f"{_TTL} is a number from 1 to {_LONGEST}")
+    until = _UNTIL.pack(int(view.now.boottime) + seconds)
+    return _living(text(base64.b64encode(until + _seal(until, view)).decode("ascii")), seconds)
+
+
+def _seal(until: bytes, view: View) -> bytes:
+    """What only this process can make, and for this guest alone."""
+    return hmac.digest(_KEY, until + view.guest.uuid.encode("utf-8"), "sha256")
+
+
+def _seconds_left(token: str, view: View) -> int:
+    """For how long a token is still good for a guest; 0: it is not."""
+    try:
+        raw = base64.b64decode(token.encode("ascii"), validate=True)
+    except (UnicodeEncodeError, binascii.Error):
+        return 0
+    until, seal = raw[:_UNTIL.size], raw[_UNTIL.size:]
+    if len(until) != _UNTIL.size or not hmac.compare_digest(seal, _seal(until, view)):
+        return 0
+    return max(0, _UNTIL.unpack(until)[0] - int(view.now.boottime))
+
+
+def moment(seconds: float) -> str:
+    """A moment as these events have it, whatever the locale is: `21 Jan 2019 09:00:43 GMT`."""
+    at = time.gmtime(seconds)
+    return f"{at.tm_mday} {_MONTHS[at.tm_mon - 1]} {at.tm_year} {at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02} GMT"
+
+
+def _item(event: Event) -> dict[str, str]:
+    over = event.completed is not None
+    return {
+        "NotBefore": moment(event.not_before),
+        "Code": _CODES[event.type],
+        "Description": f"{'[Completed] ' if over else ''}{event.description}",
+        "EventId": f"instance-event-{event.id.replace('-', '').lower()[:17]}",
+        # What has not begun an hour after NotBefore never will.
+        "NotAfter": moment(event.not_before + EXPIRES + max(0, event.duration)),
+        "State": "completed" if over else "active",
+    }
+
+
+def _scheduled(view: View) -> Answer:
+    """What is announced of the guest itself, and has begun, and for some seconds what is over: then the termination handler makes its node schedulable again."""
+    return as_json([_item(event) for event in view.own_events()])
+
+
+def _history(view: View) -> Answer:
+    """What is over, as far as the host still knows it."""
+    return as_json([_item(event) for event in view.announcements.events if event.uuid == view.guest.uuid and event.completed is not None])
+
+
+_LEAVES: dict[str, t.Callable[[View], Answer]] = {
+    f"{_DATA}/instance-id": lambda view: text(f"i-{view.guest.uuid.replace('-', '').lower()[:17]}"),
+    f"{_DATA}/events/maintenance/scheduled": _scheduled,
+    f"{_DATA}/events/maintenance/history": _history,
+}

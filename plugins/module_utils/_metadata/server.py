@@ -85,7 +85,7 @@ class Server(t.Generic[Who]):
                 return
             await asyncio.sleep(self.pace.delay(address, time.monotonic()))
             who = self._identify(bridge, address)
-            answer = NOT_FOUND if who is None else await self._ask(request, who)
+            answer = NOT_FOUND if who is None else await self._ask(request, who, lambda: reader.at_eof() or writer.is_closing())
             await self._send(writer, answer, head=request.method == "HEAD", keep_alive=request.keep_alive)
             if not request.keep_alive:
                 return
@@ -119,16 +119,17 @@ class Server(t.Generic[Who]):
                 return None
             requests.feed(block)
 
-    async def _ask(self, request: Request, who: Who) -> Answer:
+    async def _ask(self, request: Request, who: Who, is_gone: t.Callable[[], bool]) -> Answer:
         answer = await self._answer(request, who)
         if not isinstance(answer, Later):
             return answer
         end = time.monotonic() + answer.timeout
-        while True:
+        while not is_gone():
             found = answer.again(self._view(who), time.monotonic() >= end)
             if found is not None:
                 return found
             await asyncio.sleep(_LOOK)
+        raise ConnectionAbortedError("who waited has gone")
 
     @staticmethod
     async def _send(writer: asyncio.StreamWriter, answer: Answer, *, head: bool, keep_alive: bool) -> None:

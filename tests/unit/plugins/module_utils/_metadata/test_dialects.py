@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import base64
+import socket
 import threading
 import time
 
@@ -51,7 +52,7 @@ def test_googles_maintenance_event(host):
     assert host.ask(EVENT, **FLAVOR).body == b"TERMINATE_ON_HOST_MAINTENANCE"
 
 
-@pytest.mark.parametrize("headers", [{}, {"Metadata-Flavor": "google"}, {**FLAVOR, "X-Forwarded-For": "1.2.3.4"}])
+@pytest.mark.parametrize("headers", [{}, {"Metadata-Flavor": "Azure"}, {**FLAVOR, "X-Forwarded-For": "1.2.3.4"}])
 def test_googles_header_is_demanded(host, headers):
     assert host.ask(EVENT, **headers).status == 403
 
@@ -70,6 +71,20 @@ def test_google_waits_for_a_change(host):
     assert found.body == b"MIGRATE_ON_HOST_MAINTENANCE" and found.headers.getheader("ETag") != etag
 
 
+def test_who_stops_waiting_leaves_nothing_behind(host):
+    with host.connect() as client:
+        etag = google.etag("NONE")
+        client.sendall(f"GET {EVENT}?wait_for_change=True&last_etag={etag} HTTP/1.1\r\nHost: x\r\nMetadata-Flavor: Google\r\n\r\n".encode())
+        client.settimeout(0.6)
+        with pytest.raises(socket.timeout):  # two looks, and nothing to say
+            client.recv(1)
+        assert sum(host.server._open.values()) == 1
+    deadline = time.monotonic() + 10
+    while host.server._open:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 @pytest.mark.parametrize(("leaf", "expected"), [("name", b"WestNO_0"), ("zone", b"projects/0/zones/westus")])
 def test_what_googles_handlers_ask_for_beside(host, leaf, expected):
     assert host.ask(f"/computeMetadata/v1/instance/{leaf}", **FLAVOR).body == expected
@@ -84,11 +99,14 @@ def test_ec2s_scheduled_events(host):
     event = host.announce(id="C7061BAC-AFDC-4513-B24B-AA5F13A16123", not_before=1548061243)
     assert ec2_ask(host, SCHEDULED).json == [{
         "NotBefore": "21 Jan 2019 09:00:43 GMT", "Code": "system-maintenance", "Description": event.description, "EventId": "instance-event-c7061bacafdc4513b",
-        "NotAfter": "21 Jan 2019 10:00:43 GMT", "State": "active",
+        "NotAfter": "21 Jan 2019 10:00:48 GMT", "State": "active",
     }]
     assert ec2_ask(host, SCHEDULED, "127.0.0.11").json == []
     host.change(lambda found, now: changes.start(found, [event.id], now))
-    assert ec2_ask(host, SCHEDULED).json[0]["Description"].startswith("[In Progress] ")
+    assert ec2_ask(host, SCHEDULED).json[0]["State"] == "active"
+    host.change(lambda found, now: changes.end(found, [event.id], now))
+    assert ec2_ask(host, SCHEDULED).json[0]["State"] == "completed"
+    assert ec2_ask(host, SCHEDULED.replace("scheduled", "history")).json[0]["State"] == "completed"
 
 
 def test_every_type_has_a_code():
