@@ -49,7 +49,12 @@ class Server(t.Generic[Who]):
 
         :param bridge: The bridge that it is bound to.
         """
-        return await asyncio.start_server(lambda reader, writer: self._serve(reader, writer, bridge), sock=listener, limit=_BLOCK)
+        return await asyncio.start_server(lambda reader, writer: self._take(reader, writer, bridge), sock=listener, limit=_BLOCK)
+
+    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, bridge: str) -> None:
+        # At the end of the service; asyncio would tell the journal of each connection that was open.
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._serve(reader, writer, bridge)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, bridge: str) -> None:
         peer = writer.get_extra_info("peername")

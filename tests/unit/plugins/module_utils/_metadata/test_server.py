@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _launch
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._events import changes, health
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._events import changes, health, record, spool
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._events.spool import moment
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._metadata import pace, program, server
 
@@ -266,6 +266,24 @@ def test_the_program_serves_and_ends(tmp_path, host):
     process.stdout.close()
     assert not os.path.exists(host.places.health)
     assert changes.end(host.found, [event.id], moment()).events == []
+
+
+def test_the_journal_is_not_told_of_each_connection_that_is_open_when_the_service_ends(tmp_path, host):
+    path = tmp_path / "events.pyz"
+    path.write_bytes(_launch.program(program))
+    os.makedirs(os.path.dirname(host.places.health))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    spool.write_document(host.places.settings, record.settings_document(record.Settings(address="127.0.0.1", port=port)), os.getgid())
+    spool.write_document(host.places.guests, record.guests_document(record.Guests((), {"lo": "linux"})), os.getgid())
+    with subprocess.Popen([sys.executable, "-I", str(path), "--root", host.places.root, "serve"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline().startswith(b"bridge lo: guests are answered")
+        with socket.create_connection(("127.0.0.1", port), 10) as client:
+            client.sendall(EVENTS + b"\r\n")
+            assert read_until(client, b"Not found")
+            process.terminate()
+            said = process.communicate(timeout=10)
+    assert (process.returncode, said) == (0, (b"", b""))
 
 
 def test_the_program_at_loopback_as_at_a_bridge(tmp_path, host):
