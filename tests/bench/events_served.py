@@ -1,0 +1,55 @@
+"""Our service at loopback, with an event for each guest: arguments are a folder for its files, the port, and how many guests there are.
+
+All is as on a host, but for what the kernel tells of bridges: guests are at 127.1.0.1 and so on.
+"""
+
+import os
+import sys
+
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._events import changes, record, spool
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._events.places import EventPlaces
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._metadata import serve
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._metadata.caller import LINUX
+
+BRIDGE = "lo"
+
+
+class Tables:
+    """What the kernel would tell: the guest of an address, and its port."""
+
+    def mac(self, _bridge: str, address: str) -> str:
+        return mac(int(address.rpartition(".")[2]))
+
+    def port_of_mac(self, _bridge: str, address: str) -> int:
+        return int(address[-2:], 16)
+
+    def port_of_device(self, _bridge: str, device: str) -> int:
+        return int(device[4:])
+
+    def forget(self, *_given: object) -> None:
+        """Nothing is kept."""
+
+
+def mac(number: int) -> str:
+    return f"52:54:00:00:00:{number:02x}"
+
+
+def guest(number: int) -> record.Guest:
+    interface = record.Interface(mac(number), f"vnet{number}", BRIDGE)
+    return record.Guest(f"6f1c2b7a-0d3e-4a5f-8b9c-{number:012x}", f"web{number}", f"web_{number}", None, "", "Linux", 1, (interface,))
+
+
+def main(root: str, port: int, count: int) -> int:
+    places = EventPlaces(root)
+    for path in (places.approvals, *map(os.path.dirname, (places.guests, places.settings, places.health))):
+        os.makedirs(path, exist_ok=True)
+    guests = [guest(number) for number in range(1, count + 1)]
+    wanted = [changes.Wanted("Freeze", one.uuid, one.name, (one.resource,), None, 5, "The host is updated.") for one in guests]
+    spool.write_document(places.guests, record.guests_document(record.Guests(tuple(guests), {BRIDGE: LINUX})), os.getgid())
+    spool.write_document(places.settings, record.settings_document(record.Settings(address="127.0.0.1", port=port)), os.getgid())
+    spool.Spool(places, os.getgid()).write(changes.schedule(changes.NONE, "kvm1", wanted, "Platform", 900, spool.moment()))
+    serve.Neighbours = Tables
+    return serve.run(places)
+
+
+sys.exit(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
