@@ -57,8 +57,8 @@ cat > /www/cgi-bin/disk << 'END'
 echo "Content-Type: text/plain"
 echo
 while read -r module; do insmod "/modules/disk/$module.ko"; done < /modules/disk/order
-dd if=/dev/zero of=/disk bs=1k count=2048 2> /dev/null && mke2fs /disk > /dev/null
-mkdir -p /mnt && losetup /dev/loop0 /disk && mount -t ext4 /dev/loop0 /mnt && grep /mnt /proc/mounts
+dd if=/dev/zero of=/disk bs=1k count=2048 2> /dev/null && losetup /dev/loop0 /disk && mke2fs /dev/loop0 > /dev/null
+mkdir -p /mnt && mount -t ext4 /dev/loop0 /mnt && grep /mnt /proc/mounts
 END
 # Writes to that file system, which waits while it is frozen.
 printf '#!/bin/sh\necho "Content-Type: text/plain"\necho\necho written > /mnt/file && sync && cat /mnt/file\n' > /www/cgi-bin/write
