@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import grp
 import json
 import os
@@ -24,9 +25,13 @@ MAX_SIZE = 16 * 1024 * 1024
 LOCK_TIMEOUT = 30.0
 
 
+#: A process does not outlive its boot.
+_this_boot = functools.lru_cache(maxsize=None)(boot_id)
+
+
 def moment() -> Moment:
     """Now."""
-    return Moment(boot_id(), time.clock_gettime(time.CLOCK_BOOTTIME), time.time())
+    return Moment(_this_boot(), time.clock_gettime(time.CLOCK_BOOTTIME), time.time())
 
 
 def read_document(path: str) -> t.Any:

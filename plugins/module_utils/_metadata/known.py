@@ -8,9 +8,9 @@ import os
 import typing as t
 
 from .._core.errors import LedgerError
-from .._events import changes, record
+from .._events import changes, record, shown
 from .._events.places import EventPlaces
-from .._events.spool import read_document
+from .._events.spool import moment, read_document
 
 Content = t.TypeVar("Content")
 
@@ -57,11 +57,27 @@ class Known:
         self._settings = _Document(places.settings, record.settings, record.Settings())
         self._guests = _Document(places.guests, record.guests, record.Guests((), {}))
         self._announcements = _Document(places.events, record.announcements, changes.NONE)
+        self._groups: dict[str, list[record.Event]] = {}
+        self._grouped = changes.NONE
+        self._incarnation = 0
 
     def look(self) -> None:
         """Read what has changed."""
         for one in (self._settings, self._guests, self._announcements):
             one.look()
+        found = self.announcements
+        if found is not self._grouped:
+            self._grouped, self._groups = found, {}
+            for event in found.events:
+                self._groups.setdefault(event.group, []).append(event)
+        self._incarnation = shown.incarnation(found, 0, moment())
+
+    def of_group(self, group: str) -> record.Announcements:
+        """What is announced to one group: no guest's request costs as much as all events of the host.
+
+        Its incarnation counts what has gone of the others up to the last look, so that it does not go back for a guest that is given to another set.
+        """
+        return record.Announcements(self._incarnation, self.announcements.counter, self._groups.get(group, []))
 
     @property
     def settings(self) -> record.Settings:

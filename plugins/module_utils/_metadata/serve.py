@@ -89,7 +89,7 @@ class Service:
 
         :param approve: What is done with an approval.
         """
-        return View(guest, self.known.settings, self.known.announcements, moment(), approve)
+        return View(guest, self.known.settings, self.known.of_group(guest.group), moment(), approve)
 
     async def _approve(self, event_id: str, approval: Approval) -> None:
         if event_id not in self._approved and event_id not in self.waiting:

@@ -105,6 +105,9 @@ class Server(t.Generic[Who]):
             if not block:
                 return None
             requests.feed(block)
+            request = requests.next_request()
+            if request is not None:  # mostly; a time-out would cost as much as the answer
+                return request
         try:
             return await asyncio.wait_for(self._rest(requests, reader, writer), REQUEST)
         except asyncio.TimeoutError as late:
@@ -139,4 +142,5 @@ class Server(t.Generic[Who]):
     @staticmethod
     async def _send(writer: asyncio.StreamWriter, answer: Answer, *, head: bool, keep_alive: bool) -> None:
         writer.write(rendered(answer, head=head, keep_alive=keep_alive, now=time.time()))
-        await asyncio.wait_for(writer.drain(), WRITE)
+        if writer.transport.get_write_buffer_size():
+            await asyncio.wait_for(writer.drain(), WRITE)

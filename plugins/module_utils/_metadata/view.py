@@ -17,7 +17,7 @@ class View:
 
     :ivar guest: The guest that asks.
     :ivar settings: How the service is set.
-    :ivar announcements: All that is announced on the host.
+    :ivar announcements: What is announced to its group.
     :ivar now: Now.
     :ivar approve: Notes that the guest approves an event, by the event's id.
     """
