@@ -137,3 +137,17 @@ def start_pings(settings: Settings, host: dict, interval: float) -> dict[str, in
 def end_pings(settings: Settings, host: dict, pids: dict[str, int]) -> dict[str, str]:
     """What the processes have printed, by the guest's name."""
     return remote.call(settings, host, "end_pings", pids=pids, timeout=60)
+
+
+def start_listening(settings: Settings, host: dict, approve: bool) -> str | None:
+    """Start the application that is told of maintenance in the host's first guest that can be asked; returns the guest's name."""
+    guest = next((guest for guest in host["guests"] if guest["kind"] == "normal"), None)
+    if guest is not None:
+        remote.call(settings, host, "page", address=guest["address"], path=f"cgi-bin/listen{'?approve' if approve else ''}", timeout=30)
+    return None if guest is None else guest["name"]
+
+
+def what_it_saw(settings: Settings, host: dict, name: str) -> str:
+    """What that application has written down."""
+    guest = next(guest for guest in host["guests"] if guest["name"] == name)
+    return remote.call(settings, host, "page", address=guest["address"], path="events", timeout=30)

@@ -188,6 +188,12 @@ def end_pings(pids):
     return printed
 
 
+def page(address, path):
+    """What a guest's web server has."""
+    with urllib.request.urlopen(f"http://{address}/{path}", timeout=20) as answer:
+        return answer.read().decode("utf-8", "replace")
+
+
 def _wait_for_boot(connection, guest):
     if guest["kind"] == "minimal":
         return

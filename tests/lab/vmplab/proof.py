@@ -1,5 +1,6 @@
 """Whether guests kept their memory, from what they hold in it, what their network lost, and the tables that say so. Pure."""
 
+import json
 import re
 from typing import Any
 
@@ -8,6 +9,8 @@ from typing import Any
 COLUMNS = ("host", "domain", "guest", "paused for", "limit", "clock before", "clock after", "memory kept")
 #: The same for those of which the network was watched.
 NETWORK_COLUMNS = ("host", "guest", "paused for", "packets sent", "lost", "longest outage for the guest")
+#: The same for what guests were told ahead.
+EVENT_COLUMNS = ("host", "guest", "notice promised", "notice given", "told to last", "approved by")
 #: A guest that is stopped has at most so many packets on the way, which a switch that is restarted meanwhile may lose.
 ON_THE_WAY = 1
 
@@ -94,6 +97,36 @@ def network_table(hosts: list[dict], lost: dict[str, dict[str, Any]]) -> tuple[s
         for host, guest, one in seen
     ]  # fmt: skip
     return _aligned(NETWORK_COLUMNS, rows), sound
+
+
+def events_table(hosts: list[dict]) -> str:
+    """Who was told ahead, with how much notice, and who approved; hosts: the reports of the role host_update."""
+    rows = [
+        (host["host"], one["name"], f"{one['notice']} s", _seconds(one["given"], "", "{:.0f} s"), f"{one['duration']} s", one["approved_by"] or "")
+        for host in hosts for one in host["events"]
+    ]  # fmt: skip
+    return _aligned(EVENT_COLUMNS, rows)
+
+
+def what_was_seen(text: str) -> list[str]:
+    """A guest's own log of scheduled events, a line for each document that was new to it.
+
+    text: lines of a time and a document, or of a time and `approved` with an id.
+    """
+    lines = []
+    for line in text.splitlines():
+        at, _space, rest = line.partition(" ")
+        if rest.startswith("approved "):
+            lines.append(f"{at} approved {rest.split()[1][:8]}")
+            continue
+        document = json.loads(rest)
+        seen = [
+            f"{one['EventStatus']} {one['EventId'][:8]} {one['EventType']} of {', '.join(one['Resources'])} ({one['DurationInSeconds']} s)"
+            + (f", not before {one['NotBefore'][17:25]}" if one["NotBefore"] else "")
+            for one in document["Events"]
+        ]
+        lines.append(f"{at} {'; '.join(seen) or 'no event'}")
+    return lines
 
 
 def _aligned(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "lab"))
 
-from vmplab.proof import lost_packets, network_table  # noqa: E402
+from vmplab.proof import events_table, lost_packets, network_table, what_was_seen  # noqa: E402
 
 
 def ping(*answered):
@@ -53,3 +53,23 @@ def test_the_table_has_those_whose_network_was_watched():
     text, _sound = network_table([host(a=1.5, b=1.5, c=None)], {"a": lost_packets(ping(*range(9)), 0.05), "c": lost_packets(ping(0, 15), 0.05)})
     rows = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in text.splitlines()[2:]]
     assert rows == [["h1", "a", "1.50 s", "9", "0", "none"], ["h1", "c", "not paused", "16", "14", "0.70 s"]]
+
+
+def test_who_was_told():
+    event = {"name": "a", "notice": 30, "given": 12.3, "duration": 5, "approved_by": "b"}
+    assert events_table([{"host": "h1", "events": [event, {**event, "approved_by": None}]}, {"host": "h2", "events": []}]).splitlines()[2:] == [
+        "h1    a      30 s             12 s          5 s           b", "h1    a      30 s             12 s          5 s",
+    ]
+
+
+def test_what_a_guest_saw():
+    event = ('{"EventId": "C7061BAC-AFDC", "EventStatus": "%s", "EventType": "Freeze", "Resources": ["web_0"], "DurationInSeconds": 5, '
+             '"NotBefore": "%s"}')
+    lines = [
+        '10:00:00 {"Events": []}', '10:00:01 {"Events": [' + event % ("Scheduled", "Sat, 11 Apr 2026 22:26:58 GMT") + "]}",
+        "10:00:01 approved C7061BAC-AFDC", '10:00:09 {"Events": [' + event % ("Started", "") + "]}",
+    ]
+    assert what_was_seen("\n".join(lines)) == [
+        "10:00:00 no event", "10:00:01 Scheduled C7061BAC Freeze of web_0 (5 s), not before 22:26:58", "10:00:01 approved C7061BAC",
+        "10:00:09 Started C7061BAC Freeze of web_0 (5 s)",
+    ]
