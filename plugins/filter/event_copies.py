@@ -11,7 +11,7 @@ version_added: 0.1.0
 author: The vm_preserving.maintenance authors (!UNKNOWN)
 description:
   - The guests of an availability set see its events on whichever host they run.
-positional: sets, host
+positional: sets
 options:
   _input:
     description: The events, as M(vm_preserving.maintenance.scheduled_event) returned them.
@@ -22,21 +22,17 @@ options:
     description: By host, the sets that have members there.
     type: dict
     required: true
-  host:
-    description: The host that is updated.
-    type: str
-    required: true
 """
 
 EXAMPLES = r"""
 - name: See who else has to tell
   ansible.builtin.debug:
-    msg: "{{ told.events | vm_preserving.maintenance.event_copies({'kvm2': ['web']}, inventory_hostname) }}"
+    msg: "{{ told.events | vm_preserving.maintenance.event_copies({'kvm2': ['web']}) }}"
 """
 
 RETURN = r"""
 _value:
-  description: For each such host its C(host) and C(events).
+  description: For each such host C(host), C(of), the host that is updated, and C(events).
   type: list
   elements: dict
 """

@@ -81,24 +81,22 @@ def sets_of(told: Result, settings: Result) -> list[str]:
     return sorted({one for one in found if one})
 
 
-def event_copies(announced: t.Sequence[Result], sets: t.Mapping[str, t.Sequence[str]], host: str) -> list[dict[str, t.Any]]:
-    """What other hosts have to tell their guests of this host's events, because they have members of the same sets.
+def event_copies(announced: t.Sequence[Result], sets: t.Mapping[str, t.Sequence[str]]) -> list[dict[str, t.Any]]:
+    """What other hosts have to tell their guests, because they have members of the same sets.
 
-    :param announced: The events as scheduled_event returned them.
+    :param announced: Events as scheduled_event returned them, of one host or of several.
     :param sets: By host, the sets that have members there.
-    :param host: This host.
-    :returns: `host` and its `events`, for scheduled_event.
+    :returns: `host`, which has to tell, `of`, the host that is updated, and `events`, for scheduled_event.
     """
-    found = []
-    for other, theirs in sets.items():
-        events = [
-            {"guest": one["guest"], "name": one["name"], "type": one["type"], "duration": one["duration"], "description": one["description"],
-             "resource": one["resources"][0], "availability_set": one["availability_set"], "id": one["id"], "not_before": one["not_before"]}
-            for one in announced if one["availability_set"] in theirs and one["status"] == "Scheduled"
-        ]
-        if other != host and events:
-            found.append({"host": other, "events": events})
-    return found
+    found: dict[tuple[str, str], list[dict[str, t.Any]]] = {}
+    for one in announced:
+        for other, theirs in sets.items():
+            if other != one["host"] and one["availability_set"] in theirs and one["status"] == "Scheduled":
+                found.setdefault((other, one["host"]), []).append({
+                    "guest": one["guest"], "name": one["name"], "type": one["type"], "duration": one["duration"], "description": one["description"],
+                    "resource": one["resources"][0], "availability_set": one["availability_set"], "id": one["id"], "not_before": one["not_before"],
+                })
+    return [{"host": host, "of": of, "events": events} for (host, of), events in found.items()]
 
 
 def event_relatives(host: str, sets: t.Mapping[str, t.Sequence[str]]) -> list[str]:

@@ -12,13 +12,13 @@ while :; do
     if [ -n "$document" ] && [ "$document" != "$seen" ]; then
         seen=$document
         note "$document"
+        case $1$document in
+        approve*'"EventStatus":"Scheduled"'*)
+            for id in $(echo "$document" | grep -o '"EventId":"[^"]*"' | cut -d '"' -f 4); do
+                wget -q -O /dev/null --header 'Metadata: true' --post-data "{\"StartRequests\": [{\"EventId\": \"$id\"}]}" "$url" && note "approved $id"
+            done
+            ;;
+        esac
     fi
-    case $1$document in
-    approve*'"EventStatus":"Scheduled"'*)
-        for id in $(echo "$document" | grep -o '"EventId":"[^"]*"' | cut -d '"' -f 4); do
-            wget -q -O /dev/null --header 'Metadata: true' --post-data "{\"StartRequests\": [{\"EventId\": \"$id\"}]}" "$url" && note "approved $id"
-        done
-        ;;
-    esac
     sleep 1
 done

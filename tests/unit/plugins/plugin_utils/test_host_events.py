@@ -73,18 +73,20 @@ def test_sets():
 
 ANNOUNCED = [
     {"guest": "1", "name": "g1", "type": "Freeze", "duration": 5, "description": "d", "resources": ["r_1"], "availability_set": "web", "id": "A",
-     "not_before": 7, "status": "Scheduled", "approved": True, "approved_by": "g2", "approved_by_guest": "2", "approved_at": 3.0},
+     "host": "h1", "not_before": 7, "status": "Scheduled", "approved": True, "approved_by": "g2", "approved_by_guest": "2", "approved_at": 3.0},
     {"guest": "3", "name": "g3", "type": "Freeze", "duration": 5, "description": "d", "resources": ["r_3"], "availability_set": None, "id": "B",
-     "not_before": 7, "status": "Scheduled", "approved": False, "approved_by": None, "approved_by_guest": None, "approved_at": None},
+     "host": "h1", "not_before": 7, "status": "Scheduled", "approved": False, "approved_by": None, "approved_by_guest": None, "approved_at": None},
 ]
 
 
 def test_other_hosts_tell_only_what_is_of_a_set_that_they_have():
     sets = {"h1": ["web"], "h2": ["web", "db"], "h3": ["db"], "h4": []}
-    assert event_copies(ANNOUNCED, sets, "h1") == [{"host": "h2", "events": [
+    assert event_copies(ANNOUNCED, sets) == [{"host": "h2", "of": "h1", "events": [
         {"guest": "1", "name": "g1", "type": "Freeze", "duration": 5, "description": "d", "resource": "r_1", "availability_set": "web", "id": "A",
          "not_before": 7}]}]
-    assert event_copies([{**ANNOUNCED[0], "status": "Started"}], sets, "h1") == []
+    assert event_copies([{**ANNOUNCED[0], "status": "Started"}], sets) == []
+    both = event_copies([ANNOUNCED[0], {**ANNOUNCED[0], "host": "h2", "id": "C"}], sets)
+    assert [(one["host"], one["of"], [event["id"] for event in one["events"]]) for one in both] == [("h2", "h1", ["A"]), ("h1", "h2", ["C"])]
     assert event_relatives("h1", sets) == ["h2"] and event_relatives("h4", sets) == event_relatives("h9", sets) == []
 
 
