@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """EC2's dialect: scheduled events in the instance metadata, behind a session token (IMDSv2). Pure, but for the key of the tokens.
 
-Sources: Amazon's pages "View scheduled events that affect your Amazon EC2 instances" and "Use IMDSv2"; the client is aws-node-termination-handler in its IMDS mode
-(`pkg/ec2metadata`, `pkg/monitor/scheduledevent`). It has no words for an approval.
+Sources: Amazon's pages "View scheduled events that affect your Amazon EC2 instances" and "Use IMDSv2"; the client is aws-node-termination-handler in its IMDS
+mode (`pkg/ec2metadata`, `pkg/monitor/scheduledevent`). It has no words for an approval.
 
 There is no `/latest/dynamic/instance-identity/document` and no credential: nothing is to take the host for Amazon's cloud.
 """
@@ -30,7 +30,8 @@ _LONGEST = 21600
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 #: What EC2 calls our types.
 _CODES = {
-    "Freeze": "system-maintenance", "Reboot": "system-reboot", "Redeploy": "instance-stop", "Preempt": "instance-retirement", "Terminate": "instance-retirement",
+    "Freeze": "system-maintenance", "Reboot": "system-reboot", "Redeploy": "instance-stop", "Preempt": "instance-retirement",
+    "Terminate": "instance-retirement",
 }
 #: Nobody outside of this process can make a token, and after its end all are void: clients that are told 401 ask for another.
 _KEY = secrets.token_bytes(32)
@@ -115,7 +116,7 @@ def _item(event: Event) -> dict[str, str]:
 
 
 def _scheduled(view: View) -> Answer:
-    """What is announced of the guest itself, and has begun, and for some seconds what is over: then the termination handler makes its node schedulable again."""
+    """What is announced of the guest itself, and has begun, and for some seconds what is over: then the handler makes its node schedulable again."""
     return as_json([_item(event) for event in view.own_events()])
 
 

@@ -13,6 +13,7 @@ work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 (cd "$work"; apt-get -q -o APT::Sandbox::User=root download resource-agents; dpkg-deb -x resource-agents_*.deb unpacked)
 python="$(command -v python3)"
+# shellcheck disable=SC2016  # it is the inner one that expands
 unshare --net -- bash -euc '
     ip link set lo up
     ip address add 169.254.169.254/32 dev lo

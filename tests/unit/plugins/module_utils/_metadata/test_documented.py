@@ -36,7 +36,9 @@ def calls(host, tmp_path, monkeypatch):
     program, log, systemctl = tmp_path / "program", tmp_path / "log", tmp_path / "bin" / "systemctl"
     program.write_text(text.replace(address, f'HOST = "http://127.0.0.1:{host.port}/metadata/"'), encoding="utf-8")
     systemctl.parent.mkdir()
-    systemctl.write_text(f'#!/bin/sh\nfor one in {host.places.approvals}/*; do [ -e "$one" ] && set -- "$@" $(cat "$one"); done\necho "$@" >>{log}\n', encoding="utf-8")
+    systemctl.write_text(
+        f'#!/bin/sh\nfor one in {host.places.approvals}/*; do [ -e "$one" ] && set -- "$@" $(cat "$one"); done\necho "$@" >>{log}\n', encoding="utf-8",
+    )
     systemctl.chmod(0o755)
     monkeypatch.setitem(ADDRESSES, "127.0.0.1", WEB0)
     environment = {**os.environ, "PATH": f"{systemctl.parent}:{os.environ['PATH']}", "http_proxy": "http://127.0.0.1:9"}

@@ -51,7 +51,8 @@ def test_a_guest_that_was_started_anew_after_its_loss_began_is_not_told_to_drain
 
 
 @pytest.mark.parametrize("key, expected", [
-    ("instance/name", "web_0"), ("instance/id", str(0x6f1c2b7a0d3e4a5f >> 1)), ("instance/zone", "projects/0/zones/westus"), ("instance/preempted", "FALSE"), ("instance/scheduling/preemptible", "FALSE"),
+    ("instance/name", "web_0"), ("instance/id", str(0x6f1c2b7a0d3e4a5f >> 1)), ("instance/zone", "projects/0/zones/westus"),
+    ("instance/preempted", "FALSE"), ("instance/scheduling/preemptible", "FALSE"),
     ("instance/scheduling/on-host-maintenance", "TERMINATE"),
 ])
 def test_what_handlers_ask_beside_the_event(key, expected):
@@ -69,7 +70,9 @@ def test_the_header_is_demanded_and_a_proxy_refused(headers, status):
     assert (b"TERMINATE" in answer.body) is (status == 200)
 
 
-@pytest.mark.parametrize("path", ["/computeMetadata/v1/", "/computeMetadata/v1/project/project-id", "/computeMetadata/v1beta1/instance/name", "/computeMetadata/"])
+@pytest.mark.parametrize("path", [
+    "/computeMetadata/v1/", "/computeMetadata/v1/project/project-id", "/computeMetadata/v1beta1/instance/name", "/computeMetadata/",
+])
 def test_there_is_no_other_key(path):
     assert google.handles(path)
     assert google.answer(case.request(path, FLAVOR), case.view()).status == 404
