@@ -56,8 +56,10 @@ def rules(bridges: t.Sequence[Bridge], address: str, port: int) -> str:
     if not taps:
         return no_rules()
     lines = [no_rules(), f"table bridge {TABLE} {{", "chain prerouting {", "type filter hook prerouting priority -300; policy accept;"]
+    # The kernel has looked before whether a frame is for the bridge itself (net/bridge/br_input.c, br_handle_frame).
     lines += [
-        f"iifname {{ {_names(bridge.taps)} }} ip daddr {address} tcp dport {port:d} ether daddr set {bridge.mac}" for bridge in bridges if bridge.taps
+        f"iifname {{ {_names(bridge.taps)} }} ip daddr {address} tcp dport {port:d} ether daddr set {bridge.mac} meta pkttype set host"
+        for bridge in bridges if bridge.taps
     ]
     lines += ["}", "chain forward {", "type filter hook forward priority 0; policy accept;"]
     for which, way in (("iifname", "daddr"), ("oifname", "saddr")):

@@ -18,11 +18,8 @@ class Tables(t.Protocol):
     def mac(self, bridge: str, address: str) -> str | None:
         """The MAC address of an IP address at a bridge."""
 
-    def port_of_mac(self, bridge: str, mac: str) -> int | None:
-        """The port at which a bridge saw a MAC address."""
-
-    def port_of_device(self, bridge: str, device: str) -> int | None:
-        """The port that a device is."""
+    def device_of_mac(self, bridge: str, mac: str) -> str | None:
+        """The port at which a bridge saw a MAC address last, as its device."""
 
 
 def caller(guests: Guests, tables: Tables, bridge: str, address: str) -> Guest | None:
@@ -38,8 +35,6 @@ def caller(guests: Guests, tables: Tables, bridge: str, address: str) -> Guest |
     if mac is None or len(found) != 1:
         return None
     guest, interface = found[0]
-    if guests.bridges.get(bridge) == LINUX:
-        port = tables.port_of_device(bridge, interface.device)
-        if port is None or tables.port_of_mac(bridge, mac) != port:
-            return None
+    if guests.bridges.get(bridge) == LINUX and tables.device_of_mac(bridge, mac) != interface.device:
+        return None
     return guest

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import socket
 
-#: Connections that wait to be taken.
-BACKLOG = 1024
 _IP_FREEBIND = 15  # linux/in.h; Python does not name it
 
 
@@ -22,7 +20,7 @@ def listener(bridge: str, address: str, port: int) -> socket.socket:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, bridge.encode("ascii") + b"\0")
         found.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
         found.bind((address, port))
-        found.listen(BACKLOG)
+        found.listen()
     except BaseException:
         found.close()
         raise

@@ -1,24 +1,31 @@
 # Copyright: (c) 2026, The vm_preserving.maintenance authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where on a bridge of the host an address is: the kernel's tables, read anew at most so often. It holds no decisions."""
+"""Where on a bridge of the host an address is, by the kernel's tables as they are now. It holds no decisions.
+
+Nothing is kept from one question to the next: a guest that takes another's address would be taken for that one as long as an old answer holds.
+So the kernel is asked for the one entry (rtnetlink(7), RTM_GETNEIGH, Linux 5.0), and only where it does not know that, for the whole table.
+"""
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import struct
-import time
-import typing as t
-
-#: Seconds for which what was read is used.
-FRESH = 1.0
-#: Seconds for which it is used even for an address that is not in it: whoever asks from many addresses costs no more than this.
-FRESH_FOR_ANYONE = 0.05
 
 _ARP = "/proc/net/arp"
 _NET = "/sys/class/net"
 #: struct __fdb_entry, linux/if_bridge.h: address, port, is local, age, high byte of the port, padding.
 _ENTRY = struct.Struct("=6sBBIBxxx")
 _COMPLETE = 0x2
+#: struct nlmsghdr and struct ndmsg; linux/netlink.h, linux/neighbour.h.
+_HEADER, _NEIGHBOUR, _ATTRIBUTE = struct.Struct("=IHHII"), struct.Struct("=BxxxiHBB"), struct.Struct("=HH")
+_GET, _NEW, _REQUEST = 30, 28, 1
+_DST, _LLADDR, _MASTER = 1, 2, 9
+#: States in which an entry has an address that was seen: reachable, stale, delay, probe, no ARP, permanent.
+_SEEN = 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80
+#: Seconds for the kernel, which answers at once.
+_TIMEOUT = 1.0
 
 
 def parse_arp(text: str) -> dict[tuple[str, str], str]:
@@ -37,7 +44,7 @@ def parse_forwarding(data: bytes) -> dict[str, int]:
     for place in range(0, len(data) - _ENTRY.size + 1, _ENTRY.size):
         mac, low, is_local, _age, high = _ENTRY.unpack_from(data, place)
         if not is_local:
-            found[":".join(f"{byte:02x}" for byte in mac)] = high << 8 | low
+            found[mac.hex(":")] = high << 8 | low
     return found
 
 
@@ -49,60 +56,78 @@ def _read(path: str) -> bytes:
         return b""
 
 
-def _port(device: str) -> tuple[str, int] | None:
-    """The bridge that a device is a port of, and the port's number."""
-    try:
-        bridge = os.path.basename(os.readlink(f"{_NET}/{device}/brport/bridge"))
-        return bridge, int(_read(f"{_NET}/{device}/brport/port_no"), 16)
-    except (OSError, ValueError):
-        return None
-
-
-Key = t.TypeVar("Key")
-Found = t.TypeVar("Found")
-
-
-class _Table(t.Generic[Key, Found]):
-    """A table of the kernel."""
-
-    def __init__(self, read: t.Callable[[], dict[Key, Found]]) -> None:
-        self._read = read
-        self._content: dict[Key, Found] = {}
-        self._at = -FRESH
-
-    def get(self, key: Key) -> Found | None:
-        age = time.monotonic() - self._at
-        if age >= FRESH or (key not in self._content and age >= FRESH_FOR_ANYONE):
-            self._content, self._at = self._read(), time.monotonic()
-        return self._content.get(key)
+def _attributes(data: bytes) -> dict[int, bytes]:
+    found = {}
+    place = 0
+    while place + _ATTRIBUTE.size <= len(data):
+        length, kind = _ATTRIBUTE.unpack_from(data, place)
+        if length < _ATTRIBUTE.size:
+            break
+        found[kind] = data[place + _ATTRIBUTE.size:place + length]
+        place += (length + 3) & ~3
+    return found
 
 
 class Neighbours:
     """The tables of the host."""
 
     def __init__(self) -> None:
-        self._arp = _Table(lambda: parse_arp(_read(_ARP).decode("ascii", "replace")))
-        self._forwarding: dict[str, _Table[str, int]] = {}
-        self._ports: dict[str, _Table[str, tuple[str, int] | None]] = {}
+        self._link: socket.socket | None = None
+        self._number = 0
+
+    def _ask(self, family: int, index: int, attributes: dict[int, bytes]) -> tuple[int, int, dict[int, bytes]] | None:
+        """One entry, as its device, state and attributes; `None`: there is none, or the kernel does not answer such questions.
+
+        :param index: The kernel's number of a device, or 0.
+        """
+        self._number += 1
+        body = _NEIGHBOUR.pack(family, index, 0, 0, 0)
+        for kind, value in attributes.items():
+            body += _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)
+        try:
+            if self._link is None:
+                self._link = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+                self._link.settimeout(_TIMEOUT)
+            self._link.send(_HEADER.pack(_HEADER.size + len(body), _GET, _REQUEST, self._number, 0) + body)
+            while True:
+                data = self._link.recv(65536)
+                _length, kind, _flags, number, _port = _HEADER.unpack_from(data)
+                if number == self._number:
+                    break
+        except OSError:
+            if self._link is not None:
+                self._link.close()
+            self._link = None
+            return None
+        if kind != _NEW:  # an error
+            return None
+        _family, device, state, _flags, _type = _NEIGHBOUR.unpack_from(data, _HEADER.size)
+        return device, state, _attributes(data[_HEADER.size + _NEIGHBOUR.size:])
 
     def mac(self, bridge: str, address: str) -> str | None:
         """The MAC address of an IP address at a bridge, `None` when it is not known."""
-        return self._arp.get((bridge, address))
+        try:
+            index = socket.if_nametoindex(bridge)
+            found = self._ask(socket.AF_INET, index, {_DST: socket.inet_aton(address)})
+        except OSError:  # no such bridge, or no such address
+            return None
+        if found is not None and found[1] & _SEEN and len(found[2].get(_LLADDR, b"")) == 6:
+            return found[2][_LLADDR].hex(":")
+        return parse_arp(_read(_ARP).decode("ascii", "replace")).get((bridge, address))
 
-    def port_of_mac(self, bridge: str, mac: str) -> int | None:
-        """The port at which a Linux bridge last saw a MAC address."""
-        if bridge not in self._forwarding:
-            self._forwarding[bridge] = _Table(lambda: parse_forwarding(_read(f"{_NET}/{bridge}/brforward")))
-        return self._forwarding[bridge].get(mac)
-
-    def port_of_device(self, bridge: str, device: str) -> int | None:
-        """The port of a Linux bridge that a device is."""
-        if device not in self._ports:
-            self._ports[device] = _Table(lambda: {device: _port(device)})
-        found = self._ports[device].get(device)
-        return found[1] if found is not None and found[0] == bridge else None
-
-    def forget(self, bridges: t.Container[str], devices: t.Container[str]) -> None:
-        """Keep only what is known of these."""
-        self._forwarding = {name: table for name, table in self._forwarding.items() if name in bridges}
-        self._ports = {name: table for name, table in self._ports.items() if name in devices}
+    def device_of_mac(self, bridge: str, mac: str) -> str | None:
+        """The port at which a Linux bridge last saw a MAC address, as its device."""
+        try:
+            master = socket.if_nametoindex(bridge)
+            found = self._ask(socket.AF_BRIDGE, 0, {_LLADDR: bytes.fromhex(mac.replace(":", "")), _MASTER: struct.pack("=I", master)})
+            if found is not None and found[0] != master:
+                return socket.if_indextoname(found[0])
+        except (OSError, ValueError):  # it has just gone
+            return None
+        # A bridge with VLANs has them with each entry, and an older kernel does not answer: the whole table has all.
+        port = parse_forwarding(_read(f"{_NET}/{bridge}/brforward")).get(mac)
+        with contextlib.suppress(OSError, ValueError):
+            for device in os.listdir(f"{_NET}/{bridge}/brif"):
+                if port is not None and int(_read(f"{_NET}/{bridge}/brif/{device}/port_no") or b"-1", 16) == port:
+                    return device
+        return None

@@ -124,7 +124,6 @@ class Service:
         self.waiting = {one: approval for one, approval in self.waiting.items() if one in ids}
         guests = self.known.guests
         self.asked = {uuid: at for uuid, at in self.asked.items() if any(one.uuid == uuid for one in guests.guests)}
-        self.neighbours.forget(guests.bridges, {one.device for guest in guests.guests for one in guest.interfaces})
 
 
 class _Listening:

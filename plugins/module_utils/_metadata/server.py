@@ -17,6 +17,8 @@ from .pace import Pace
 
 #: Connections of one address, and of all.
 MAX_PER_CLIENT, MAX_CONNECTIONS = 256, 8192
+#: Connections that wait to be taken.
+BACKLOG = 1024
 #: Seconds between two requests of a connection; for a request to be there whole; for an answer to be taken.
 IDLE, REQUEST, WRITE = 120.0, 10.0, 10.0
 #: Seconds between two looks whether somebody who waits for a change gets his answer.
@@ -49,7 +51,7 @@ class Server(t.Generic[Who]):
 
         :param bridge: The bridge that it is bound to.
         """
-        return await asyncio.start_server(lambda reader, writer: self._take(reader, writer, bridge), sock=listener, limit=_BLOCK)
+        return await asyncio.start_server(lambda reader, writer: self._take(reader, writer, bridge), sock=listener, limit=_BLOCK, backlog=BACKLOG)
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, bridge: str) -> None:
         # At the end of the service; asyncio would tell the journal of each connection that was open.

@@ -117,9 +117,7 @@ class _Network:
         self._done: tuple[t.Any, ...] = ()
         self._checked = -_CHECK
 
-    def follow(
-        self, names: t.Sequence[str], linux: t.Sequence[Bridge], address: str, port: int, gid: int, has_nft: bool,
-    ) -> None:
+    def follow(self, names: t.Sequence[str], linux: t.Sequence[Bridge], address: str, port: int, gid: int, has_nft: bool) -> None:
         """See that these bridges have the address, no other has it from us, and the rules are there.
 
         :raises CommandFailed: That could not be done.
@@ -224,7 +222,10 @@ def run(places: EventPlaces) -> int:
         signal.signal(number, lambda *_given: stop.set())
     watcher = _Watcher(places)
     while not stop.is_set():
-        watcher.look()
+        try:
+            watcher.look()
+        except OSError as error:  # no room in /run, for one: the service goes on with what it knows, and this is tried again
+            say(f"what guests there are could not be told ({error})")
         stop.wait(_LOOK)
     return 0
 

@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A bridge with two guests and an uplink. Each guest is who it is, whatever it says, and the address stays between the host and its guests."""
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+WORK = sys.argv[1]
+ROOT, PROGRAM = f"{WORK}/host", f"{WORK}/events.pyz"
+ADDRESS = "169.254.169.254"
+NAME = f"http://{ADDRESS}/metadata/instance/compute/name?api-version=2021-02-01&format=text"
+EVENTS = f"http://{ADDRESS}/metadata/scheduledevents?api-version=2020-07-01"
+#: What libvirt writes of a running guest, as far as it is read.
+STATUS = """<domstatus state='running' pid='1'><domain type='qemu'><name>{name}</name><uuid>6f1c2b7a-0d3e-4a5f-8b9c-00000000000{number}</uuid>
+<devices><interface type='bridge'><mac address='{mac}'/><source bridge='br0'/><target dev='tap{number}'/></interface></devices></domain></domstatus>
+"""
+MACS = {1: "52:54:00:00:00:01", 2: "52:54:00:00:00:02"}
+
+
+def run(*argv: str, fine: tuple[int, ...] = (0,)) -> str:
+    done = subprocess.run(argv, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+    assert done.returncode in fine, f"{' '.join(argv)}: {done.returncode}: {done.stdout}"
+    return done.stdout
+
+
+def ip(*words: str) -> str:
+    return run("ip", *words)
+
+
+def within(namespace: str, *words: str) -> str:
+    return ip("netns", "exec", namespace, *words)
+
+
+def ask(namespace: str, url: str = NAME, timeout: float = 3.0) -> str:
+    """What somebody in a namespace gets: the body, the status of a refusal, or `no answer`."""
+    code = (
+        "import sys, urllib.request, urllib.error\n"
+        "try: print(urllib.request.urlopen(urllib.request.Request(sys.argv[1], headers={'Metadata': 'true'}), timeout=float(sys.argv[2])).read().decode())\n"
+        "except urllib.error.HTTPError as error: print(error.code)\n"
+        "except OSError: print('no answer')\n"
+    )
+    return within(namespace, sys.executable, "-c", code, url, str(timeout)).strip()
+
+
+def wait_until(what: str, holds) -> None:
+    give_up = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < give_up, what
+        time.sleep(0.1)
+
+
+def cable(namespace: str, host_side: str, mac: str, address: str) -> None:
+    """A namespace with one interface, whose other end is a port of the bridge."""
+    ip("netns", "add", namespace)
+    ip("link", "add", host_side, "type", "veth", "peer", "name", "eth0", "address", mac, "netns", namespace)
+    ip("link", "set", host_side, "master", "br0", "up")
+    within(namespace, "ip", "link", "set", "lo", "up")
+    within(namespace, "ip", "link", "set", "eth0", "up")
+    within(namespace, "ip", "address", "add", f"{address}/24", "dev", "eth0")
+
+
+# ---- the host, with two guests, and another machine at the uplink that has the same address ----
+os.makedirs("/run/libvirt/qemu")
+for folder in ("var/lib/vm_preserving/scheduled_events/approvals", "run/vm_preserving/scheduled_events", "run/vm_preserving_events", "etc/vm_preserving"):
+    os.makedirs(f"{ROOT}/{folder}")
+settings = {
+    "version": 1, "address": ADDRESS, "port": 80, "bridges": [], "dialects": ["azure"], "update_domain": "", "fault_domain": "", "location": "",
+    "guests": {"web": {"resource": "web_0"}},
+}
+with open(f"{ROOT}/etc/vm_preserving/scheduled_events.json", "w", encoding="ascii") as stream:
+    json.dump(settings, stream)
+ip("link", "set", "lo", "up")
+ip("link", "add", "br0", "address", "52:54:00:00:00:fe", "type", "bridge")
+ip("address", "add", "192.168.50.1/24", "dev", "br0")
+ip("link", "set", "br0", "up")
+for number, name in ((1, "web"), (2, "db")):
+    cable(name, f"tap{number}", MACS[number], f"192.168.50.1{number}")
+    with open(f"/run/libvirt/qemu/{name}.xml", "w", encoding="ascii") as stream:
+        stream.write(STATUS.format(name=name, number=number, mac=MACS[number]))
+cable("lan", "uplink", "52:54:00:00:00:aa", "192.168.50.254")
+within("lan", "ip", "address", "add", f"{ADDRESS}/32", "dev", "eth0")
+other = subprocess.Popen(["ip", "netns", "exec", "lan", sys.executable, "-m", "http.server", "80"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+# One guest reaches link-local addresses by itself, the other sends all to a router, which is not the host.
+within("web", "ip", "route", "add", "169.254.0.0/16", "dev", "eth0")
+within("db", "ip", "route", "add", "default", "via", "192.168.50.254")
+programs = [subprocess.Popen([sys.executable, "-I", PROGRAM, "--root", ROOT, what]) for what in ("watch", "serve")]
+try:
+    wait_until("the first guest is answered", lambda: ask("web") == "web_0")
+    assert ask("db") == "db"
+    document = json.loads(ask("web", EVENTS))
+    assert document["Events"] == [] and document["DocumentIncarnation"] > 0
+
+    # Whoever has the same address at the uplink is not asked, cannot ask, and does not answer in the host's place.
+    within("lan", "ip", "address", "delete", f"{ADDRESS}/32", "dev", "eth0")
+    within("lan", "ip", "route", "add", f"{ADDRESS}/32", "dev", "eth0")
+    assert ask("lan", timeout=1.5) == "no answer"
+    within("lan", "ip", "neigh", "replace", ADDRESS, "lladdr", "52:54:00:00:00:fe", "dev", "eth0")
+    assert ask("lan", timeout=1.5) == "no answer"
+
+    # A guest with another's IP address is still itself ...
+    within("db", "ip", "address", "flush", "dev", "eth0")
+    within("db", "ip", "address", "add", "192.168.50.11/24", "dev", "eth0")
+    within("db", "ip", "route", "add", "default", "via", "192.168.50.254")
+    ip("neigh", "flush", "dev", "br0")
+    assert ask("db") in ("db", "no answer"), "it was taken for the guest whose address it has"
+    # ... and with its MAC address as well it is nobody.
+    within("db", "ip", "link", "set", "eth0", "down")
+    within("db", "ip", "link", "set", "eth0", "address", MACS[1])
+    within("db", "ip", "link", "set", "eth0", "up")
+    within("db", "ip", "route", "replace", "default", "via", "192.168.50.254")
+    ip("neigh", "flush", "dev", "br0")
+    assert ask("db") in ("404", "no answer"), "it was taken for the guest whose MAC address it has"
+    within("db", "ip", "link", "set", "eth0", "down")
+    ip("neigh", "flush", "dev", "br0")
+    wait_until("the guest is answered again", lambda: ask("web") == "web_0")
+
+    # A guest that has gone is known no more; one that comes is.
+    os.unlink("/run/libvirt/qemu/web.xml")
+    wait_until("a guest that has gone is not answered", lambda: ask("web") in ("404", "no answer"))
+    with open("/run/libvirt/qemu/web.xml", "w", encoding="ascii") as stream:
+        stream.write(STATUS.format(name="web", number=1, mac=MACS[1]))
+    wait_until("a guest that has come is answered", lambda: ask("web") == "web_0")
+
+    # Rules that somebody has flushed, and an address that somebody has removed, are back.
+    run("nft", "flush", "ruleset")
+    ip("address", "delete", f"{ADDRESS}/32", "dev", "br0")
+    wait_until("address and rules are back", lambda: ADDRESS in ip("address", "show", "dev", "br0") and "vm_preserving_events" in run("nft", "list", "tables"))
+    wait_until("the guest is answered again", lambda: ask("web") == "web_0")
+
+    # The bridge is made anew.
+    ip("link", "delete", "br0")
+    ip("link", "add", "br0", "address", "52:54:00:00:00:fe", "type", "bridge")
+    ip("address", "add", "192.168.50.1/24", "dev", "br0")
+    ip("link", "set", "br0", "up")
+    ip("link", "set", "tap1", "master", "br0")
+    wait_until("the guest is answered at the new bridge", lambda: ask("web") == "web_0")
+finally:
+    for program in [*programs, other]:
+        program.terminate()
+    assert [program.wait(20) for program in programs] == [0, 0]
+run(sys.executable, "-I", PROGRAM, "--root", ROOT, "clear")
+assert ADDRESS not in ip("address", "show", "dev", "br0") and "vm_preserving_events" not in run("nft", "list", "tables")
+print("each guest is who it is, and the address stays between the host and its guests")
