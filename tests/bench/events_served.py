@@ -4,30 +4,29 @@ All is as on a host, but for what the kernel tells of bridges: guests are at 127
 """
 
 import os
+import socket
+import struct
 import sys
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._events import changes, record, spool
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._events.places import EventPlaces
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._metadata import serve
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._metadata.caller import LINUX
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._metadata.neighbours import Neighbours
 
 BRIDGE = "lo"
 
 
-class Tables:
-    """What the kernel would tell: the guest of an address, and its port."""
+class Tables(Neighbours):
+    """The guest of an address, and its port. The kernel is asked as on a host, so that this costs what it does there; it knows of none on loopback."""
 
     def mac(self, _bridge: str, address: str) -> str:
+        self._ask(socket.AF_INET, socket.if_nametoindex("lo"), {1: socket.inet_aton(address)})
         return mac(int(address.rpartition(".")[2]))
 
-    def port_of_mac(self, _bridge: str, address: str) -> int:
-        return int(address[-2:], 16)
-
-    def port_of_device(self, _bridge: str, device: str) -> int:
-        return int(device[4:])
-
-    def forget(self, *_given: object) -> None:
-        """Nothing is kept."""
+    def device_of_mac(self, _bridge: str, address: str) -> str:
+        self._ask(socket.AF_BRIDGE, 0, {2: bytes.fromhex(address.replace(":", "")), 9: struct.pack("=I", socket.if_nametoindex("lo"))})
+        return f"vnet{int(address[-2:], 16)}"
 
 
 def mac(number: int) -> str:

@@ -103,12 +103,17 @@ class Server(t.Generic[Who]):
         if request is not None:
             return request
         if not requests.is_amid:
-            block = await asyncio.wait_for(reader.read(_BLOCK), IDLE)
+            # Not wait_for, which makes a task of it: that would cost as much as the answer.
+            idle = asyncio.get_running_loop().call_later(IDLE, writer.transport.abort)
+            try:
+                block = await reader.read(_BLOCK)
+            finally:
+                idle.cancel()
             if not block:
                 return None
             requests.feed(block)
             request = requests.next_request()
-            if request is not None:  # mostly; a time-out would cost as much as the answer
+            if request is not None:  # mostly
                 return request
         try:
             return await asyncio.wait_for(self._rest(requests, reader, writer), REQUEST)
