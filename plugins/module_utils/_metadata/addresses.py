@@ -6,13 +6,17 @@
 Every host has the same address. So on a bridge with an uplink a question for it must not go out, where another host would answer, and none may come in.
 No guest may answer in the host's place either. A guest that has only a route to a router sends its packets to that router's MAC address: they are turned to
 the bridge's own.
+
+Nor may the host itself speak of the address elsewhere. It asks for a guest's MAC address in the name of what it answers with, and whoever hears that corrects
+what he knew of the address (RFC 826). And Linux answers who asks for any of its addresses at any of its devices (arp_ignore of the kernel's ip-sysctl).
 """
 from __future__ import annotations
 
 import typing as t
 
-#: The table of nftables, family `bridge`.
+#: The table of nftables in each of `FAMILIES`: between the ports of a bridge, and at the devices of the host.
 TABLE = "vm_preserving_events"
+FAMILIES = ("bridge", "arp")
 
 
 class Bridge(t.NamedTuple):
@@ -35,9 +39,17 @@ def needs_rules(bridge: Bridge) -> bool:
     return bool(bridge.others)
 
 
-def no_rules() -> str:
-    """The script of nft(8) that removes the table. It creates it before, for what is not there cannot be removed."""
-    return f"table bridge {TABLE}\ndelete table bridge {TABLE}\n"
+def no_rules(family: str = "bridge") -> str:
+    """The script of nft(8) that removes a table. It creates it before, for what is not there cannot be removed.
+
+    :param family: One of `FAMILIES`.
+    """
+    return f"table {family} {TABLE}\ndelete table {family} {TABLE}\n"
+
+
+def makes_table(text: str, family: str) -> bool:
+    """Whether a script leaves a table of a family behind."""
+    return f"table {family} {TABLE} {{" in text
 
 
 def _names(devices: t.Iterable[str]) -> str:
@@ -45,9 +57,9 @@ def _names(devices: t.Iterable[str]) -> str:
 
 
 def rules(bridges: t.Sequence[Bridge], address: str, port: int) -> str:
-    """The script of nft(8) that makes the table what it should be, in one step.
+    """The script of nft(8) that makes the table of bridges what it should be, in one step.
 
-    :param bridges: Those that are served.
+    :param bridges: Those of the kernel that are served.
     :param address: The service's address.
     :param port: Its port.
     """
@@ -68,5 +80,21 @@ def rules(bridges: t.Sequence[Bridge], address: str, port: int) -> str:
     if others:
         lines += ["chain input {", "type filter hook input priority 0; policy accept;"]
         lines += [f"iifname {{ {_names(others)} }} {what} {address} drop" for what in ("arp daddr ip", "ip daddr")]
+        lines += ["}", "chain output {", "type filter hook output priority 0; policy accept;"]
+        lines += [f"oifname {{ {_names(others)} }} {what} {address} drop" for what in ("arp saddr ip", "ip saddr")]
         lines += ["}"]
     return "\n".join([*lines, "}", ""])
+
+
+def arp_rules(served: t.Collection[str], address: str) -> str:
+    """The script of nft(8) that makes the table of ARP what it should be: who asks for the address elsewhere than at a served bridge gets no answer.
+
+    :param served: All bridges that are served, of whatever kind.
+    :param address: The service's address.
+    """
+    if not served:
+        return no_rules("arp")
+    return "\n".join([
+        no_rules("arp"), f"table arp {TABLE} {{", "chain input {", "type filter hook input priority 0; policy accept;",
+        f"iifname != {{ {_names(served)} }} arp daddr ip {address} drop", "}", "}", "",
+    ])

@@ -25,7 +25,7 @@ from .._events.record import EPOCH, Guest, Guests, Interface, guests, guests_doc
 from .._events.spool import read_document, write_document
 from .._system import bridges
 from .._system.bridges import CommandFailed
-from .addresses import TABLE, Bridge, needs_rules, no_rules, rules
+from .addresses import FAMILIES, TABLE, Bridge, arp_rules, makes_table, needs_rules, no_rules, rules
 from .caller import LINUX
 from .known import Known
 from .serve import say
@@ -112,7 +112,8 @@ class _Network:
         raw = None
         with contextlib.suppress(LedgerError):  # what cannot be read is made anew
             raw = read_document(self._record)
-        self._ours: set[str] = {one for one in raw if isinstance(one, str)} if isinstance(raw, list) else set()
+        # By bridge. The settings may name another address by now.
+        self._ours: dict[str, str] = {name: one for name, one in raw.items() if isinstance(one, str)} if isinstance(raw, dict) else {}
         self._rules = ""
         self._done: tuple[t.Any, ...] = ()
         self._checked = -_CHECK
@@ -122,39 +123,42 @@ class _Network:
 
         :raises CommandFailed: That could not be done.
         """
-        text = rules(linux, address, port) if has_nft else ""
-        wanted = (tuple(names), tuple(os.path.realpath(f"/sys/class/net/{name}") for name in names), text)
+        text = rules(linux, address, port) + arp_rules(names, address) if has_nft else ""
+        wanted = (tuple(names), tuple(os.path.realpath(f"/sys/class/net/{name}") for name in names), address, text)
         if wanted == self._done and time.monotonic() - self._checked < _CHECK:
             return
-        # Rules first: at no time does the address go out.
-        if text and (text != self._rules or not bridges.has_rules(TABLE)):
+        # The address goes before the rules and comes after them: at no time is it known elsewhere.
+        self._take_back({name: address for name in names})
+        self._note({name: one for name, one in self._ours.items() if name in names and one == address}, gid)
+        if text and (text != self._rules or not all(bridges.has_rules(family, TABLE) for family in FAMILIES if makes_table(text, family))):
             bridges.load_rules(text)
         self._rules = text
         there = bridges.devices_with(address)
-        for name in sorted(self._ours - set(names)):
-            if name in there:
-                bridges.remove_address(name, address)
-        self._note({one for one in self._ours if one in names}, gid)
         for name in names:
             if name not in there:
-                self._note(self._ours | {name}, gid)
+                self._note({**self._ours, name: address}, gid)
                 bridges.add_address(name, address)
         self._done, self._checked = wanted, time.monotonic()
 
-    def _note(self, ours: set[str], gid: int) -> None:
+    def _take_back(self, wanted: t.Mapping[str, str]) -> None:
+        """Remove the addresses that we have made, but for those wanted, by bridge."""
+        for name, address in sorted(self._ours.items()):
+            if wanted.get(name) != address and name in bridges.devices_with(address):
+                bridges.remove_address(name, address)
+
+    def _note(self, ours: dict[str, str], gid: int) -> None:
         if ours != self._ours:
-            write_document(self._record, sorted(ours), gid)
+            write_document(self._record, ours, gid)
             self._ours = ours
 
-    def clear(self, address: str) -> None:
+    def clear(self) -> None:
         """Remove all of it.
 
         :raises CommandFailed: That could not be done.
         """
-        for name in sorted(self._ours & bridges.devices_with(address)):
-            bridges.remove_address(name, address)
+        self._take_back({})
         if bridges.has_nft():
-            bridges.load_rules(no_rules())
+            bridges.load_rules("".join(map(no_rules, FAMILIES)))
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._record)
 
@@ -235,10 +239,8 @@ def clear(places: EventPlaces) -> int:
 
     :returns: The exit code.
     """
-    known = Known(places)
-    known.look()
     try:
-        _Network(places).clear(known.settings.address)
+        _Network(places).clear()
     except CommandFailed as error:
         say(str(error))
         return 1

@@ -101,10 +101,13 @@ def has_nft() -> bool:
     return True
 
 
-def has_rules(table: str) -> bool:
-    """Whether nftables has a table of the family `bridge`."""
+def has_rules(family: str, table: str) -> bool:
+    """Whether nftables has a table.
+
+    :param family: Its family, such as `bridge`.
+    """
     try:
-        _run(["nft", "list", "table", "bridge", table])
+        _run(["nft", "list", "table", family, table])
     except CommandFailed:
         return False
     return True

@@ -4,10 +4,7 @@
 """_system.netdev: real devices in a network namespace of the test's own, judged by iproute2."""
 from __future__ import annotations
 
-import concurrent.futures
-import ctypes
 import errno
-import json
 import os
 import subprocess
 
@@ -15,38 +12,9 @@ import pytest
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system import netdev
 
-_CLONE_NEWNET = 0x40000000
+from ..namespace import Namespace
+
 MAC = "52:54:00:12:34:56"
-
-
-class Namespace:
-    """A network namespace: one thread that is in it, and with it what the thread starts."""
-
-    def __init__(self):
-        self._thread = concurrent.futures.ThreadPoolExecutor(1)
-        self.run(self._enter)
-
-    @staticmethod
-    def _enter():
-        if ctypes.CDLL(None, use_errno=True).unshare(_CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), "no network namespace can be made here")
-
-    def run(self, function, *arguments):
-        return self._thread.submit(function, *arguments).result()
-
-    def ip(self, *words):
-        return self.run(lambda: subprocess.run(words, check=True, capture_output=True, text=True).stdout)
-
-    def flags(self, device):
-        return json.loads(self.ip("ip", "-json", "link", "show", device))[0]["flags"]
-
-    def entries(self, port):
-        """The lasting entries of a port in its bridge's table."""
-        known = json.loads(self.ip("bridge", "-json", "fdb", "show", "dev", port))
-        return [entry["mac"] for entry in known if "master" in entry and entry["state"] == "static"]
-
-    def close(self):
-        self._thread.shutdown()
 
 
 @pytest.fixture
