@@ -94,6 +94,9 @@ def _served(found: t.Sequence[Guest], kinds: t.Mapping[str, str], wanted: t.Cont
             not_served[name] = "the settings leave it out"
             continue
         if kind != LINUX:
+            # Its guests have their network all the same. A bridge of the kernel that is down has none for them.
+            if not bridges.is_up(name):
+                not_served[name] = f"its own port is down, so nobody reaches the host there (ip link set {name} up, and at every boot)"
             continue
         taps = {one.device for guest in found for one in guest.interfaces if one.bridge == name}
         bridge = Bridge(name, bridges.mac(name), tuple(sorted(taps)), tuple(one for one in bridges.ports(name) if one not in taps))

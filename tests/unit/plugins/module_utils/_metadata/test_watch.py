@@ -214,3 +214,14 @@ def test_the_table_of_arp_is_there_when_somebody_is_served(served):
     text = arp_rules(served, ADDRESS)
     assert makes_table(text, "arp") is bool(served) and not makes_table(text, "bridge")
     assert text.startswith(no_rules("arp")) and all(f'"{one}"' in text for one in served)
+
+
+def test_a_switch_whose_own_port_is_down_is_not_served():
+    """`lo` stands for one that is up; one that is not there is down."""
+    _linux, not_served = watch._served([], {"lo": watch.OPEN_VSWITCH, "gone0": watch.OPEN_VSWITCH}, None, True)
+    assert list(not_served) == ["gone0"] and "ip link set gone0 up" in not_served["gone0"]
+
+
+def test_a_bridge_of_the_kernel_that_is_down_for_a_moment_is_served_on():
+    linux, not_served = watch._served([], {"gone0": watch.LINUX}, None, True)
+    assert [one.name for one in linux] == ["gone0"] and not_served == {}
