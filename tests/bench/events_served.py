@@ -20,21 +20,21 @@ BRIDGE = "lo"
 class Tables(Neighbours):
     """The guest of an address, and its port. The kernel is asked as on a host, so that this costs what it does there; it knows of none on loopback."""
 
-    def mac(self, _bridge: str, address: str) -> str:
-        self._ask(socket.AF_INET, socket.if_nametoindex("lo"), {1: socket.inet_aton(address)})
-        return mac(int(address.rpartition(".")[2]))
+    def mac(self, bridge: str, address: str) -> str:
+        self._ask(socket.AF_INET, socket.if_nametoindex(bridge), {1: socket.inet_aton(address)})
+        return mac_of(int(address.rpartition(".")[2]))
 
-    def device_of_mac(self, _bridge: str, address: str) -> str:
-        self._ask(socket.AF_BRIDGE, 0, {2: bytes.fromhex(address.replace(":", "")), 9: struct.pack("=I", socket.if_nametoindex("lo"))})
-        return f"vnet{int(address[-2:], 16)}"
+    def device_of_mac(self, bridge: str, mac: str) -> str:
+        self._ask(socket.AF_BRIDGE, 0, {2: bytes.fromhex(mac.replace(":", "")), 9: struct.pack("=I", socket.if_nametoindex(bridge))})
+        return f"vnet{int(mac[-2:], 16)}"
 
 
-def mac(number: int) -> str:
+def mac_of(number: int) -> str:
     return f"52:54:00:00:00:{number:02x}"
 
 
 def guest(number: int) -> record.Guest:
-    interface = record.Interface(mac(number), f"vnet{number}", BRIDGE)
+    interface = record.Interface(mac_of(number), f"vnet{number}", BRIDGE)
     return record.Guest(f"6f1c2b7a-0d3e-4a5f-8b9c-{number:012x}", f"web{number}", f"web_{number}", None, "", "Linux", 1, (interface,))
 
 

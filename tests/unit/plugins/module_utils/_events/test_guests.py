@@ -23,7 +23,8 @@ def domain(inner="", devices=""):
     ("<interface type='network'><mac address='52:54:00:AA:00:01'/><source network='default' bridge='virbr0'/><target dev='vnet0'/></interface>",
      Link("52:54:00:aa:00:01", "vnet0", "virbr0", False)),
     # as libvirt's status file has it
-    ("<interface type='network'><mac address='m'/><source network='default'/><actual type='network'><source bridge='virbr1'/></actual><target dev='v'/></interface>",
+    ("<interface type='network'><mac address='m'/><source network='default'/><actual type='network'><source bridge='virbr1'/></actual>"
+     "<target dev='v'/></interface>",
      Link("m", "v", "virbr1", False)),
     ("<interface type='bridge'><mac address='m'/><source bridge='ovs0'/><virtualport type='openvswitch'/><target dev='v'/></interface>",
      Link("m", "v", "ovs0", True)),
