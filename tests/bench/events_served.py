@@ -21,11 +21,11 @@ class Tables(Neighbours):
     """The guest of an address, and its port. The kernel is asked as on a host, so that this costs what it does there; it knows of none on loopback."""
 
     def mac(self, bridge: str, address: str) -> str:
-        self._ask(socket.AF_INET, socket.if_nametoindex(bridge), {1: socket.inet_aton(address)})
+        self._ask(socket.AF_INET, self._index(bridge), {1: socket.inet_aton(address)})
         return mac_of(int(address.rpartition(".")[2]))
 
     def device_of_mac(self, bridge: str, mac: str) -> str:
-        self._ask(socket.AF_BRIDGE, 0, {2: bytes.fromhex(mac.replace(":", "")), 9: struct.pack("=I", socket.if_nametoindex(bridge))})
+        self._ask(socket.AF_BRIDGE, 0, {2: bytes.fromhex(mac.replace(":", "")), 9: struct.pack("=I", self._index(bridge))})
         return f"vnet{int(mac[-2:], 16)}"
 
 

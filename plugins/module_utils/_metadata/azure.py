@@ -7,12 +7,12 @@ Source: Microsoft's "Scheduled Events for Linux VMs" and "Azure Instance Metadat
 """
 from __future__ import annotations
 
-import email.utils
 import json
 import typing as t
 
 from . import instance
 from .answers import NOT_FOUND, Answer, Request, as_json, error, matches
+from .http import moment
 from .view import View
 
 #: The versions of the document. A client asks for one, and gets exactly its keys: strict decoders die of one more.
@@ -62,11 +62,6 @@ def answer(request: Request, view: View) -> Answer:
     return _approve(request, view) if request.method == "POST" else _document(request, version, view)
 
 
-def not_before(seconds: float) -> str:
-    """A moment as the document has it: RFC 1123 in GMT, whatever the locale is."""
-    return email.utils.formatdate(seconds, usegmt=True)
-
-
 def _document(request: Request, version: str, view: View) -> Answer:
     number = view.incarnation()
     headers = (("ETag", f'"{number}"'),)
@@ -77,7 +72,7 @@ def _document(request: Request, version: str, view: View) -> Answer:
         one: dict[str, t.Any] = {
             "EventId": event.id, "EventStatus": event.status, "EventType": event.type, "ResourceType": "VirtualMachine",
             "Resources": [f"_{name}" if version == _FIRST else name for name in event.resources],
-            "NotBefore": not_before(event.not_before) if event.status == "Scheduled" else "",
+            "NotBefore": moment(event.not_before) if event.status == "Scheduled" else "",
         }
         if version >= _DESCRIPTION_FROM:
             one["Description"] = event.description

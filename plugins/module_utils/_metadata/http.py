@@ -8,6 +8,7 @@ Source: RFC 9112. Where it leaves a choice, what could be read in two ways is re
 from __future__ import annotations
 
 import email.utils
+import functools
 import http
 import re
 import urllib.parse
@@ -214,6 +215,12 @@ class Reader:
             self._chunk = None
 
 
+@functools.lru_cache(maxsize=1024)
+def moment(seconds: int) -> str:
+    """A moment as HTTP and the documents have it, RFC 1123 in GMT, whatever the locale is; seconds since the epoch."""
+    return email.utils.formatdate(seconds, usegmt=True)
+
+
 def rendered(answer: Answer, *, head: bool, keep_alive: bool, now: float) -> bytes:
     """The bytes of an answer.
 
@@ -222,7 +229,7 @@ def rendered(answer: Answer, *, head: bool, keep_alive: bool, now: float) -> byt
     :param now: Wall clock, seconds since the epoch.
     """
     lines = [
-        f"HTTP/1.1 {answer.status} {http.HTTPStatus(answer.status).phrase}", f"Date: {email.utils.formatdate(now, usegmt=True)}",
+        f"HTTP/1.1 {answer.status} {http.HTTPStatus(answer.status).phrase}", f"Date: {moment(int(now))}",
         f"Connection: {'keep-alive' if keep_alive else 'close'}", *(f"{name}: {value}" for name, value in answer.headers),
     ]
     if answer.status != 304:

@@ -24,6 +24,8 @@ _GET, _NEW, _REQUEST = 30, 28, 1
 _DST, _LLADDR, _MASTER = 1, 2, 9
 #: States in which an entry has an address that was seen: reachable, stale, delay, probe, no ARP, permanent.
 _SEEN = 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80
+#: Bytes of an answer, at the most: one entry.
+_ANSWER = 4096
 #: Seconds for the kernel, which answers at once.
 _TIMEOUT = 1.0
 
@@ -74,6 +76,24 @@ class Neighbours:
     def __init__(self) -> None:
         self._link: socket.socket | None = None
         self._number = 0
+        #: The kernel gives a device that is made anew another number, so these can only be of ones that have gone: then nothing is found.
+        self._indexes: dict[str, int] = {}
+        self._names: dict[int, str] = {}
+
+    def forget(self) -> None:
+        """Forget which numbers devices have; to be called now and then."""
+        self._indexes.clear()
+        self._names.clear()
+
+    def _index(self, device: str) -> int:
+        if device not in self._indexes:
+            self._indexes[device] = socket.if_nametoindex(device)
+        return self._indexes[device]
+
+    def _name(self, index: int) -> str:
+        if index not in self._names:
+            self._names[index] = socket.if_indextoname(index)
+        return self._names[index]
 
     def _ask(self, family: int, index: int, attributes: dict[int, bytes]) -> tuple[int, int, dict[int, bytes]] | None:
         """One entry, as its device, state and attributes; `None`: there is none, or the kernel does not answer such questions.
@@ -90,7 +110,7 @@ class Neighbours:
                 self._link.settimeout(_TIMEOUT)
             self._link.send(_HEADER.pack(_HEADER.size + len(body), _GET, _REQUEST, self._number, 0) + body)
             while True:
-                data = self._link.recv(65536)
+                data = self._link.recv(_ANSWER)
                 _length, kind, _flags, number, _port = _HEADER.unpack_from(data)
                 if number == self._number:
                     break
@@ -107,7 +127,7 @@ class Neighbours:
     def mac(self, bridge: str, address: str) -> str | None:
         """The MAC address of an IP address at a bridge, `None` when it is not known."""
         try:
-            index = socket.if_nametoindex(bridge)
+            index = self._index(bridge)
             found = self._ask(socket.AF_INET, index, {_DST: socket.inet_aton(address)})
         except OSError:  # no such bridge, or no such address
             return None
@@ -118,10 +138,10 @@ class Neighbours:
     def device_of_mac(self, bridge: str, mac: str) -> str | None:
         """The port at which a Linux bridge last saw a MAC address, as its device."""
         try:
-            master = socket.if_nametoindex(bridge)
+            master = self._index(bridge)
             found = self._ask(socket.AF_BRIDGE, 0, {_LLADDR: bytes.fromhex(mac.replace(":", "")), _MASTER: struct.pack("=I", master)})
             if found is not None and found[0] != master:
-                return socket.if_indextoname(found[0])
+                return self._name(found[0])
         except (OSError, ValueError):  # it has just gone
             return None
         # A bridge with VLANs has them with each entry, and an older kernel does not answer: the whole table has all.

@@ -123,6 +123,7 @@ class Service:
         self._approved &= ids
         self.waiting = {one: approval for one, approval in self.waiting.items() if one in ids}
         guests = self.known.guests
+        self.neighbours.forget()
         self.asked = {uuid: at for uuid, at in self.asked.items() if any(one.uuid == uuid for one in guests.guests)}
 
 
