@@ -4,6 +4,8 @@
 """_metadata/http: requests from bytes as they come, strictly."""
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,6 +95,29 @@ def test_what_is_refused(head):
 ], ids=repr)
 def test_chunks_that_are_none(chunks):
     assert refused(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks) == 400
+
+
+@pytest.mark.parametrize("piece", [b" ", b"\t", b" \t", b"a", b" a", b"\xe4", b",", b";"], ids=repr)
+@pytest.mark.parametrize("end", [b"", b"y", b"\x01", b"\x7f"], ids=repr)
+@pytest.mark.parametrize("begin", [
+    b"GET / HTTP/1.1\r\nHost: h\r\nA:", b"GET / HTTP/1.1\r\nHost: h\r\nA: x", b"GET / HTTP/1.1\r\nHost:", b"GET / HTTP/1.1\r\nHost: h\r\n", b"GET ", b"",
+    b"GET / HTTP/1.1\r\nHost: h\r\nConnection:", b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length:", b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding:",
+], ids=repr)
+def test_no_request_takes_long_to_read(begin, piece, end):
+    """One that did would keep every other guest waiting: the longest there can be of what repeats itself, with an end that fits or not."""
+    data = begin + piece * ((MAX_HEAD - len(begin) - 8) // len(piece)) + end + b"\r\n\r\n"
+    began = time.process_time()
+    try:
+        all_of(data)
+    except Broken as broken:
+        assert broken.status == 400
+    assert time.process_time() - began < 0.1
+
+
+@pytest.mark.parametrize(("value", "read"), [("", ""), (" ", ""), ("\t x \t y \t", "x \t y"), ("x", "x"), ("  x", "x"), ("\xa0x", "\xa0x")])
+def test_white_space_around_a_value(value, read):
+    [found] = all_of(f"GET / HTTP/1.1\r\nHost: h\r\nA:{value}\r\n\r\n".encode("latin-1"))
+    assert found.header("a") == read
 
 
 @pytest.mark.parametrize(("data", "status"), [
