@@ -28,6 +28,8 @@ from .view import View
 
 #: Seconds between two looks at the documents, and between two looks at the bridges.
 _LOOK, _TIDY = 0.1, 1.0
+#: Seconds that an answer waits for its approval to be on disk. Clients give up after five.
+_PATIENCE = 2.0
 
 
 class _Dialect(t.Protocol):
@@ -66,6 +68,9 @@ class Service:
         #: Approvals that could not be written yet, by the event's id.
         self.waiting: dict[str, Approval] = {}
         self._approved: set[str] = set()
+        #: Of those that wait: the ones that are being written, and what the last try met.
+        self._writing: dict[str, asyncio.Task[None]] = {}
+        self._refused: dict[str, str] = {}
 
     def identify(self, bridge: str, address: str) -> Guest | None:
         """The guest at an address of a bridge."""
@@ -94,37 +99,49 @@ class Service:
     async def _approve(self, event_id: str, approval: Approval) -> None:
         if event_id not in self._approved and event_id not in self.waiting:
             self.waiting[event_id] = approval
-            await self._write(event_id)
+            # A disk that hangs must not keep the guest from its answer: the approval is known, and written when that is possible.
+            await asyncio.wait({self._write(event_id)}, timeout=_PATIENCE)
 
-    async def _write(self, event_id: str) -> None:
+    def _write(self, event_id: str) -> asyncio.Task[None]:
+        """Begin to write an approval down that waits for it. What becomes of that is seen to in the task, which raises nothing."""
+        if event_id not in self._writing:
+            self._writing[event_id] = asyncio.ensure_future(self._written(event_id, self.waiting[event_id]))
+        return self._writing[event_id]
+
+    async def _written(self, event_id: str, approval: Approval) -> None:
         """Write an approval down. One that cannot be written is kept, and tried again."""
-        approval = self.waiting[event_id]
         try:
             await asyncio.get_running_loop().run_in_executor(None, self._write_now, event_id, approval)
         except FileNotFoundError:  # the event has gone meanwhile
             self.waiting.pop(event_id, None)
         except OSError as error:
-            say(f"the approval of event {event_id} by guest {approval.name} could not be written ({error.strerror or error}); it is tried again")
+            why = error.strerror or str(error)
+            if self._refused.get(event_id) != why:
+                say(f"the approval of event {event_id} by guest {approval.name} could not be written ({why}); it is tried again")
+            self._refused[event_id] = why
         else:
             say(f"guest {approval.name} has approved event {event_id}")
             self._approved.add(event_id)
             self.waiting.pop(event_id, None)
+        finally:
+            del self._writing[event_id]
 
     def _write_now(self, event_id: str, approval: Approval) -> None:
         # The first one counts, also one of before this service was started.
         if approvals.read(self.places.approvals, event_id) is None:
             approvals.overwrite(self.places.approvals, event_id, approval)
 
-    async def tidy(self) -> None:
-        """Write what could not be written, and forget what is not there any more."""
-        for event_id in list(self.waiting):
-            await self._write(event_id)
+    def tidy(self) -> None:
+        """Begin to write what could not be written, and forget what is not there any more."""
         ids = {event.id for event in self.known.announcements.events}
         self._approved &= ids
         self.waiting = {one: approval for one, approval in self.waiting.items() if one in ids}
-        guests = self.known.guests
+        self._refused = {one: why for one, why in self._refused.items() if one in self.waiting}
+        for event_id in self.waiting:
+            self._write(event_id)
+        uuids = {one.uuid for one in self.known.guests.guests}
         self.neighbours.forget()
-        self.asked = {uuid: at for uuid, at in self.asked.items() if any(one.uuid == uuid for one in guests.guests)}
+        self.asked = {uuid: at for uuid, at in self.asked.items() if uuid in uuids}
 
 
 class _Listening:
@@ -201,7 +218,7 @@ async def _serve(places: EventPlaces) -> None:
             tidied = time.monotonic()
             settings = service.known.settings
             await listening.follow(service.known.guests.bridges, settings.address, settings.port)
-            await service.tidy()
+            service.tidy()
             server.pace.forget(tidied)
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(stop.wait(), _LOOK)

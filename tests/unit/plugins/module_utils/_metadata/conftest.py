@@ -78,6 +78,12 @@ class Host:
         self.do(asyncio.sleep(0))
         return self.found
 
+    def tidy(self):
+        """What the service does each second."""
+        async def tidy():
+            self.service.tidy()
+        self.do(tidy())
+
     def announce(self, uuid=WEB0, **over):
         one = self.guests[uuid]
         wanted = Wanted(**{

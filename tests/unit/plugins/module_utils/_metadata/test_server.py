@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -22,7 +23,9 @@ from hypothesis import strategies as st
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _launch
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._events import changes, health, record, spool
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._events.spool import moment
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._metadata import pace, program, server
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._metadata import pace, program, serve, server
+
+from .conftest import ADDRESSES
 
 EVENTS = b"GET /metadata/scheduledevents?api-version=2020-07-01 HTTP/1.1\r\nHost: x\r\nMetadata: true\r\n"
 DB = "6f1c2b7a-0d3e-4a5f-8b9c-000000000002"
@@ -207,16 +210,59 @@ def test_an_approval_on_a_full_disk(host):
     assert host.spool.approval(event.id).name == "web0"
 
 
-def test_an_approval_that_cannot_be_written_is_kept_and_tried_again(host):
+def test_an_approval_that_cannot_be_written_is_kept_and_tried_again(host, until, capsys):
     event = host.announce()
     path = os.path.join(host.places.approvals, event.id)
     os.rename(path, f"{path}.away")
     os.symlink(f"{path}.away", path)  # it does not follow a link: an error of the kind that may pass
     assert host.approve(event.id).status == 200
+    for _number in range(3):
+        host.tidy()
+        until(lambda: not host.service._writing, "another try")
     assert list(host.service.waiting) == [event.id]
     os.replace(f"{path}.away", path)
-    host.do(host.service.tidy())
-    assert host.service.waiting == {} and host.spool.approval(event.id).name == "web0"
+    host.tidy()
+    until(lambda: host.service.waiting == {}, "the approval is written")
+    assert host.spool.approval(event.id).name == "web0"
+    # What goes on for days is told once.
+    assert [line.partition(" event ")[0] for line in capsys.readouterr().out.splitlines()] == ["the approval of", "guest web0 has approved"]
+
+
+@pytest.fixture
+def slow_disk(host, monkeypatch):
+    """A disk that takes as long for an approval as the test wants."""
+    goes_on, write = threading.Event(), host.service._write_now
+    monkeypatch.setattr(host.service, "_write_now", lambda *given: goes_on.wait(30) and write(*given))
+    yield goes_on
+    goes_on.set()
+
+
+def test_approvals_that_are_being_written_while_the_service_tidies(host, slow_disk, until, capsys):
+    events = [host.announce(uuid) for uuid in host.guests]
+    found = []
+    guests = [threading.Thread(target=lambda given=(event.id, who): found.append(host.approve(*given).status)) for event, who in zip(events, ADDRESSES)]
+    for one in guests:
+        one.start()
+    until(lambda: len(host.service._writing) == 3, "all of them are being written")
+    host.tidy()
+    assert len(host.service._writing) == 3 and found == []
+    slow_disk.set()
+    for one in guests:
+        one.join(30)
+    assert found == [200] * 3 and host.service.waiting == {}
+    assert {host.spool.approval(event.id).uuid for event in events} == set(host.guests)
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_a_disk_that_hangs_keeps_nobody_from_an_answer(host, slow_disk, until, monkeypatch):
+    monkeypatch.setattr(serve, "_PATIENCE", 0.2)
+    event = host.announce()
+    assert host.approve(event.id).status == host.approve(event.id, "127.0.0.11").status == 200
+    host.tidy()
+    assert host.events("127.0.0.12")["Events"] == [] and list(host.service.waiting) == [event.id]
+    slow_disk.set()
+    until(lambda: host.service.waiting == {}, "the approval is written")
+    assert host.spool.approval(event.id).name == "web0"
 
 
 def test_the_first_approval_counts_also_over_a_restart(host):
