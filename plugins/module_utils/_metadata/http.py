@@ -18,7 +18,7 @@ from .answers import Answer, Request
 #: Bytes of the request line and the headers together.
 MAX_HEAD = 16 * 1024
 #: Bytes of a body, also in chunks, with what the chunks bring along.
-MAX_BODY = 64 * 1024
+MAX_BODY = 32 * 1024
 _MAX_HEADERS = 64
 _MAX_LINE = 256
 

@@ -4,9 +4,12 @@
 """A listening socket at each bridge of guests. It holds no decisions."""
 from __future__ import annotations
 
+import os
 import socket
 
 _IP_FREEBIND = 15  # linux/in.h; Python does not name it
+#: Bytes that the kernel takes in for a connection whose client goes on sending. By itself it takes megabytes, which count as the service's memory.
+_RECEIVE = 32 * 1024
 
 
 def listener(bridge: str, address: str, port: int) -> socket.socket:
@@ -17,7 +20,8 @@ def listener(bridge: str, address: str, port: int) -> socket.socket:
     found = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
     try:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, bridge.encode("ascii") + b"\0")
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, os.fsencode(bridge) + b"\0")
         found.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
         found.bind((address, port))
         found.listen()

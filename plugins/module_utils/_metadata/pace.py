@@ -4,8 +4,12 @@
 """How many answers a client gets in a second. Pure."""
 from __future__ import annotations
 
+import typing as t
+
 #: Answers in a second, and at once. Clients ask once or a few times in a second.
 RATE, BURST = 50.0, 100.0
+#: Seconds that an answer waits at the most: also what nobody waits for any more was counted.
+LONGEST = 2.0
 #: Seconds after which a client that has asked nothing begins anew.
 _FORGET = BURST / RATE
 
@@ -15,15 +19,15 @@ class Pace:
 
     def __init__(self) -> None:
         #: By client, the moment up to which its answers are spent.
-        self._spent: dict[str, float] = {}
+        self._spent: dict[t.Hashable, float] = {}
 
-    def delay(self, client: str, now: float) -> float:
+    def delay(self, client: t.Hashable, now: float) -> float:
         """Seconds that its next answer has to wait.
 
-        :param client: Its address.
+        :param client: Who it is.
         :param now: Seconds of a clock that only goes forward.
         """
-        spent = max(self._spent.get(client, 0.0), now - _FORGET) + 1 / RATE
+        spent = min(max(self._spent.get(client, 0.0), now - _FORGET) + 1 / RATE, now + LONGEST)
         self._spent[client] = spent
         return max(0.0, spent - now)
 

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import asyncio
-import collections
 import contextlib
 import socket
 import time
@@ -15,12 +14,15 @@ from .answers import NOT_FOUND, Answer, Later, Request, error
 from .http import CONTINUE, Broken, Reader, rendered
 from .pace import Pace
 
-#: Connections of one address, and of all.
-MAX_PER_CLIENT, MAX_CONNECTIONS = 256, 8192
+#: Connections of one client, and of all. One that is known is one client with all its addresses; all who are not known at a bridge are one together.
+MAX_PER_CLIENT, MAX_CONNECTIONS = 128, 2048
 #: Connections that wait to be taken.
 BACKLOG = 1024
 #: Seconds between two requests of a connection; for a request to be there whole; for an answer to be taken.
 IDLE, REQUEST, WRITE = 120.0, 10.0, 10.0
+#: What is still taken of a client whose request was refused, seconds and bytes. A connection that is ended before is reset, and the answer is lost with it
+#: (RFC 9112, 9.6).
+HEAR_OUT, _HEARD = 2.0, 1024 * 1024
 #: Seconds between two looks whether somebody who waits for a change gets his answer.
 _LOOK = 0.25
 _BLOCK = 16 * 1024
@@ -43,7 +45,9 @@ class Server(t.Generic[Who]):
         self._identify = identify
         self._answer = answer
         self._view = view
-        self._open: collections.Counter[str] = collections.Counter()
+        #: By client, its connections, the oldest first.
+        self._open: dict[t.Hashable, dict[asyncio.Task[None], asyncio.WriteTransport]] = {}
+        self._count = 0
         self.pace = Pace()
 
     async def listen(self, listener: socket.socket, bridge: str) -> asyncio.AbstractServer:
@@ -58,44 +62,79 @@ class Server(t.Generic[Who]):
         with contextlib.suppress(asyncio.CancelledError):
             await self._serve(reader, writer, bridge)
 
+    def _admit(self, client: t.Hashable, task: asyncio.Task[None], connection: asyncio.WriteTransport) -> None:
+        """Count a connection. One too many costs an older one: of its own client, or else of the one that has the most.
+
+        So nobody can take another's place, and a guest is not shut out by what it left open before it was started anew.
+        """
+        if len(self._open.get(client, ())) >= MAX_PER_CLIENT:
+            self._drop_oldest(client)
+        elif self._count >= MAX_CONNECTIONS:
+            self._drop_oldest(max(self._open, key=lambda one: len(self._open[one])))
+        self._open.setdefault(client, {})[task] = connection
+        self._count += 1
+
+    def _drop_oldest(self, client: t.Hashable) -> None:
+        task, connection = next(iter(self._open[client].items()))
+        self._leave(client, task)
+        connection.abort()
+        task.cancel()
+
+    def _leave(self, client: t.Hashable, task: asyncio.Task[None]) -> None:
+        mine = self._open.get(client, {})
+        if mine.pop(task, None) is not None:
+            self._count -= 1
+            if not mine:
+                del self._open[client]
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, bridge: str) -> None:
-        peer = writer.get_extra_info("peername")
-        address = peer[0] if peer else ""
-        if not address or self._open[address] >= MAX_PER_CLIENT or sum(self._open.values()) >= MAX_CONNECTIONS:
+        peer, task = writer.get_extra_info("peername"), asyncio.current_task()
+        if peer is None or task is None:  # it has gone already
             writer.transport.abort()
             return
-        self._open[address] += 1
+        client = self._identify(bridge, peer[0]) or bridge
+        self._admit(client, task, writer.transport)
         writer.transport.set_write_buffer_limits(high=_BLOCK)
         try:
             # A client that is paused, or goes away, is none of our concern.
             with contextlib.suppress(ConnectionError, asyncio.TimeoutError, TimeoutError):
-                await self._converse(reader, writer, bridge, address)
-        finally:
-            self._open[address] -= 1
-            if not self._open[address]:
-                del self._open[address]
+                await self._converse(reader, writer, bridge, peer[0], client)
             # What is not sent yet still is, as long as the client takes it.
             writer.close()
             with contextlib.suppress(ConnectionError, asyncio.TimeoutError, TimeoutError):
                 await asyncio.wait_for(writer.wait_closed(), WRITE)
+        finally:
             writer.transport.abort()
+            self._leave(client, task)
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, bridge: str, address: str) -> None:
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, bridge: str, address: str, client: t.Hashable) -> None:
         requests = Reader()
         while True:
             try:
                 request = await self._next(requests, reader, writer)
             except Broken as broken:
                 await self._send(writer, error(broken.status, str(broken)), head=False, keep_alive=False)
+                await asyncio.wait_for(self._hear_out(reader, writer), HEAR_OUT)
                 return
             if request is None:
                 return
-            await asyncio.sleep(self.pace.delay(address, time.monotonic()))
+            await asyncio.sleep(self.pace.delay(client, time.monotonic()))
+            # Who it is is asked each time: this may be another by now.
             who = self._identify(bridge, address)
             answer = NOT_FOUND if who is None else await self._ask(request, who, lambda: reader.at_eof() or writer.is_closing())
             await self._send(writer, answer, head=request.method == "HEAD", keep_alive=request.keep_alive)
             if not request.keep_alive:
                 return
+
+    @staticmethod
+    async def _hear_out(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write_eof()
+        heard = 0
+        while heard < _HEARD:
+            block = await reader.read(_BLOCK)
+            if not block:
+                return
+            heard += len(block)
 
     async def _next(self, requests: Reader, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Request | None:
         """The next request, `None` when the client has ended the connection."""

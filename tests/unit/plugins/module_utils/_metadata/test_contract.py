@@ -203,7 +203,7 @@ def test_extra_keys_are_ignored(host, more):
 
 @pytest.mark.parametrize("body", [
     None, "", "{", "[]", "null", "1", '"x"', "{}", '{"StartRequests": null}', '{"StartRequests": []}', '{"StartRequests": [1]}', '{"StartRequests": [{}]}',
-    '{"StartRequests": [{"EventId": 1}]}', '{"StartRequests": [{"EventId": "x"}]}', '{"StartRequests": {"EventId": "x"}}', "[" * 50000, b"\xff\xfe",
+    '{"StartRequests": [{"EventId": 1}]}', '{"StartRequests": [{"EventId": "x"}]}', '{"StartRequests": {"EventId": "x"}}', "[" * 30000, b"\xff\xfe",
     '{"StartRequests": [{"EventId": "../../../etc/passwd"}]}', '{"StartRequests": [{"EventId": "C7061BAC-AFDC-4513-B24B-AA5F13A16123"}]}',
 ])
 def test_a_malformed_body_or_an_unknown_id(host, body):

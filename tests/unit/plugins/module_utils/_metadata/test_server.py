@@ -87,7 +87,7 @@ def test_a_hundred_hostile_connections_cost_nobody_else_an_answer(host):
     for number in range(200):
         client = host.connect("127.0.0.11")
         clients.append(client)
-        client.sendall([b"", b"GET /met", EVENTS, b"POST" + EVENTS[3:] + b"Content-Length: 60000\r\n\r\n{", (EVENTS + b"\r\n") * 200][number % 5])
+        client.sendall([b"", b"GET /met", EVENTS, b"POST" + EVENTS[3:] + b"Content-Length: 30000\r\n\r\n{", (EVENTS + b"\r\n") * 200][number % 5])
     try:
         slowest = 0.0
         for _number in range(20):
@@ -113,26 +113,73 @@ def test_two_hundred_connections_at_once(host):
             client.close()
 
 
-def test_more_connections_of_one_address_are_not_taken(host, monkeypatch):
+def ended(client):
+    """Whether the service has ended a connection."""
+    try:
+        return client.recv(65536) == b""
+    except ConnectionError:
+        return True
+
+
+def opened(host, who, count):
+    """Connections on each of which something was answered."""
+    found = []
+    for _number in range(count):
+        found.append(host.connect(who))
+        found[-1].sendall(EVENTS + b"\r\n")
+        read_until(found[-1], b"]}")
+    return found
+
+
+def test_one_connection_too_many_costs_the_client_its_oldest(host, monkeypatch):
     monkeypatch.setattr(server, "MAX_PER_CLIENT", 3)
-    clients = [host.connect("127.0.0.11") for _number in range(3)]
-    for client in clients:
+    others, clients = opened(host, "127.0.0.12", 3), opened(host, "127.0.0.11", 4)
+    assert ended(clients[0])
+    for client in clients[1:] + others:
         client.sendall(EVENTS + b"\r\n")
         read_until(client, b"]}")
-    with pytest.raises(ConnectionError):
-        host.events("127.0.0.11")
-    assert host.events("127.0.0.12")
+        client.close()
+
+
+def test_a_guest_is_one_client_with_all_its_addresses(host, monkeypatch):
+    monkeypatch.setattr(server, "MAX_PER_CLIENT", 3)
+    monkeypatch.setitem(ADDRESSES, "127.0.0.13", ADDRESSES["127.0.0.11"])
+    clients = [opened(host, f"127.0.0.1{number}", 1)[0] for number in (1, 3, 1, 3)]
+    assert ended(clients[0])
     for client in clients:
         client.close()
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        try:
-            assert host.events("127.0.0.11")
-            break
-        except ConnectionError:
-            continue
-    else:
-        raise AssertionError("connections that were closed are still counted")
+
+
+def test_where_all_connections_are_taken_those_of_whom_has_the_most_go(host, monkeypatch, until):
+    """Also of those together who are not known, from many addresses."""
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 8)
+    kept = opened(host, "127.0.0.12", 1)[0]
+    strangers = [host.connect(f"127.0.0.{number}") for number in range(100, 130)]
+    until(lambda: host.server._count == 8, "the places are taken")
+    mine = opened(host, "127.0.0.10", 2)
+    for client in [kept, *mine]:
+        client.sendall(EVENTS + b"\r\n")
+        read_until(client, b"]}")
+    assert all(ended(client) for client in strangers[:20])
+    for client in [kept, *mine, *strangers]:
+        client.close()
+    until(lambda: host.server._count == 0 and not host.server._open, "connections that were closed are not counted")
+
+
+@pytest.mark.parametrize(("head", "status"), [(b"POST" + EVENTS[3:] + b"Content-Length: 500000\r\n\r\n", 413), (b"GET /", 414), (b"nonsense\r\n\r\n", 400)])
+def test_whoever_sends_too_much_learns_it(host, head, status):
+    """A connection that is ended with bytes unread is reset, and the answer is lost."""
+    for _number in range(5):
+        found = host.raw(head + b"a" * 500000)
+        assert statuses(found) == [status] and json.loads(found.partition(b"\r\n\r\n")[2])["error"]
+
+
+def test_whoever_goes_on_sending_is_not_heard_for_ever(host, monkeypatch, until):
+    monkeypatch.setattr(server, "HEAR_OUT", 0.2)
+    with host.connect() as client:
+        client.sendall(b"nonsense\r\n\r\n")
+        read_until(client, b"}")
+        until(lambda: host.server._count == 0, "the connection is ended")
 
 
 def test_a_request_that_does_not_come_to_its_end(host, monkeypatch):
@@ -160,6 +207,7 @@ def test_the_pace():
     assert found.delay("b", 10.0) == 0.0 and found.delay("a", 20.0) == 0.0
     found.forget(100.0)
     assert found.delay("a", 100.0) == 0.0
+    assert max(found.delay("a", 100.0) for _number in range(10000)) == pytest.approx(pace.LONGEST)
 
 
 # ---- what a request can write ----
