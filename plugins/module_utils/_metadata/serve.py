@@ -23,7 +23,7 @@ from .caller import caller
 from .known import Known
 from .listeners import index, listener
 from .neighbours import Neighbours
-from .server import Server
+from .server import Server, Source
 from .view import View
 
 #: Seconds between two looks at the documents, and between two looks at the bridges.
@@ -72,9 +72,9 @@ class Service:
         self._writing: dict[str, asyncio.Task[None]] = {}
         self._refused: dict[str, str] = {}
 
-    def identify(self, bridge: str, address: str) -> Guest | None:
-        """The guest at an address of a bridge."""
-        return caller(self.known.guests, self.neighbours, bridge, address)
+    def identify(self, source: Source) -> Guest | None:
+        """The guest that asks from somewhere."""
+        return caller(self.known.guests, self.neighbours, source.bridge, source.address, source.sender)
 
     async def answer(self, request: Request, guest: Guest) -> Answer | Later:
         """The answer to a guest."""

@@ -12,6 +12,7 @@ import typing as t
 
 from .answers import NOT_FOUND, Answer, Later, Request, error
 from .http import CONTINUE, Broken, Reader, rendered
+from .listeners import sender
 from .pace import Pace
 
 #: Connections of one client, and of all. One that is known is one client with all its addresses; all who are not known at a bridge are one together.
@@ -30,16 +31,29 @@ _BLOCK = 16 * 1024
 Who = t.TypeVar("Who")
 
 
+class Source(t.NamedTuple):
+    """Where a connection comes from.
+
+    :ivar bridge: The bridge at which it came in.
+    :ivar address: Its IP address.
+    :ivar sender: The MAC address from which it was begun, `None` where the kernel does not tell.
+    """
+
+    bridge: str
+    address: str
+    sender: str | None
+
+
 class Server(t.Generic[Who]):
     """Serves what comes in at some sockets.
 
-    :param identify: Gives who is at an address of a bridge; `None`: nobody who is known.
+    :param identify: Gives who asks from somewhere; `None`: nobody who is known.
     :param answer: Gives the answer to whom.
     :param view: Gives what somebody may see now, for those who wait.
     """
 
     def __init__(
-        self, identify: t.Callable[[str, str], Who | None], answer: t.Callable[[Request, Who], t.Awaitable[Answer | Later]],
+        self, identify: t.Callable[[Source], Who | None], answer: t.Callable[[Request, Who], t.Awaitable[Answer | Later]],
         view: t.Callable[[Who], t.Any],
     ) -> None:
         self._identify = identify
@@ -92,13 +106,14 @@ class Server(t.Generic[Who]):
         if peer is None or task is None:  # it has gone already
             writer.transport.abort()
             return
-        client = self._identify(bridge, peer[0]) or bridge
+        source = Source(bridge, peer[0], sender(writer.get_extra_info("socket")))
+        client = self._identify(source) or bridge
         self._admit(client, task, writer.transport)
         writer.transport.set_write_buffer_limits(high=_BLOCK)
         try:
             # A client that is paused, or goes away, is none of our concern.
             with contextlib.suppress(ConnectionError, asyncio.TimeoutError, TimeoutError):
-                await self._converse(reader, writer, bridge, peer[0], client)
+                await self._converse(reader, writer, source, client)
             # What is not sent yet still is, as long as the client takes it.
             writer.close()
             with contextlib.suppress(ConnectionError, asyncio.TimeoutError, TimeoutError):
@@ -107,7 +122,7 @@ class Server(t.Generic[Who]):
             writer.transport.abort()
             self._leave(client, task)
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, bridge: str, address: str, client: t.Hashable) -> None:
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, source: Source, client: t.Hashable) -> None:
         requests = Reader()
         while True:
             try:
@@ -120,7 +135,7 @@ class Server(t.Generic[Who]):
                 return
             await asyncio.sleep(self.pace.delay(client, time.monotonic()))
             # Who it is is asked each time: this may be another by now.
-            who = self._identify(bridge, address)
+            who = self._identify(source)
             answer = NOT_FOUND if who is None else await self._ask(request, who, lambda: reader.at_eof() or writer.is_closing())
             await self._send(writer, answer, head=request.method == "HEAD", keep_alive=request.keep_alive)
             if not request.keep_alive:

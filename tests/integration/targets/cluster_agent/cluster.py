@@ -63,7 +63,7 @@ asking = ["node-a"]
 def serve() -> None:
     """The service; who asks is whoever's turn it is."""
     async def run() -> None:
-        server = Server(lambda _bridge, _address: GUESTS[asking[0]], service.answer, service.view)
+        server = Server(lambda _source: GUESTS[asking[0]], service.answer, service.view)
         await server.listen(listener, "lo")
         await asyncio.Event().wait()
 

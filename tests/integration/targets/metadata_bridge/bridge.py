@@ -48,6 +48,29 @@ def ask(namespace: str, url: str = NAME, timeout: float = 3.0) -> str:
     return within(namespace, sys.executable, "-c", code, url, str(timeout)).strip()
 
 
+#: A guest that tells the host by ARP that its own IP address is at another guest's MAC address, asks, and takes that back to get the answer,
+#: which TCP sends again.
+LIAR = """
+import socket, struct, sys, time
+mac = {whose: bytes.fromhex(text.replace(":", "")) for whose, text in zip(("own", "other", "host"), sys.argv[1:4])}
+raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+raw.bind(("eth0", 0))
+def tell(whose):
+    time.sleep(1.2)  # the kernel believes no second word within a second
+    raw.send(mac["host"] + mac["own"] + struct.pack("!HHHBBH", 0x0806, 1, 0x0800, 6, 4, 2)
+             + mac[whose] + socket.inet_aton(sys.argv[4]) + mac["host"] + socket.inet_aton(sys.argv[5]))
+client = socket.create_connection((sys.argv[6], 80), 5)
+tell("other")
+time.sleep(0.2)
+client.sendall(f"GET {sys.argv[7]} HTTP/1.1\\r\\nHost: x\\r\\nMetadata: true\\r\\n\\r\\n".encode())
+tell("own")
+try:
+    print(client.recv(65536).decode().rpartition("\\r\\n\\r\\n")[2])
+except OSError:
+    print("no answer")
+"""
+
+
 def wait_until(what: str, holds) -> None:
     give_up = time.monotonic() + 20
     while not holds():
@@ -102,6 +125,12 @@ try:
     assert ask("lan", timeout=1.5) == "no answer"
     within("lan", "ip", "neigh", "replace", ADDRESS, "lladdr", "52:54:00:00:00:fe", "dev", "eth0")
     assert ask("lan", timeout=1.5) == "no answer"
+
+    # A guest that says by ARP that it is at another's MAC address is not that one.
+    assert ask("web") == "web_0"  # so the bridge knows where that is
+    path = NAME.partition(ADDRESS)[2]
+    found = within("db", sys.executable, "-c", LIAR, MACS[2], MACS[1], "52:54:00:00:00:fe", "192.168.50.12", "192.168.50.1", ADDRESS, path)
+    assert "web_0" not in found, "it was taken for the guest that it says it is"
 
     # A guest with another's IP address is still itself ...
     within("db", "ip", "address", "flush", "dev", "eth0")

@@ -52,7 +52,7 @@ class Host:
         self.thread.start()
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.port = self.listener.getsockname()[1]
-        self.server = Server(lambda _bridge, address: self.guests.get(ADDRESSES.get(address)), self.service.answer, self.service.view)
+        self.server = Server(lambda source: self.guests.get(ADDRESSES.get(source.address)), self.service.answer, self.service.view)
         self.do(self.server.listen(self.listener, "lo"))
 
     def do(self, coroutine):

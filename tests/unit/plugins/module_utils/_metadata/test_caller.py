@@ -4,6 +4,7 @@
 """_metadata/caller and neighbours: who asks, by where a request came in, and what the kernel's tables say."""
 from __future__ import annotations
 
+import socket
 import struct
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._events.record import Guest, Guests, Interface
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._metadata import neighbours
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._metadata.caller import caller
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._metadata.listeners import parse_first, sender
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._metadata.neighbours import Neighbours, parse_arp, parse_forwarding
 
 ARP = """IP address       HW type     Flags       HW address            Mask     Device
@@ -44,6 +46,24 @@ def test_a_table_that_is_cut_short(data):
     parse_forwarding(data)
 
 
+#: From a bridge, and from loopback, as a kernel gave them.
+FIRST = bytes.fromhex("5254000000fe5254000000010800" "4500003cdd0d")
+AT_LOOPBACK = bytes.fromhex("0000000000000000000000000800" "4500003c6d64")
+
+
+@pytest.mark.parametrize(("packet", "expected"), [
+    (FIRST, "52:54:00:00:00:01"), (AT_LOOPBACK, None), (b"", None), (FIRST[:14], None), (FIRST[14:] * 9, None), (FIRST[:12] + b"\x86\xdd\x60", None),
+], ids=["bridge", "loopback", "nothing", "cut short", "without a link layer", "IPv6"])
+def test_who_began_a_connection(packet, expected):
+    assert parse_first(packet) == expected
+
+
+def test_a_connection_of_which_the_kernel_tells_nothing():
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.create_connection(listening.getsockname(), 5):
+        with listening.accept()[0] as taken:
+            assert sender(taken) is None
+
+
 class Tables:
     """A host's tables as a test has them."""
 
@@ -62,7 +82,8 @@ def guest(name, *interfaces):
 
 
 GUESTS = Guests(
-    (guest("web", ("m1", "vnet0", "virbr0")), guest("db", ("m2", "vnet1", "virbr0"), ("m1", "vnet2", "ovs0"))), {"virbr0": "linux", "ovs0": "openvswitch"},
+    (guest("web", ("m1", "vnet0", "virbr0")), guest("db", ("m2", "vnet1", "virbr0"), ("m1", "vnet2", "ovs0"), ("m3", "vnet3", "virbr0"))),
+    {"virbr0": "linux", "ovs0": "openvswitch"},
 )
 GOOD = {"macs": {("virbr0", "a1"): "m1", ("virbr0", "a2"): "m2", ("ovs0", "a3"): "m1", ("virbr0", "a4"): "m9"},
         "seen": {("virbr0", "m1"): "vnet0", ("virbr0", "m2"): "vnet1"}}
@@ -75,15 +96,20 @@ GOOD = {"macs": {("virbr0", "a1"): "m1", ("virbr0", "a2"): "m2", ("ovs0", "a3"):
     ("br7", "a1", {}, None),
     ("virbr0", "a1", {"seen": {("virbr0", "m1"): "vnet1"}}, None),  # another guest sends with its MAC address
     ("virbr0", "a1", {"seen": {}}, None),
+    ("virbr0", "a1", {"sender": "m1"}, "web"), ("ovs0", "a3", {"sender": "m1"}, "db"),
+    ("virbr0", "a1", {"sender": "m2"}, None),  # it says by ARP that it is at another guest's MAC address
+    ("virbr0", "a1", {"sender": "m9"}, None), ("ovs0", "a3", {"sender": "m2"}, None),
+    ("virbr0", "a2", {"sender": "m3"}, "db"),  # two interfaces of one guest at one bridge
 ])
 def test_who_asks(bridge, address, over, expected):
-    found = caller(GUESTS, Tables(**{**GOOD, **over}), bridge, address)
+    known = {**GOOD, "sender": None, **over}
+    found = caller(GUESTS, Tables(known["macs"], known["seen"]), bridge, address, known["sender"])
     assert (found.name if found else None) == expected
 
 
 def test_two_guests_with_one_address_are_neither():
     twins = Guests((guest("a", ("m1", "vnet0", "virbr0")), guest("b", ("m1", "vnet1", "virbr0"))), {"virbr0": "linux"})
-    assert caller(twins, Tables(**GOOD), "virbr0", "a1") is None
+    assert caller(twins, Tables(**GOOD), "virbr0", "a1", "m1") is None
 
 
 def test_a_kernel_that_answers_no_such_questions(monkeypatch):
