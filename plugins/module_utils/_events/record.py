@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import socket
 import typing as t
 
 from .._core.errors import LedgerError
@@ -292,6 +293,15 @@ def guests(document: t.Any) -> Guests:
     return Guests(tuple(found), dict(checked(raw["bridges"], {key: (str,) for key in raw["bridges"]}, (), "the bridges")))
 
 
+def _is_ipv4(text: str) -> bool:
+    """Whether a text is an address, in four numbers: a name would be looked up in the network."""
+    try:
+        socket.inet_pton(socket.AF_INET, text)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def settings_document(settings: Settings) -> dict[str, t.Any]:
     """The JSON document of the settings."""
     return {"version": VERSION, **dataclasses.asdict(settings)}
@@ -306,6 +316,8 @@ def settings(document: t.Any) -> Settings:
     raw["bridges"], raw["dialects"] = _texts(raw["bridges"], "the bridges"), _texts(raw["dialects"], "the dialects")
     if not set(raw["dialects"]) <= set(DIALECTS):
         raise LedgerError(f"the settings name a dialect other than {', '.join(DIALECTS)}")
+    if not _is_ipv4(raw["address"]) or not 0 < raw["port"] < 65536:
+        raise LedgerError(f"the settings have {raw['address']}:{raw['port']} as an address of IPv4 and a port, which it is not")
     raw["guests"] = {
         name: GuestSettings(**checked(
             {**dict.fromkeys(_GUEST_SETTINGS), **one} if isinstance(one, dict) else one, _GUEST_SETTINGS, set(_GUEST_SETTINGS),

@@ -44,6 +44,8 @@ class _Document(t.Generic[Content]):
             self.trouble = ""
         except LedgerError as error:
             self.trouble = f"{error.problem}; what was known before holds"
+            if isinstance(error.__cause__, OSError):  # that may pass without a change of the file
+                key = None
         self._seen = key
 
 

@@ -68,6 +68,16 @@ def test_an_event_that_makes_no_sense_is_refused(changes):
         record.announcements(document)
 
 
+@pytest.mark.parametrize("changes", [
+    {"port": 0}, {"port": 65536}, {"port": -1}, {"address": "localhost"}, {"address": ""}, {"address": "::1"}, {"address": "169.254"}, {"address": "1.2.3.4\0"},
+    {"dialects": ["other"]},
+], ids=str)
+def test_settings_at_which_nobody_can_listen_are_refused(changes):
+    """The service goes on with those it had."""
+    with pytest.raises(LedgerError):
+        record.settings({**through_json(record.settings_document(record.Settings())), **changes})
+
+
 @pytest.mark.parametrize("read", [record.announcements, record.guests, record.settings])
 @pytest.mark.parametrize("document", [None, [], {}, {"version": 2}, {"version": 1}])
 def test_what_is_no_such_document_is_refused(read, document):

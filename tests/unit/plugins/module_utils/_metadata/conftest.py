@@ -74,9 +74,13 @@ class Host:
         """Announce, start or end, as the module does."""
         self.found = how(self.found, *given, now or spool.moment())
         self.spool.write(self.found)
+        self.look()
+        return self.found
+
+    def look(self):
+        """What the service does ten times in a second."""
         self.loop.call_soon_threadsafe(self.service.known.look)
         self.do(asyncio.sleep(0))
-        return self.found
 
     def tidy(self):
         """What the service does each second."""

@@ -331,6 +331,25 @@ def test_a_document_that_cannot_be_read_leaves_what_was_known(host):
     assert len(host.service.known.trouble) == 1 and host.places.events in host.service.known.trouble[0]
 
 
+def test_a_document_that_cannot_be_read_for_a_moment_is_read_when_it_can_be(host):
+    """It has not changed in between. A link is not followed, which fails as a disk or a right that is missing does."""
+    event, path, away = host.announce(), host.places.events, f"{host.places.events}.away"
+    host.look()
+    os.rename(path, away)
+    os.utime(away)
+    os.symlink(away, path)
+    host.look()
+    assert len(host.service.known.trouble) == 1 and [one["EventId"] for one in host.events()["Events"]] == [event.id]
+    with open(away, encoding="ascii") as stream:
+        document = json.load(stream)
+    with open(away, "w", encoding="ascii") as stream:
+        json.dump({**document, "events": []}, stream)
+    host.look()
+    os.replace(away, path)
+    host.look()
+    assert host.service.known.trouble == [] and host.events()["Events"] == []
+
+
 # ---- the program ----
 
 def test_the_program_serves_and_ends(tmp_path, host):
