@@ -26,6 +26,10 @@ _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _REQUEST_LINE = re.compile(rf"({_TOKEN}) ([\x21-\x7e]+) HTTP/1\.([01])", re.ASCII)
 #: White space around the value is stripped later: a pattern that has it beside what matches it as well takes the cube of its length.
 _HEADER = re.compile(rf"({_TOKEN}):([^\x00-\x08\x0a-\x1f\x7f]*)")
+#: The host ends with the path or the query, whichever comes first (RFC 3986, 3.2).
+_ABSOLUTE = re.compile(r"(?i:https?)://[^/?#]*(.*)")
+#: Letters of a host and its port (RFC 3986, 3.2.2).
+_HOST = re.compile(r"[0-9A-Za-z._~!$&'()*+,;=%:\[\]-]*")
 _DIGITS = re.compile(r"[0-9]{1,10}", re.ASCII)
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?")
 
@@ -62,8 +66,8 @@ class _Head:
             raise Broken(431, "Bad request. There are too many headers")
         self.path, self.query = _target(target)
         hosts = self._values("host")
-        if len(hosts) > 1 or (self.http_1_1 and not hosts):
-            raise Broken(400, "Bad request. There is not just one Host header")
+        if len(hosts) > 1 or (self.http_1_1 and not hosts) or not all(map(_HOST.fullmatch, hosts)):
+            raise Broken(400, "Bad request. There is not just one Host header, with a host")
         self.chunked, self.length = self._framing()
 
     def _values(self, name: str) -> list[str]:
@@ -96,9 +100,9 @@ class _Head:
 
 
 def _target(target: str) -> tuple[str, tuple[tuple[str, str], ...]]:
-    if re.match(r"https?://", target, re.IGNORECASE):  # as a proxy gets it; every server has to take it (RFC 9112, 3.2.2)
-        _host, slash, rest = target.partition("://")[2].partition("/")
-        target = slash + rest or "/"
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is not None:  # as a proxy gets it; every server has to take it (RFC 9112, 3.2.2)
+        target = absolute[1] if absolute[1].startswith("/") else f"/{absolute[1]}"
     if not target.startswith("/") or "#" in target:
         raise Broken(400, "Bad request. The request target is malformed")
     path, _mark, query = target.partition("?")

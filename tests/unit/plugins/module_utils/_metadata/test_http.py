@@ -66,7 +66,8 @@ def test_who_keeps_the_connection(line, keep_alive):
 
 
 @pytest.mark.parametrize(("target", "path"), [
-    ("/a%20b", "/a b"), ("http://169.254.169.254/x?y=1", "/x"), ("HTTP://h", "/"), ("/%2e%2e/x", "/../x"), ("/a%zz", "/a%zz"), ("//x", "//x"), ("/?", "/"),
+    ("/a%20b", "/a b"), ("http://169.254.169.254/x?y=1", "/x"), ("HTTP://h", "/"), ("http://h?x=/a", "/"), ("https://h:80/x?y", "/x"),
+    ("/%2e%2e/x", "/../x"), ("/a%zz", "/a%zz"), ("//x", "//x"), ("/?", "/"),
 ])
 def test_targets(target, path):
     [found] = all_of(f"GET {target} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
@@ -74,7 +75,8 @@ def test_targets(target, path):
 
 
 @pytest.mark.parametrize("head", [
-    "GET / HTTP/1.1", "GET / HTTP/1.1\r\nHost: a\r\nHost: b", "GET / HTTP/2.0\r\nHost: h", "GET / HTTP/0.9\r\nHost: h", "GET /\r\nHost: h",
+    "GET / HTTP/1.1", "GET / HTTP/1.1\r\nHost: a\r\nHost: b", "GET / HTTP/1.1\r\nHost: a b", "GET / HTTP/1.0\r\nHost: a/b",
+    "GET / HTTP/2.0\r\nHost: h", "GET / HTTP/0.9\r\nHost: h", "GET /\r\nHost: h",
     "GET  / HTTP/1.1\r\nHost: h", "GET / HTTP/1.1 \r\nHost: h", "G\x00T / HTTP/1.1\r\nHost: h", "GET /\xe4 HTTP/1.1\r\nHost: h", "GET * HTTP/1.1\r\nHost: h",
     "GET x HTTP/1.1\r\nHost: h", "CONNECT h:80 HTTP/1.1\r\nHost: h", "GET /#x HTTP/1.1\r\nHost: h", " GET / HTTP/1.1\r\nHost: h",
     "GET / HTTP/1.1\r\nHost : h", "GET / HTTP/1.1\r\nHost: h\r\n folded", "GET / HTTP/1.1\r\nHost: h\r\nx", "GET / HTTP/1.1\r\nHost: h\r\n: x",
