@@ -98,8 +98,10 @@ def _served(found: t.Sequence[Guest], kinds: t.Mapping[str, str], wanted: t.Cont
             if not bridges.is_up(name):
                 not_served[name] = f"its own port is down, so nobody reaches the host there (ip link set {name} up, and at every boot)"
             continue
-        taps = {one.device for guest in found for one in guest.interfaces if one.bridge == name}
-        bridge = Bridge(name, bridges.mac(name), tuple(sorted(taps)), tuple(one for one in bridges.ports(name) if one not in taps))
+        macs = {(one.device, one.mac) for guest in found for one in guest.interfaces if one.bridge == name}
+        taps = {device for device, _mac in macs}
+        others = tuple(one for one in bridges.ports(name) if one not in taps)
+        bridge = Bridge(name, bridges.mac(name), tuple(sorted(taps)), others, tuple(sorted(macs)))
         if needs_rules(bridge) and not has_nft:
             not_served[name] = f"others are at it ({', '.join(bridge.others)}), and there is no nft to keep the address from them"
         else:

@@ -71,6 +71,67 @@ except OSError:
 """
 
 
+#: A guest that begins a connection from another's MAC address, waits until that one has sent something, and only then goes on, from its own.
+FORGER = """
+import socket, struct, sys, time
+own, other, host = (bytes.fromhex(text.replace(":", "")) for text in sys.argv[1:4])
+mine, theirs, at, path = *map(socket.inet_aton, sys.argv[4:7]), sys.argv[7]
+raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+raw.bind(("eth0", 3))
+raw.settimeout(0.1)
+def total(data):
+    data += bytes(len(data) % 2)
+    found = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while found >> 16:
+        found = (found & 0xFFFF) + (found >> 16)
+    return ~found & 0xFFFF
+def send(mac, flags, seq, ack, data=b""):
+    tcp = struct.pack("!HHIIBBHHH", 40000, 80, seq, ack, 0x50, flags, 8192, 0, 0)
+    check = total(mine + at + struct.pack("!HH", 6, len(tcp) + len(data)) + tcp + data)
+    tcp = tcp[:16] + struct.pack("!H", check) + tcp[18:] + data
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(tcp), 1, 0, 64, 6, 0) + mine + at
+    raw.send(host + mac + b"\\x08\\x00" + head[:10] + struct.pack("!H", total(head)) + head[12:] + tcp)
+def tell(whose):
+    raw.send(host + own + struct.pack("!HHHBBH", 0x0806, 1, 0x0800, 6, 4, 2) + whose + mine + host + theirs)
+def wait(seconds, wanted=lambda packet: False):
+    # Answers who asks for our address, until there is what is wanted.
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            packet = raw.recv(65536)
+        except OSError:
+            continue
+        if packet[12:14] == b"\\x08\\x06" and packet[20:22] == b"\\0\\1" and packet[38:42] == mine:
+            tell(own)
+        elif packet[12:14] == b"\\x08\\x00" and packet[30:34] == mine and packet[23] == 6 and wanted(packet[34:]):
+            return packet[34:]
+    return None
+send(other, 0x02, 1000, 0)
+answer = wait(3, lambda tcp: tcp[13] == 0x12)
+if answer is None:
+    sys.exit(print("no answer"))
+seq = struct.unpack_from("!I", answer, 4)[0] + 1
+wait(1.2)
+tell(other)
+time.sleep(0.3)  # the other guest sends something
+send(own, 0x10, 1001, seq)
+time.sleep(0.1)
+send(own, 0x18, 1001, seq, f"GET {path} HTTP/1.1\\r\\nHost: x\\r\\nMetadata: true\\r\\n\\r\\n".encode())
+time.sleep(1.2)
+tell(own)
+answer = wait(4, lambda tcp: len(tcp) > tcp[12] // 16 * 4)
+print("no answer" if answer is None else answer.decode("latin-1").rpartition("\\r\\n\\r\\n")[2])
+"""
+#: A guest that sends something all the time, so that the bridge knows where it is.
+TALKER = """
+import socket, time
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as talk:
+    while True:
+        talk.sendto(b"x", ("192.168.50.1", 9))
+        time.sleep(0.05)
+"""
+
+
 def wait_until(what: str, holds) -> None:
     give_up = time.monotonic() + 20
     while not holds():
@@ -131,6 +192,13 @@ try:
     path = NAME.partition(ADDRESS)[2]
     found = within("db", sys.executable, "-c", LIAR, MACS[2], MACS[1], "52:54:00:00:00:fe", "192.168.50.12", "192.168.50.1", ADDRESS, path)
     assert "web_0" not in found, "it was taken for the guest that it says it is"
+
+    # One that forges the beginning of a connection is not, either.
+    with subprocess.Popen(["ip", "netns", "exec", "web", sys.executable, "-c", TALKER]) as talker:
+        found = within("db", sys.executable, "-c", FORGER, MACS[2], MACS[1], "52:54:00:00:00:fe", "192.168.50.77", "192.168.50.1", ADDRESS, path)
+        talker.terminate()
+    assert found.strip() == "no answer", f"it was taken for the guest whose MAC address it has forged, or that was not seen to: {found}"
+    assert ask("web") == "web_0"
 
     # A guest with another's IP address is still itself ...
     within("db", "ip", "address", "flush", "dev", "eth0")

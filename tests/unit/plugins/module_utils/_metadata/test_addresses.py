@@ -11,7 +11,8 @@ import pytest
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._metadata.addresses import TABLE, Bridge, needs_rules, no_rules, rules
 
-NAT = Bridge("virbr0", "52:54:00:00:00:01", ("vnet0", "vnet1"), ())
+MACS = (("vnet0", "52:54:00:00:01:00"), ("vnet1", "52:54:00:00:01:01"))
+NAT = Bridge("virbr0", "52:54:00:00:00:01", ("vnet0", "vnet1"), (), MACS)
 LAN = Bridge("br0", "52:54:00:00:00:02", ("vnet2",), ("eno1", "veth7"))
 
 
@@ -23,6 +24,15 @@ def test_what_guests_send_is_turned_to_their_own_bridge():
     text = rules([NAT, LAN], "169.254.169.254", 80)
     assert 'iifname { "vnet0", "vnet1" } ip daddr 169.254.169.254 tcp dport 80 ether daddr set 52:54:00:00:00:01 meta pkttype set host' in text
     assert 'iifname { "vnet2" } ip daddr 169.254.169.254 tcp dport 80 ether daddr set 52:54:00:00:00:02 meta pkttype set host' in text
+
+
+def test_nothing_comes_from_a_guests_mac_address_but_by_its_port():
+    text = rules([NAT, LAN._replace(macs=(("vnet2", "52:54:00:00:01:02"), ("vnet2", "rubbish } accept")))], "169.254.169.254", 80)
+    assert (
+        "ip daddr 169.254.169.254 ether saddr { 52:54:00:00:01:00, 52:54:00:00:01:01, 52:54:00:00:01:02 } "
+        'iifname . ether saddr != { "vnet0" . 52:54:00:00:01:00, "vnet1" . 52:54:00:00:01:01, "vnet2" . 52:54:00:00:01:02 } drop'
+    ) in text.splitlines() and "rubbish" not in text
+    assert "iifname . " not in rules([LAN], "169.254.169.254", 80)
 
 
 def test_nothing_comes_in_by_other_ports_and_nothing_goes_from_guest_to_guest():
