@@ -409,4 +409,7 @@ def test_the_program_at_loopback_as_at_a_bridge(tmp_path, host):
     with pytest.raises(OSError):
         listener("nothing-of-the-kin", "127.0.0.1", 0)
     with listener("lo", "127.0.0.77", 0) as found, socket.create_connection(found.getsockname(), 5):
-        pass
+        with found.accept()[0] as taken:
+            # A guest that is destroyed ends no connection, and one that sends without end costs no memory.
+            assert taken.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert 0 < taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 60 and taken.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) <= 65536
