@@ -47,8 +47,8 @@ def test_a_table_that_is_cut_short(data):
 
 
 #: From a bridge, and from loopback, as a kernel gave them.
-FIRST = bytes.fromhex("5254000000fe5254000000010800" "4500003cdd0d")
-AT_LOOPBACK = bytes.fromhex("0000000000000000000000000800" "4500003c6d64")
+FIRST = bytes.fromhex("5254000000fe52540000000108004500003cdd0d")
+AT_LOOPBACK = bytes.fromhex("00000000000000000000000008004500003c6d64")
 
 
 @pytest.mark.parametrize(("packet", "expected"), [
