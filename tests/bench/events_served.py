@@ -12,7 +12,7 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._events 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._events.places import EventPlaces
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._metadata import serve
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._metadata.caller import LINUX
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._metadata.neighbours import Neighbours
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.neighbours import Neighbours
 
 BRIDGE = "lo"
 

@@ -17,12 +17,12 @@ from .._events.approvals import Approval
 from .._events.places import EventPlaces
 from .._events.record import Guest
 from .._events.spool import moment
+from .._system.neighbours import Neighbours
 from . import azure, ec2, google
 from .answers import NOT_FOUND, Answer, Later, Request
 from .caller import caller
 from .known import Known
 from .listeners import index, listener
-from .neighbours import Neighbours
 from .server import Server, Source
 from .view import View
 

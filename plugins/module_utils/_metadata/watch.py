@@ -23,7 +23,7 @@ from .._events import guests as known_guests
 from .._events.places import GROUP, EventPlaces
 from .._events.record import EPOCH, Guest, Guests, Interface, guests, guests_document
 from .._events.spool import read_document, write_document
-from .._system import bridges
+from .._system import bridges, netdev
 from .._system.bridges import CommandFailed
 from .addresses import FAMILIES, TABLE, Bridge, arp_rules, makes_table, needs_rules, no_rules, rules
 from .caller import LINUX
@@ -83,6 +83,13 @@ def _at_bridge(link: known_guests.Link) -> tuple[str, str] | None:
     return None
 
 
+def _is_up(device: str) -> bool:
+    try:
+        return netdev.is_up(device)
+    except OSError:  # it has just gone
+        return False
+
+
 def _served(found: t.Sequence[Guest], kinds: t.Mapping[str, str], wanted: t.Container[str] | None, has_nft: bool) -> tuple[list[Bridge], dict[str, str]]:
     """The Linux bridges that are served, and why others are not.
 
@@ -95,7 +102,7 @@ def _served(found: t.Sequence[Guest], kinds: t.Mapping[str, str], wanted: t.Cont
             continue
         if kind != LINUX:
             # Its guests have their network all the same. A bridge of the kernel that is down has none for them.
-            if not bridges.is_up(name):
+            if not _is_up(name):
                 not_served[name] = f"its own port is down, so nobody reaches the host there (ip link set {name} up, and at every boot)"
             continue
         macs = {(one.device, one.mac) for guest in found for one in guest.interfaces if one.bridge == name}

@@ -10,7 +10,6 @@ import subprocess
 import typing as t
 
 _NET = "/sys/class/net"
-_IFF_UP = 0x1  # linux/if.h
 #: Seconds for ip(8) or nft(8).
 TIMEOUT = 20.0
 
@@ -66,15 +65,6 @@ def mac(device: str) -> str:
             return stream.read().strip()
     except OSError:
         return ""
-
-
-def is_up(device: str) -> bool:
-    """Whether a device is set up, as opposed to whether it has a link; not when there is no such device."""
-    try:
-        with open(f"{_NET}/{device}/flags", encoding="ascii") as stream:
-            return bool(int(stream.read(), 16) & _IFF_UP)
-    except OSError:
-        return False
 
 
 def devices_with(address: str) -> set[str]:

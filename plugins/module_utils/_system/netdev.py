@@ -15,24 +15,13 @@ import os
 import re
 import socket
 import struct
-import typing as t
+
+from . import netlink
 
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 #: struct ifreq of 64-bit Linux (netdevice(7)): the name, the flags, and the rest of a union.
 _IFREQ = struct.Struct("16sH22x")
 
-# rtnetlink(7), linux/netlink.h, linux/neighbour.h
-_NLMSGHDR = struct.Struct("=IHHII")
-_NDMSG = struct.Struct("=BBHiHBB")
-_RTATTR = struct.Struct("=HH")
-_RTM_NEWNEIGH, _RTM_GETNEIGH = 28, 30
-_NLMSG_ERROR, _NLMSG_DONE = 2, 3
-_NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_EXCL, _NLM_F_CREATE, _NLM_F_DUMP, _NLM_F_DUMP_INTR = 0x1, 0x4, 0x200, 0x400, 0x300, 0x10
-_NUD_REACHABLE, _NUD_NOARP = 0x02, 0x40
-_NTF_MASTER = 0x04
-_NDA_LLADDR, _NDA_MASTER = 2, 9
-#: Seconds that the kernel may take for a part of its answer.
-_ANSWER = 5.0
 #: How often a table is read anew that changed while it was read.
 _READS = 10
 
@@ -96,32 +85,9 @@ def _index(device: str) -> int:
         raise OSError(errno.ENODEV, f"there is no network device {device}") from error
 
 
-def _messages(link: socket.socket) -> t.Iterator[tuple[int, int, bytes]]:
-    """The messages of one answer, each as (type, flags, content), until the kernel says that it is over.
-
-    :raises OSError: The kernel refuses, or does not answer.
-    """
-    while True:
-        data = link.recv(1 << 20)
-        while data:
-            length, kind, flags, _sequence, _port = _NLMSGHDR.unpack_from(data)
-            content, data = data[_NLMSGHDR.size:length], data[(length + 3) & ~3:]
-            if kind == _NLMSG_ERROR:
-                number = -struct.unpack_from("=i", content)[0]
-                if number:
-                    raise OSError(number, os.strerror(number))
-                return
-            if kind == _NLMSG_DONE:
-                return
-            yield kind, flags, content
-
-
-def _ask(kind: int, flags: int, content: bytes) -> list[tuple[int, int, bytes]]:
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as link:
-        link.settimeout(_ANSWER)
-        link.bind((0, 0))
-        link.send(_NLMSGHDR.pack(_NLMSGHDR.size + len(content), kind, flags | _NLM_F_REQUEST, 1, 0) + content)
-        return list(_messages(link))
+def _ask(kind: int, flags: int, content: bytes) -> list[netlink.Message]:
+    with netlink.connect() as link:
+        return netlink.ask(link, kind, flags, content)
 
 
 def add_forwarding_entry(port: str, mac: str) -> bool:
@@ -134,10 +100,10 @@ def add_forwarding_entry(port: str, mac: str) -> bool:
     :raises ValueError: That is no MAC address.
     """
     # NUD_NOARP is what makes the entry one that is not forgotten; libvirt's flags "master" and "temp" (virnetdevbridge.c).
-    entry = _NDMSG.pack(socket.AF_BRIDGE, 0, 0, _index(port), _NUD_NOARP | _NUD_REACHABLE, _NTF_MASTER, 0)
-    address = _mac_bytes(mac)
+    state = netlink.LASTING | netlink.REACHABLE
+    wanted = netlink.entry(socket.AF_BRIDGE, _index(port), {netlink.MAC: _mac_bytes(mac)}, state, netlink.MASTERS)
     try:
-        _ask(_RTM_NEWNEIGH, _NLM_F_ACK | _NLM_F_CREATE | _NLM_F_EXCL, entry + _RTATTR.pack(_RTATTR.size + len(address), _NDA_LLADDR) + address + b"\0\0")
+        _ask(netlink.NEW_NEIGHBOUR, netlink.ACK | netlink.CREATE | netlink.EXCLUSIVE, wanted)
     except FileExistsError:
         # Also when the bridge has only learnt it, which libvirt takes for enough, too: it has switched learning off at such ports.
         return False
@@ -145,16 +111,6 @@ def add_forwarding_entry(port: str, mac: str) -> bool:
         reason = "it is no port of a bridge" if error.errno == errno.EOPNOTSUPP else error.strerror or error
         raise OSError(error.errno or errno.ETIMEDOUT, f"the forwarding entry for {mac} at {port} cannot be added ({reason})") from None
     return True
-
-
-def _attributes(data: bytes) -> dict[int, bytes]:
-    found = {}
-    while len(data) >= _RTATTR.size:
-        length, kind = _RTATTR.unpack_from(data)
-        if length < _RTATTR.size:
-            break
-        found[kind], data = data[_RTATTR.size:length], data[(length + 3) & ~3:]
-    return found
 
 
 def has_forwarding_entry(port: str, mac: str) -> bool:
@@ -168,14 +124,13 @@ def has_forwarding_entry(port: str, mac: str) -> bool:
     index, address = _index(port), _mac_bytes(mac)
     for _read in range(_READS):
         try:
-            answer = _ask(_RTM_GETNEIGH, _NLM_F_DUMP, _NDMSG.pack(socket.AF_BRIDGE, 0, 0, 0, 0, 0, 0))
+            answer = _ask(netlink.GET_NEIGHBOUR, netlink.DUMP, netlink.entry(socket.AF_BRIDGE, 0, {}))
         except OSError as error:
             raise OSError(error.errno or errno.ETIMEDOUT, f"the forwarding entries of {port} cannot be read ({error.strerror or error})") from None
-        for _kind, _flags_of_answer, content in answer:
-            _family, _pad1, _pad2, at, state, _flags_of_entry, _type = _NDMSG.unpack_from(content)
-            attributes = _attributes(content[_NDMSG.size:])
-            if at == index and state & _NUD_NOARP and _NDA_MASTER in attributes and attributes.get(_NDA_LLADDR) == address:
+        for message in answer:
+            at, state, attributes = netlink.parse_entry(message.content)
+            if at == index and state & netlink.LASTING and netlink.MASTER in attributes and attributes.get(netlink.MAC) == address:
                 return True
-        if not any(flags & _NLM_F_DUMP_INTR for _kind, flags, _content in answer):
+        if not any(message.flags & netlink.INTERRUPTED for message in answer):
             return False
     raise OSError(errno.EAGAIN, f"the forwarding entries of {port} cannot be read (they change all the time)")

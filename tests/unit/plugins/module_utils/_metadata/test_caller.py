@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._events.record import Guest, Guests, Interface
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._metadata import neighbours
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system import neighbours
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._metadata.caller import caller
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._metadata.listeners import parse_first, sender
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._metadata.neighbours import Neighbours, parse_arp, parse_forwarding
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.neighbours import Neighbours, parse_arp, parse_forwarding
 
 ARP = """IP address       HW type     Flags       HW address            Mask     Device
 192.168.122.11   0x1         0x2         52:54:00:77:01:01     *        virbr0

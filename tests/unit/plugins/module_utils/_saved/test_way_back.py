@@ -25,7 +25,7 @@ def domain(inner=""):
     ("", QEMU, QEMU, None),
     ("<seclabel type='dynamic' model='dac'/>", QEMU, QEMU, None),
     ("<seclabel type='dynamic' model='apparmor'/>", QEMU, QEMU, "confined by apparmor"),
-    ("", QEMU, "/usr/bin/kvm", "its emulator /usr/bin/kvm is not the program that it runs"),  # Debian's is a script
+    ("", QEMU, "/opt/qemu/start", "its emulator /opt/qemu/start is not the program that it runs"),  # a script, say
     ("", f"{names.KEPT}/0abc/program{QEMU}", QEMU, None),  # it came back before
 ])
 def test_who_has_none(monkeypatch, label, program, emulator, why):

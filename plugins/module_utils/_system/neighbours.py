@@ -13,21 +13,17 @@ import os
 import socket
 import struct
 
+from . import netlink
+
 _ARP = "/proc/net/arp"
 _NET = "/sys/class/net"
 #: struct __fdb_entry, linux/if_bridge.h: address, port, is local, age, high byte of the port, padding.
 _ENTRY = struct.Struct("=6sBBIBxxx")
 _COMPLETE = 0x2
-#: struct nlmsghdr and struct ndmsg; linux/netlink.h, linux/neighbour.h.
-_HEADER, _NEIGHBOUR, _ATTRIBUTE = struct.Struct("=IHHII"), struct.Struct("=BxxxiHBB"), struct.Struct("=HH")
-_GET, _NEW, _REQUEST = 30, 28, 1
-_DST, _LLADDR, _MASTER = 1, 2, 9
-#: States in which an entry has an address that was seen: reachable, stale, delay, probe, no ARP, permanent.
-_SEEN = 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80
+#: States in which an entry has an address that was seen.
+_SEEN = netlink.REACHABLE | netlink.STALE | netlink.DELAY | netlink.PROBE | netlink.LASTING | netlink.PERMANENT
 #: Bytes of an answer, at the most: one entry.
 _ANSWER = 4096
-#: Seconds for the kernel, which answers at once.
-_TIMEOUT = 1.0
 
 
 def parse_arp(text: str) -> dict[tuple[str, str], str]:
@@ -58,18 +54,6 @@ def _read(path: str) -> bytes:
         return b""
 
 
-def _attributes(data: bytes) -> dict[int, bytes]:
-    found = {}
-    place = 0
-    while place + _ATTRIBUTE.size <= len(data):
-        length, kind = _ATTRIBUTE.unpack_from(data, place)
-        if length < _ATTRIBUTE.size:
-            break
-        found[kind] = data[place + _ATTRIBUTE.size:place + length]
-        place += (length + 3) & ~3
-    return found
-
-
 class Neighbours:
     """The tables of the host."""
 
@@ -95,53 +79,42 @@ class Neighbours:
             self._names[index] = socket.if_indextoname(index)
         return self._names[index]
 
-    def _ask(self, family: int, index: int, attributes: dict[int, bytes]) -> tuple[int, int, dict[int, bytes]] | None:
-        """One entry, as its device, state and attributes; `None`: there is none, or the kernel does not answer such questions.
+    def _ask(self, family: int, index: int, attributes: dict[int, bytes]) -> netlink.Entry | None:
+        """One entry; `None`: there is none, or the kernel does not answer such questions.
 
         :param index: The kernel's number of a device, or 0.
         """
         self._number += 1
-        body = _NEIGHBOUR.pack(family, index, 0, 0, 0)
-        for kind, value in attributes.items():
-            body += _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)
         try:
             if self._link is None:
-                self._link = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
-                self._link.settimeout(_TIMEOUT)
-            self._link.send(_HEADER.pack(_HEADER.size + len(body), _GET, _REQUEST, self._number, 0) + body)
-            while True:
-                data = self._link.recv(_ANSWER)
-                _length, kind, _flags, number, _port = _HEADER.unpack_from(data)
-                if number == self._number:
-                    break
-        except OSError:
-            if self._link is not None:
+                self._link = netlink.connect()
+            found = netlink.ask(self._link, netlink.GET_NEIGHBOUR, 0, netlink.entry(family, index, attributes), self._number, _ANSWER)
+        except OSError as error:
+            # What the kernel says in so many words does not end the connection.
+            if self._link is not None and not isinstance(error, FileNotFoundError):
                 self._link.close()
-            self._link = None
+                self._link = None
             return None
-        if kind != _NEW:  # an error
-            return None
-        _family, device, state, _flags, _type = _NEIGHBOUR.unpack_from(data, _HEADER.size)
-        return device, state, _attributes(data[_HEADER.size + _NEIGHBOUR.size:])
+        return netlink.parse_entry(found[0].content) if found else None
 
     def mac(self, bridge: str, address: str) -> str | None:
         """The MAC address of an IP address at a bridge, `None` when it is not known."""
         try:
             index = self._index(bridge)
-            found = self._ask(socket.AF_INET, index, {_DST: socket.inet_aton(address)})
+            found = self._ask(socket.AF_INET, index, {netlink.ADDRESS: socket.inet_aton(address)})
         except OSError:  # no such bridge, or no such address
             return None
-        if found is not None and found[1] & _SEEN and len(found[2].get(_LLADDR, b"")) == 6:
-            return found[2][_LLADDR].hex(":")
+        if found is not None and found.state & _SEEN and len(found.attributes.get(netlink.MAC, b"")) == 6:
+            return found.attributes[netlink.MAC].hex(":")
         return parse_arp(_read(_ARP).decode("ascii", "replace")).get((bridge, address))
 
     def device_of_mac(self, bridge: str, mac: str) -> str | None:
         """The port at which a Linux bridge last saw a MAC address, as its device."""
         try:
             master = self._index(bridge)
-            found = self._ask(socket.AF_BRIDGE, 0, {_LLADDR: bytes.fromhex(mac.replace(":", "")), _MASTER: struct.pack("=I", master)})
-            if found is not None and found[0] != master:
-                return self._name(found[0])
+            found = self._ask(socket.AF_BRIDGE, 0, {netlink.MAC: bytes.fromhex(mac.replace(":", "")), netlink.MASTER: struct.pack("=I", master)})
+            if found is not None and found.device != master:
+                return self._name(found.device)
         except (OSError, ValueError):  # it has just gone
             return None
         # A bridge with VLANs has them with each entry, and an older kernel does not answer: the whole table has all.
