@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-_VERSION = 2
+_VERSION = 3
 
 
 def main() -> int:

@@ -119,7 +119,7 @@ class SavedStage:
             xml = lab_guests.definition(one)
             if one is self._shared:
                 xml = xml.replace("</name>", f"</name>\n  <uuid>{PREFIX}{str(uuid.uuid4()).partition('-')[2]}</uuid>")
-            remote.call(self._settings, self.host.entry, "start_guests", guests=[{**one, "xml": xml}], timeout=180)
+            remote.call(self._settings, self.host.entry, "start_guests", guests=[{**one, "xml": xml}], patience=120, timeout=180)
 
     def names(self, *kinds: str) -> list[str]:
         """The guests of these kinds (of all), in the order of the restores."""

@@ -77,7 +77,7 @@ WantedBy=multi-user.target
 _DEVICES = Path(__file__).with_name("host_devices.py")
 
 # The machine's own path and language need not make sense in there.
-_CHROOT = "env PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive chroot"
+CHROOT = "env PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive chroot"
 
 # Run in the new root: what Debian leaves to the administrator, or gives to every copy alike.
 _CONFIGURE = f"""
@@ -114,7 +114,7 @@ def _build(folder: Path, release: Release) -> None:
     own = folder / "own-packages"
     own.mkdir()
     own_packages.build(own, "1.0")
-    run_contained(f'{_CHROOT} "$1" sh -euc "$2"', arguments=(str(folder), _CONFIGURE), what="Configuring the hosts' base")
+    run_contained(f'{CHROOT} "$1" sh -euc "$2"', arguments=(str(folder), _CONFIGURE), what="Configuring the hosts' base")
     query = ("dpkg-query", f"--admindir={folder}/var/lib/dpkg", "--show", "--showformat=${source:Package} ${Version}\n")
     listed = run((*query, "libvirt-daemon-system", "qemu-system-x86"), what="Asking for the versions of the hosts' base")
     require_versions(listed, {"libvirt": release.libvirt, "qemu": release.qemu}, "hosts' base")
@@ -149,7 +149,7 @@ mount -t proc proc "$2/root/proc"
 mkdir "$2/root/out"
 mount --bind "$3" "$2/root/out"
 cp /etc/resolv.conf "$2/root/etc/resolv.conf"
-{_CHROOT} "$2/root" sh -euc "$4"
+{CHROOT} "$2/root" sh -euc "$4"
 """
 
 

@@ -21,6 +21,8 @@ _TOOLS = {
     "systemd-nspawn": "systemd-container",
     "unshare": "util-linux",
 }
+# What hosts of the kind machine need besides.
+_MACHINE_TOOLS = {"qemu-system-x86_64": "qemu-system-x86", "qemu-img": "qemu-utils", "sfdisk": "fdisk", "mke2fs": "e2fsprogs"}
 _MODULES = ("bridge", "overlay", "tun", "veth", "nf_nat", "nft_masq", "nft_chain_nat")
 _CACHE_BYTES = 3 * 1024**3
 _STATE_BYTES_PER_HOST = 512 * 1024**2
@@ -31,10 +33,10 @@ def require_root() -> None:
         raise LabError("The lab needs root: it mounts, makes a bridge and starts systemd-nspawn.")
 
 
-def require_machine(settings: Settings, hosts: int) -> None:
+def require_machine(settings: Settings, hosts: int, kind: str) -> None:
     if platform.machine() != "x86_64":
         raise LabError(f"The lab's guests are made for x86_64, and this machine is {platform.machine()}.")
-    for tool, package in _TOOLS.items():
+    for tool, package in {**_TOOLS, **(_MACHINE_TOOLS if kind == "machine" else {})}.items():
         if shutil.which(tool) is None:
             raise LabError(f"The program '{tool}' is missing: install the package {package}.")
     _load_modules()

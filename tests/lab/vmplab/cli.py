@@ -34,7 +34,7 @@ def main() -> int:
 def _up(settings: Settings, arguments: argparse.Namespace) -> None:
     sizes = Sizes(arguments.hosts, arguments.domains, arguments.guests, arguments.guest_memory)
     with lab_locked(settings):
-        lifecycle.up(settings, sizes, releases.names(arguments.release))
+        lifecycle.up(settings, sizes, releases.names(arguments.release), _kind(arguments.kind))
 
 
 def _down(settings: Settings, _arguments: argparse.Namespace) -> None:
@@ -135,6 +135,12 @@ def _parser() -> argparse.ArgumentParser:
         f" (default VMP_LAB_RELEASE or {releases.DEFAULT})",
     )
 
+    up.add_argument(
+        "--kind",
+        default=os.environ.get("VMP_LAB_KIND") or "container",
+        help="; ".join(f"{kind}: {text}" for kind, text in layout.HOST_KINDS.items()) + " (default VMP_LAB_KIND or container)",
+    )
+
     commands.add_parser("down", help="take everything down; only the cache stays").set_defaults(command=_down)
     commands.add_parser("purge", help="down, and the cache removed too").set_defaults(command=_purge)
 
@@ -172,6 +178,13 @@ def _parser() -> argparse.ArgumentParser:
     remove.add_argument("name", nargs="+")
     remove.set_defaults(command=_guest_rm)
     return parser
+
+
+def _kind(text: str) -> str:
+    """A kind of hosts; argparse does not look at a default that comes from the environment."""
+    if text not in layout.HOST_KINDS:
+        raise LabError(f"'{text}' is no kind of hosts: {', '.join(layout.HOST_KINDS)}.")
+    return text
 
 
 def _positive(text: str) -> int:

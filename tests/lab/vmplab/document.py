@@ -8,19 +8,20 @@ from . import layout
 from .errors import LabError
 from .settings import Settings, Sizes
 
-_VERSION = 2
+_VERSION = 3
 
 
-def new(settings: Settings, sizes: Sizes, releases: list[str]) -> dict:
+def new(settings: Settings, sizes: Sizes, releases: list[str], kind: str) -> dict:
     return {
         "version": _VERSION,
         # Not before everything answers: an `up` that was killed leaves a document that says so.
         "complete": False,
         "sizes": asdict(sizes),
         "releases": releases,
+        "kind": kind,
         "ssh": {"key": str(settings.key), "known_hosts": str(settings.known_hosts)},
         "mirror": settings.mirror_url,
-        "hosts": layout.hosts(settings, sizes, releases),
+        "hosts": layout.hosts(settings, sizes, releases, kind),
     }
 
 

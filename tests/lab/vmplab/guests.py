@@ -1,7 +1,6 @@
 """The guests: their libvirt definitions, and what a host does with them."""
 
 from . import layout, remote
-from .hosts import GUEST_IMAGE
 from .settings import Settings
 
 # No boot from a kernel: the firmware finds no disk and idles.
@@ -95,7 +94,7 @@ def definition(guest: dict) -> str:
     interface, source = _NETWORKS.get(guest["kind"], ("network", "network='default'"))
     port = _SWITCH_PORT if guest["kind"] == "openvswitch" else ""
     disk = _DISK.format(disk=disk_path(guest)) if guest["kind"] == "leased" else ""
-    return template.format(**guest, image=GUEST_IMAGE, agent=agent, backing=backing, interface=interface, source=source, port=port, disk=disk)
+    return template.format(**guest, image=layout.GUEST_IMAGE, agent=agent, backing=backing, interface=interface, source=source, port=port, disk=disk)
 
 
 def disk_path(guest: dict) -> str:
@@ -103,12 +102,22 @@ def disk_path(guest: dict) -> str:
     return f"/var/lib/libvirt/images/{guest['name']}.raw"
 
 
+# Seconds until a guest has booted. In a machine its processor is emulated by an emulated one.
+_PATIENCE = {"container": 120, "machine": 600}
+
+
 def start(settings: Settings, host: dict, guests: list[dict]) -> None:
     """Start guests on a host, wait until they have booted, and pause those that their owner has paused."""
     if any(guest["kind"] == "openvswitch" for guest in guests):
         remote.call(settings, host, "make_switch", bridge=layout.SWITCH, port=layout.UPLINK_PORT, uplink_unit=_UPLINK_UNIT, timeout=180)
+    patience = _PATIENCE[host["kind"]]
     wanted = [{**guest, "xml": definition(guest), "disk": disk_path(guest) if guest["kind"] == "leased" else None} for guest in guests]
-    remote.call(settings, host, "start_guests", guests=wanted, timeout=180 + 2 * len(guests))
+    remote.call(settings, host, "start_guests", guests=wanted, patience=patience, timeout=patience + 60 + 2 * len(guests))
+
+
+def come_back(settings: Settings, host: dict, guests: list[dict]) -> None:
+    """Wait until guests that were saved together with their host answer again, and put their clocks right."""
+    remote.call(settings, host, "guests_are_back", guests=guests, patience=120, timeout=180)
 
 
 def remove(settings: Settings, host: dict, names: list[str]) -> None:

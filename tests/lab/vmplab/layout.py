@@ -15,7 +15,14 @@ KINDS = {
     "leased": "persistent, with a guest agent, its disk guarded by virtlockd (only by `guest add`; the host's libvirt then has it for all)",
     "minimal": "transient, no kernel, 16 MiB, the firmware idles: cheap enough for hundreds",
 }
+HOST_KINDS = {
+    "container": "systemd-nspawn on this machine's kernel, up in seconds",
+    "machine": "a virtual machine with a kernel, a boot loader and AppArmor of its own, emulated: slow, and saved once it is up",
+}
 MINIMAL_MEMORY_MIB = 16
+
+# Where the hosts see the guests' kernel and initramfs.
+GUEST_IMAGE = "/srv/guest-image"
 
 # Where guests are reached from their host, by the beginning of their addresses: libvirt's own network, those of host_devices.py, and the virtual switch.
 NAT_PREFIX, WIRE_PREFIX, BRIDGE_PREFIX, SWITCH_PREFIX = "192.168.122", "192.168.123", "192.168.124", "192.168.125"
@@ -33,12 +40,14 @@ _FIRST_HOSTS = (
     ("normal", "transient", "normal"),
     ("normal", "owner-paused", "agentless"),
 )
+# On a machine, where each guest takes a minute to boot: one whose memory can stay in place, and one whose memory cannot.
+_ON_MACHINES = ("shared", "normal")
 # Guests take <prefix>.<10+number>; a network ends at .254.
 MAX_ADDRESSED_GUESTS = 240
 
 
-def hosts(settings: Settings, sizes: Sizes, releases: list[str]) -> list[dict]:
-    """All hosts as documents: name, address, update_domain (text), release (they take turns), guests."""
+def hosts(settings: Settings, sizes: Sizes, releases: list[str], kind: str) -> list[dict]:
+    """All hosts as documents: name, kind, address, update_domain (text), release (they take turns), guests."""
     if sizes.domains > sizes.hosts:
         raise LabError(f"{sizes.hosts} hosts cannot fill {sizes.domains} update domains.")
     if sizes.hosts > MAX_HOSTS:
@@ -46,18 +55,19 @@ def hosts(settings: Settings, sizes: Sizes, releases: list[str]) -> list[dict]:
     return [
         {
             "name": f"h{number}",
+            "kind": kind,
             "address": settings.host_address(number),
             "update_domain": str((number - 1) * sizes.domains // sizes.hosts),
             "release": releases[(number - 1) % len(releases)],
-            "guests": initial_guests(f"h{number}", sizes),
+            "guests": initial_guests(f"h{number}", kind, sizes),
         }
         for number in range(1, sizes.hosts + 1)
     ]
 
 
-def initial_guests(host: str, sizes: Sizes) -> list[dict]:
+def initial_guests(host: str, host_kind: str, sizes: Sizes) -> list[dict]:
     """The guests of a fresh host."""
-    template = _FIRST_HOSTS[(int(host[1:]) - 1) % len(_FIRST_HOSTS)]
+    template = _ON_MACHINES if host_kind == "machine" else _FIRST_HOSTS[(int(host[1:]) - 1) % len(_FIRST_HOSTS)]
     kinds = [template[i] if i < len(template) else "normal" for i in range(sizes.guests)]
     return [guest(host, kind, number, sizes.guest_memory_mib) for number, kind in enumerate(kinds, start=1)]
 

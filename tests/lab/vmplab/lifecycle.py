@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from . import base_image, checks, document, guest_image, guests, hosts, layout, mirror, network, processes
+from . import base_image, checks, document, guest_image, guests, hosts, layout, machine_image, machines, mirror, network, processes
 from .errors import LabError
 from .releases import RELEASES
 from .run import progress
@@ -16,19 +16,20 @@ from .settings import Settings, Sizes
 
 @dataclass(frozen=True)
 class _Images:
-    """What is built of a release: the hosts' base, the guests' kernel and initramfs, and the packages of the mirror."""
+    """What is built of a release: the hosts' base, the guests' kernel and initramfs, the packages of the mirror, and the disk of machines."""
 
     base: Path
     guest: Path
     packages: Path
+    machine: Path | None
 
 
-def up(settings: Settings, sizes: Sizes, releases: list[str]) -> None:
-    """Make the lab of these sizes run, from whatever is there; the hosts are of these releases in turn."""
+def up(settings: Settings, sizes: Sizes, releases: list[str], kind: str) -> None:
+    """Make the lab of these sizes run, from whatever is there; the hosts are of this kind, and of these releases in turn."""
     lab = document.read(settings)
     if lab and lab["complete"] and network.is_up(settings) and mirror.is_up(settings):
-        if lab["sizes"] != asdict(sizes) or lab["releases"] != releases:
-            raise LabError(f"The lab is up with other sizes or releases ({_made_of(lab)}): run `tests/lab/lab down` first.")
+        if lab["sizes"] != asdict(sizes) or lab["releases"] != releases or lab["kind"] != kind:
+            raise LabError(f"The lab is up with other sizes, releases or hosts of another kind ({_made_of(lab)}): run `tests/lab/lab down` first.")
         there = for_each_host(lambda host: hosts.comes_back(settings, host), lab["hosts"])
         lost = [host["name"] for host, is_there in zip(lab["hosts"], there, strict=True) if not is_there]
         if lost:
@@ -39,10 +40,10 @@ def up(settings: Settings, sizes: Sizes, releases: list[str]) -> None:
     if settings.state.exists() or processes.find(settings):
         progress("cleaning up after an earlier run")
         down(settings)
-    checks.require_machine(settings, sizes.hosts)
-    images = _images(settings, set(releases))
+    checks.require_machine(settings, sizes.hosts, kind)
+    images = _images(settings, set(releases), kind)
     settings.state.mkdir(parents=True)
-    lab = document.new(settings, sizes, releases)
+    lab = document.new(settings, sizes, releases, kind)
     document.write(settings, lab)
     network.create(settings)
     mirror.start(settings, {name: image.packages for name, image in images.items()})
@@ -57,14 +58,14 @@ def reset(settings: Settings, names: list[str]) -> None:
     """Fresh hosts with fresh guests in place of these (of all, if none is named)."""
     lab = document.read_complete(settings)
     chosen = [document.host(lab, name) for name in names] or lab["hosts"]
-    images = _images(settings, {host["release"] for host in chosen})
+    images = _images(settings, {host["release"] for host in chosen}, lab["kind"])
     # Until the new hosts answer the lab is not complete: a killed reset is cleaned up by the next `up`.
     lab["complete"] = False
     document.write(settings, lab)
     for host in chosen:
         progress(f"{host['name']}: taken down")
         hosts.stop(settings, host["name"])
-        host["guests"] = layout.initial_guests(host["name"], Sizes(**lab["sizes"]))
+        host["guests"] = layout.initial_guests(host["name"], host["kind"], Sizes(**lab["sizes"]))
     _start(settings, chosen, images)
     lab["complete"] = True
     document.write(settings, lab)
@@ -127,30 +128,41 @@ def for_each_host(action: Callable[[dict], Any], chosen: list[dict]) -> list[Any
         return list(pool.map(action, chosen))
 
 
-def _images(settings: Settings, releases: set[str]) -> dict[str, _Images]:
+def _images(settings: Settings, releases: set[str], kind: str) -> dict[str, _Images]:
     """What is built of each release, by its name."""
     images = {}
     for name in sorted(releases):
         release = RELEASES[name]
         base = base_image.provide(settings, release)
-        images[name] = _Images(base, guest_image.provide(settings, release, base), mirror.provide(settings, release, base))
+        guest = guest_image.provide(settings, release, base)
+        machine = machine_image.provide(settings, release, base, guest) if kind == "machine" else None
+        images[name] = _Images(base, guest, mirror.provide(settings, release, base), machine)
     return images
 
 
 def _start(settings: Settings, chosen: list[dict], images: dict[str, _Images]) -> None:
-    for host in chosen:
-        made_of = images[host["release"]]
+    progress(f"starting {', '.join(host['name'] for host in chosen)}")
+    for_each_host(lambda host: _start_one(settings, host, images[host["release"]]), chosen)
+
+
+def _start_one(settings: Settings, host: dict, made_of: _Images) -> None:
+    saved = None if made_of.machine is None else machines.saved_state(settings, host, made_of.machine)
+    were_saved = saved is not None and saved.is_dir()
+    if made_of.machine is None:
         hosts.start(settings, host, made_of.base, made_of.guest)
-    progress(f"booting {', '.join(host['name'] for host in chosen)}")
-
-    def follow(host: dict) -> None:
-        hosts.wait_for(settings, host)
-        progress(f"{host['name']}: SSH and libvirt answer at {host['address']}")
+    else:
+        hosts.start_machine(settings, host, made_of.machine, saved if were_saved else None)
+    hosts.wait_for(settings, host)
+    progress(f"{host['name']}: SSH and libvirt answer at {host['address']}")
+    if were_saved:
+        guests.come_back(settings, host, host["guests"])
+    else:
         guests.start(settings, host, host["guests"])
-        progress(f"{host['name']}: guests have booted: {', '.join(guest['name'] for guest in host['guests'])}")
-
-    for_each_host(follow, chosen)
+    progress(f"{host['name']}: guests have booted: {', '.join(guest['name'] for guest in host['guests'])}")
+    if saved is not None and not were_saved:
+        machines.save(settings, host, saved)
+        guests.come_back(settings, host, host["guests"])
 
 
 def _made_of(lab: dict) -> str:
-    return ", ".join(f"{name} {value}" for name, value in lab["sizes"].items()) + f"; {', '.join(lab['releases'])}"
+    return ", ".join(f"{name} {value}" for name, value in lab["sizes"].items()) + f"; {', '.join(lab['releases'])}; {lab['kind']}"

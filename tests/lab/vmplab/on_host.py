@@ -81,8 +81,8 @@ def _install(*packages):
         raise SystemExit(f"{done.stdout[-2000:]}\n{' '.join(packages)} could not be installed")
 
 
-def start_guests(guests):
-    """Start guests, each a document with `xml`, `kind` and `disk`, and wait until each shows that it has booted."""
+def start_guests(guests, patience):
+    """Start guests, each a document with `xml`, `kind` and `disk`, and wait until each shows that it has booted, for at most `patience` seconds."""
     for path in (guest["disk"] for guest in guests if guest.get("disk")):
         with open(path, "wb") as stream:
             stream.truncate(1 << 20)
@@ -96,16 +96,28 @@ def start_guests(guests):
             connection.defineXML(guest["xml"]).create()
 
     _for_each(start, guests)
-    _for_each(lambda guest: _wait_for_boot(connection, guest), guests)
+    _for_each(lambda guest: _wait_for_boot(connection, guest, patience), guests)
+    _set_clocks(connection, guests)
     for guest in guests:
-        domain = connection.lookupByName(guest["name"])
-        if guest["kind"] not in ("agentless", "minimal"):
-            # The emulated clock chip starts at a whole second, so a fresh guest is wrong by up to one.
-            # This stands for the time service that a real guest runs.
-            _ask_agent(domain, "guest-set-time", time=time.time_ns())
         if guest["kind"] == "owner-paused":
-            domain.suspend()
+            connection.lookupByName(guest["name"]).suspend()
     return True
+
+
+def guests_are_back(guests, patience):
+    """Wait until guests that were saved together with their host answer again; their clocks stood still meanwhile."""
+    connection = libvirt.open("qemu:///system")
+    running = [guest for guest in guests if guest["kind"] != "owner-paused"]
+    _for_each(lambda guest: _wait_for_boot(connection, guest, patience), running)
+    _set_clocks(connection, running)
+    return True
+
+
+def _set_clocks(connection, guests):
+    """This stands for the time service that a real guest runs: the emulated clock chip starts at a whole second, so a fresh guest is wrong by up to one."""
+    for guest in guests:
+        if guest["kind"] not in ("agentless", "minimal"):
+            _ask_agent(connection.lookupByName(guest["name"]), "guest-set-time", time=time.time_ns())
 
 
 def remove_guests(names):
@@ -194,10 +206,10 @@ def page(address, path):
         return answer.read().decode("utf-8", "replace")
 
 
-def _wait_for_boot(connection, guest):
+def _wait_for_boot(connection, guest, patience):
     if guest["kind"] == "minimal":
         return
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + patience
     while True:
         try:
             _evidence(guest, 2)
@@ -207,7 +219,8 @@ def _wait_for_boot(connection, guest):
         except (OSError, ValueError, libvirt.libvirtError) as error:
             if time.monotonic() > deadline:
                 state = states([guest["name"]])[guest["name"]]
-                raise SystemExit(f"guest {guest['name']} ({state}) has not booted within 120 s: {error}; its console ends with: {_console(guest)}") from error
+                said = _console(guest)
+                raise SystemExit(f"guest {guest['name']} ({state}) has not booted within {patience} s: {error}; its console ends with: {said}") from error
         time.sleep(0.3)
 
 

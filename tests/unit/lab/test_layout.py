@@ -21,7 +21,7 @@ def sizes(hosts=4, domains=2, guests=3):
 
 
 def hosts_of(made, releases=("bookworm",)):
-    return layout.hosts(SETTINGS, made, list(releases))
+    return layout.hosts(SETTINGS, made, list(releases), "container")
 
 
 @pytest.mark.parametrize(

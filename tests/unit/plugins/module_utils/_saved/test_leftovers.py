@@ -39,7 +39,7 @@ def host(where, tmp_path, monkeypatch):
     (places["ram"] / "vm_preserving").mkdir()
     monkeypatch.setattr(leftovers, "memory_backing_dir", lambda: str(places["ram"]))
     monkeypatch.setattr(leftovers.guest_log, "FOLDER", str(places["logs"]))
-    monkeypatch.setattr(leftovers, "_PROFILES", str(places["profiles"]))
+    monkeypatch.setattr(leftovers.apparmor, "PROFILES", str(places["profiles"]))
     monkeypatch.setattr(leftovers.in_place, "meeting_of", lambda uuid: Meeting(*(str(places["meetings"] / f"{uuid}.{end}") for end in ("sock", "pipe"))))
     who = new_throwaway()
     others = [places["logs"] / "web1.log", places["profiles"] / "libvirt-1111", places["meetings"] / "1111.sock"]
