@@ -12,6 +12,13 @@ description:
   - Returns the events that M(vm_preserving.maintenance.scheduled_event) has announced on a host, which guests have approved them, and how the service is that
     shows them to guests.
   - Asks libvirt nothing, and answers also when libvirt does not.
+options:
+  wait:
+    description:
+      - Seconds to wait until the service answers, V(86400) at the most. With V(0) it is asked once.
+      - That it does not answer then is no failure; RV(service) says it. Where nothing is set up, nothing is waited for.
+    type: float
+    default: 0
 extends_documentation_fragment:
   - vm_preserving.maintenance.maintenance.reads
 attributes:
@@ -38,6 +45,10 @@ EXAMPLES = r"""
   loop: "{{ told.guests | rejectattr('reachable') }}"
   loop_control:
     label: "{{ item.name }}"
+
+- name: Give the service a moment, for it was just started
+  vm_preserving.maintenance.scheduled_event_info:
+    wait: 10
 """
 
 RETURN = r"""
@@ -144,7 +155,7 @@ guests:
       description: When it last asked, seconds since the epoch; V(null) when it has not since the service was started.
       type: float
 error:
-  description: What went wrong, as C(code) and C(message).
+  description: What went wrong, as C(code) (V(spool), V(limit)) and C(message).
   returned: failure
   type: dict
 """
@@ -155,7 +166,7 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions
 
 def main() -> None:
     """The module."""
-    _module.run({}, lambda _params, _check_mode: info(), needs_libvirt=False)
+    _module.run({"wait": {"type": "float", "default": 0}}, lambda params, _check_mode: info(params["wait"]), needs_libvirt=False)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 import typing as t
 
 from .._core.errors import MaintenanceError
@@ -17,8 +18,10 @@ from .._events.shown import is_gone
 from .._metadata.known import Known
 from .scheduled_event import described
 
-#: Seconds for the service to say how it is.
+#: Seconds for the service to say how it is; between two questions while it is waited for; and to wait for it at the most.
 TIMEOUT = 5.0
+_AGAIN = 0.2
+MAX_WAIT = 86400.0
 
 
 def why_not_reached(guest: Guest, found: Guests, service: Health | None) -> str | None:
@@ -39,23 +42,37 @@ def why_not_reached(guest: Guest, found: Guests, service: Health | None) -> str 
     return None
 
 
-def info(places: EventPlaces = EventPlaces(), gid: int | None = None) -> dict[str, t.Any]:
+def _ask(path: str, wait: float) -> Health | None:
+    """How the service is, asked again until it answers or the seconds to wait are over."""
+    give_up = time.monotonic() + wait
+    found = health.ask(path, TIMEOUT)
+    while found is None and time.monotonic() < give_up:
+        time.sleep(min(_AGAIN, max(0.0, give_up - time.monotonic())))
+        found = health.ask(path, TIMEOUT)
+    return found
+
+
+def info(wait: float = 0.0, places: EventPlaces = EventPlaces(), gid: int | None = None) -> dict[str, t.Any]:
     """The body of the module.
 
+    :param wait: Seconds to wait until the service answers.
     :param places: Where the spool is.
     :param gid: The group that may read it, by default the service's.
     :returns: `changed`, `installed`, `service`, `events`, `guests` and `warnings`.
-    :raises MaintenanceError: code `spool`: what is announced cannot be read.
+    :raises MaintenanceError: code `spool`: what is announced cannot be read; or `limit`: `wait` makes no sense.
     """
+    if not 0 <= wait <= MAX_WAIT:
+        raise MaintenanceError(f"wait is {wait:g}, it must be from 0 to {MAX_WAIT:g} s", "limit")
     try:
         spool = Spool(places, gid)
     except MaintenanceError as error:
         if error.code != "not_installed":
             raise
         return {"changed": False, "installed": False, "service": None, "events": [], "guests": []}
+    spool.read()  # one that is broken is said at once, and not when the wait is over
+    service = _ask(places.health, wait)
     known = Known(places)
     known.look()
-    service = health.ask(places.health, TIMEOUT)
     now = moment()
     return {
         "changed": False, "installed": True, "service": None if service is None else dataclasses.asdict(service),

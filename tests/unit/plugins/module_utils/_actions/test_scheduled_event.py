@@ -144,7 +144,7 @@ def test_a_host_without_it(tmp_path):
     with pytest.raises(MaintenanceError) as caught:
         run(EventPlaces(str(tmp_path)))
     assert caught.value.code == "not_installed"
-    assert info(EventPlaces(str(tmp_path)), os.getgid()) == {"changed": False, "installed": False, "service": None, "events": [], "guests": []}
+    assert info(30.0, EventPlaces(str(tmp_path)), os.getgid()) == {"changed": False, "installed": False, "service": None, "events": [], "guests": []}
 
 
 def answering(places, found):
@@ -162,16 +162,58 @@ def answering(places, found):
 
 def test_who_can_be_told(places):
     run(places)
-    found = info(places, os.getgid())
+    found = info(0.0, places, os.getgid())
     assert found["installed"] and found["service"] is None and len(found["events"]) == 1
     assert {one["why_not"] for one in found["guests"]} == {"the service does not answer (systemctl status vm-preserving-events)"}
     answering(places, health.Health(1, 2.0, ["virbr0"], {}, {UUID: 3.0}, [], []))
-    guests = {one["name"]: one for one in info(places, os.getgid())["guests"]}
+    guests = {one["name"]: one for one in info(0.0, places, os.getgid())["guests"]}
     assert (guests["web"]["reachable"], guests["web"]["why_not"], guests["web"]["asked_at"]) == (True, None, 3.0)
     assert guests["db"]["why_not"].startswith("br9 is not served") and "no interface" in guests["none"]["why_not"]
 
 
 def test_a_bridge_at_which_the_service_cannot_listen(places):
     answering(places, health.Health(1, 2.0, [], {"virbr0": "the port is taken"}, {}, [], []))
-    guests = {one["name"]: one for one in info(places, os.getgid())["guests"]}
+    guests = {one["name"]: one for one in info(0.0, places, os.getgid())["guests"]}
     assert guests["web"]["why_not"] == "virbr0: the port is taken"
+
+
+def test_a_service_that_is_starting_is_waited_for(places):
+    """The first who asks gets no answer."""
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(places.health)
+    server.listen()
+
+    def answer():
+        for data in (b"", health.line(health.Health(1, 2.0, ["virbr0"], {}, {}, [], []))):
+            client, _address = server.accept()
+            client.sendall(data)
+            client.close()
+        server.close()
+
+    thread = threading.Thread(target=answer, daemon=True)
+    thread.start()
+    assert info(30.0, places, os.getgid())["service"]["pid"] == 1
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_a_wait_for_a_service_that_stays_away_ends(places):
+    began = time.monotonic()
+    assert info(0.3, places, os.getgid())["service"] is None
+    assert 0.3 <= time.monotonic() - began < 10
+
+
+def test_a_broken_spool_is_said_at_once(places):
+    with open(places.events, "wb") as stream:
+        stream.write(b"{")
+    began = time.monotonic()
+    with pytest.raises(MaintenanceError) as caught:
+        info(60.0, places, os.getgid())
+    assert caught.value.code == "spool" and places.events in str(caught.value) and time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("wait", [-1.0, 90000.0, float("nan")])
+def test_a_wait_that_makes_no_sense(places, wait):
+    with pytest.raises(MaintenanceError) as caught:
+        info(wait, places, os.getgid())
+    assert caught.value.code == "limit"
