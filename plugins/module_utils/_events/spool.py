@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import grp
 import json
@@ -15,6 +14,7 @@ import typing as t
 
 from .._core.errors import LedgerError, MaintenanceError
 from .._core.identity import boot_id
+from .._system import file_lock, files
 from . import approvals, changes
 from .places import GROUP, EventPlaces
 from .record import Announcements, Moment, announcements, announcements_document
@@ -62,30 +62,7 @@ def write_document(path: str, document: t.Any, gid: int) -> None:
 
     :raises OSError: It cannot be written; the old one is still there.
     """
-    temporary = f"{path}.{os.getpid():d}.tmp"
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "wb") as stream:
-            stream.write(json.dumps(document, indent=1, ensure_ascii=True).encode("ascii"))
-            os.fchown(stream.fileno(), -1, gid)
-            os.fchmod(stream.fileno(), 0o640)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    _sync_folder(os.path.dirname(path))
-
-
-def _sync_folder(path: str) -> None:
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    files.replace(path, json.dumps(document, indent=1, ensure_ascii=True).encode("ascii"), 0o640, gid)
 
 
 class Spool:
@@ -141,22 +118,15 @@ class Spool:
         :raises MaintenanceError: code `spool`: it cannot be had.
         """
         try:
-            handle = os.open(self.places.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            handle = file_lock.take(self.places.lock, LOCK_TIMEOUT)
         except OSError as error:
             raise self._unwritable(error) from error
+        except file_lock.Held as error:
+            raise MaintenanceError(
+                f"another process has been changing the scheduled events of this host for {LOCK_TIMEOUT:g} s ({error.holder}; its lock is {self.places.lock}); "
+                "nothing was changed by this run. Wait for it to end and run again", "spool",
+            ) from error
         try:
-            give_up = time.monotonic() + LOCK_TIMEOUT
-            while True:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() >= give_up:
-                        raise MaintenanceError(
-                            f"another process has been changing the scheduled events of this host for {LOCK_TIMEOUT:g} s; nothing was changed by this run. "
-                            f"See who has {self.places.lock} open, and run again", "spool",
-                        ) from None
-                    time.sleep(0.02)
             yield
         finally:
             os.close(handle)
@@ -170,30 +140,14 @@ class Spool:
         try:
             there = set(os.listdir(self.places.approvals))
             for event_id in sorted(wanted - there):
-                self._make(event_id)
-            _sync_folder(self.places.approvals)
+                # With all its blocks: writing it later takes no room on the disk.
+                files.put(os.path.join(self.places.approvals, event_id), approvals.NONE, 0o660, self._gid)
+            files.sync_folder(self.places.approvals)
             write_document(self.places.events, announcements_document(found), self._gid)
             for name in there - wanted:
                 os.unlink(os.path.join(self.places.approvals, name))
         except OSError as error:
             raise self._unwritable(error) from error
-
-    def _make(self, event_id: str) -> None:
-        """Make the file of an approval, with all its blocks: writing it later takes no room on the disk."""
-        path = os.path.join(self.places.approvals, event_id)
-        temporary = f"{path}.{os.getpid():d}.tmp"
-        try:
-            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "wb") as stream:
-                stream.write(approvals.NONE)
-                os.fchown(stream.fileno(), -1, self._gid)
-                os.fchmod(stream.fileno(), 0o660)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
 
     def approve(self, event_id: str, approval: approvals.Approval) -> None:
         """Note an approval that was given on another host.

@@ -10,6 +10,7 @@ import typing as t
 
 from .._core.errors import MaintenanceError
 from . import host_power
+from .files import sync_folder
 
 #: Where an administrator's units are, and those that a boot starts; systemd.unit(5). A new boot reads them by itself.
 UNIT = "/etc/systemd/system/vm-preserving-restore.service"
@@ -54,11 +55,7 @@ def install(state: str, argv: t.Sequence[str]) -> None:
         with contextlib.suppress(FileExistsError):
             os.symlink(UNIT, WANTED)
         for folder in (os.path.dirname(UNIT), os.path.dirname(WANTED)):
-            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+            sync_folder(folder)
     except OSError as error:
         raise MaintenanceError(
             f"the unit {UNIT}, which restores the guests at boot, cannot be written ({error.strerror}); no guest was saved", "guard",

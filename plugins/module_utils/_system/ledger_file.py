@@ -6,15 +6,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import stat
-import time
 import typing as t
 
 from .._core.errors import LedgerError, WindowBusy
 from .._core.places import Places
+from . import file_lock, files
 
 #: A ledger of 1000 guests has about 500 kB. Anything above this was not written by us. Bytes.
 MAX_SIZE = 16 * 1024 * 1024
@@ -30,8 +29,7 @@ T = t.TypeVar("T")
 class LedgerFile(t.Generic[T]):
     """A document on the host's disk.
 
-    The file is written to a temporary file, fsynced and renamed, mode 0600,
-    in a folder of mode 0700, so a reader sees either the old or the new document and never a part of one.
+    Its mode is 0600, in a folder of mode 0700, and a reader sees either the old or the new document and never a part of one.
 
     A kind of it says where its file is (`_path`), and how its document is read and written.
 
@@ -107,27 +105,11 @@ class LedgerFile(t.Generic[T]):
 
         :raises LedgerError: It cannot be written; the old document is still there.
         """
-        path = self.path
-        temporary = f"{path}.{os.getpid():d}.tmp"
         data = json.dumps(type(self)._to_document(content), indent=1, ensure_ascii=True).encode("ascii")
         try:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, path)
-            folder = os.open(self.where.state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            files.replace(self.path, data)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise LedgerError(f"the ledger {path} cannot be written ({error.strerror})") from error
+            raise LedgerError(f"the ledger {self.path} cannot be written ({error.strerror})") from error
 
     @contextlib.contextmanager
     def locked(self, timeout: float) -> t.Iterator[None]:
@@ -138,31 +120,14 @@ class LedgerFile(t.Generic[T]):
         :raises LedgerError: The lock file cannot be opened.
         """
         try:
-            handle = os.open(self.where.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            handle = file_lock.take(self.where.lock, timeout)
         except OSError as error:
             raise LedgerError(f"the lock {self.where.lock} cannot be opened ({error.strerror})") from error
+        except file_lock.Held as error:
+            raise WindowBusy(
+                f"another process is changing the pause window of this host ({error.holder}); nothing was changed by this run. Wait for it to end and run again"
+            ) from error
         try:
-            give_up = time.monotonic() + timeout
-            while True:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() >= give_up:
-                        holder = _text(os.pread(handle, 200, 0))
-                        raise WindowBusy(
-                            f"another process is changing the pause window of this host ({holder or 'it left no name'}); "
-                            "nothing was changed by this run. Wait for it to end and run again"
-                        ) from None
-                    time.sleep(0.02)
-            since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            with contextlib.suppress(OSError):  # a full disk: the lock holds all the same, only its holder has no name
-                os.ftruncate(handle, 0)
-                os.pwrite(handle, f"process {os.getpid():d} since {since}".encode("ascii"), 0)
             yield
         finally:
             os.close(handle)
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("ascii", "replace").strip()

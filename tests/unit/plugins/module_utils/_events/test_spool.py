@@ -124,7 +124,8 @@ def test_a_lock_that_somebody_keeps(places, monkeypatch):
     ours = Spool(places, os.getgid())
     with ours.locked(), pytest.raises(MaintenanceError) as caught, ours.locked():
         pass
-    assert caught.value.code == "spool" and places.lock in str(caught.value)
+    assert caught.value.code == "spool"
+    assert f"(process {os.getpid()} since " in str(caught.value) and f"; its lock is {places.lock})" in str(caught.value)
 
 
 def test_health_comes_back():
