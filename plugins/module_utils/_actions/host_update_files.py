@@ -23,10 +23,12 @@ def files_lost(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     plan = found.plan()
     refuse(plan)
     changes = {bare(one.name): one for one in plan.changes}
+    # One that an earlier run has unpacked has its files already, and is not downloaded.
+    new = {name: one for name, one in changes.items() if one.installed != one.candidate}
     # One beside which another version stays, as a kernel does, is not installed by that name, and loses nothing.
-    going = [name for name, one in changes.items() if one.installed is not None and one.installed != one.candidate]
+    going = [name for name, one in new.items() if one.installed is not None]
     # One whose place another takes brings nothing.
-    update = Update(going, [name for name, one in changes.items() if one.candidate is not None], found.owners, found.contents)
+    update = Update(going, [name for name, one in new.items() if one.candidate is not None], found.owners, found.contents)
     lost = update.lost([Wanted(one["path"], one["by_name"]) for one in params["files"]])
     return {
         "changed": False, "unknown": update.unknown,

@@ -35,16 +35,37 @@ class AptSystem:
         ))
         (root / "repo/Packages").write_text("".join(self._package(*package) for package in PACKAGES))
 
-    def _package(self, name, version, more):
+    def _package(self, name, version, more, files=()):
         """Build a package into the source, and return what its list says of it."""
         tree = self.root / "build" / name
         (tree / "DEBIAN").mkdir(parents=True)
+        for path in files:
+            (tree / path.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
+            (tree / path.lstrip("/")).write_text(path)
         control = f"Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: x <x@example.com>\n{more}Description: x\n"
         (tree / "DEBIAN" / "control").write_text(control)
         file = self.root / "repo" / f"{name}_{version}.deb"
         subprocess.run(["dpkg-deb", "--root-owner-group", "-Znone", "--build", tree, file], check=True, capture_output=True)
         data = file.read_bytes()
         return f"{control}Filename: {file.name}\nSize: {len(data)}\nSHA256: {hashlib.sha256(data).hexdigest()}\n\n"
+
+    def with_files(self, name, state, version, before, candidate, after):
+        """One more package. To be called before `source`.
+
+        :param state: How dpkg has it, `installed` or `unpacked`.
+        :param version: What is there, and `before` the paths of its files.
+        :param candidate: What is in the source, and `after` the paths of its files.
+        """
+        for folder in ("etc", "var/lib/dpkg/info"):
+            (self.root / folder).mkdir(exist_ok=True)
+        (self.root / f"var/lib/dpkg/info/{name}.list").write_text("".join(f"{path}\n" for path in ["/.", *before]))
+        with open(self.root / "var/lib/dpkg/status", "a", encoding="utf-8") as stream:
+            stream.write(
+                f"Package: {name}\nStatus: install ok {state}\nPriority: optional\nSection: misc\nMaintainer: x\nArchitecture: all\nVersion: {version}\n"
+                "Description: x\n\n"
+            )
+        with open(self.root / "repo/Packages", "a", encoding="utf-8") as stream:
+            stream.write(self._package(name, candidate, "", after))
 
     def source(self, options, configuration="", sources=""):
         """Make the packages known to apt.
