@@ -19,7 +19,6 @@ import zipfile
 import pytest
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils import _launch
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions import guard_program
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import MaintenanceError
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.places import Places, places
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._pause import guard_unit
@@ -164,36 +163,6 @@ def test_a_damaged_program_is_replaced_and_those_of_earlier_releases_are_removed
     with open(path, "rb") as stream:
         assert stream.read() == _launch.program()
     assert sorted(os.listdir(where.state)) == sorted([os.path.basename(path), "ledger.json", "lock", "guard-notes.txt"])
-
-
-@pytest.mark.parametrize("check_mode", [False, True])
-def test_the_program_is_kept_where_the_operator_wants_it(tmp_path, check_mode):
-    path = str(tmp_path / "guard")
-    for present, before in ((True, None), (True, b"old"), (False, b"old")):
-        if before is not None:
-            (tmp_path / "guard").write_bytes(before)
-        kept = before if check_mode else _launch.program() if present else None
-        assert guard_program.keep_program(path, present, check_mode) == {"changed": True, "path": path}
-        assert ((tmp_path / "guard").read_bytes() if os.path.exists(path) else None) == kept
-
-
-def test_a_program_that_is_as_it_should_be_is_left_alone(tmp_path):
-    path = str(tmp_path / "guard")
-    assert guard_program.keep_program(path, False, False)["changed"] is False
-    guard_program.keep_program(path, True, False)
-    inode = os.stat(path).st_ino
-    assert guard_program.keep_program(path, True, False)["changed"] is False
-    assert os.stat(path).st_ino == inode
-    assert os.listdir(tmp_path) == ["guard"]
-
-
-@pytest.mark.parametrize("present", [True, False])
-def test_a_place_where_no_program_can_be(tmp_path, present):
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "file").touch()
-    with pytest.raises(MaintenanceError) as caught:
-        guard_program.keep_program(str(tmp_path / "folder"), present, False)
-    assert caught.value.code == "file" and str(tmp_path / "folder") in str(caught.value)
 
 
 # ---- its start without systemd ----
