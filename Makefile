@@ -18,8 +18,8 @@ export ANSIBLE_LOCALHOST_WARNING := False
 export ANSIBLE_DEVEL_WARNING := False
 
 INTEGRATION := $(notdir $(patsubst %/runme.sh,%,$(sort $(wildcard tests/integration/targets/*/runme.sh))))
-# What is for one release only has a target of its own.
-SCENARIOS := $(filter-out way_back,$(notdir $(patsubst %/molecule.yml,%,$(sort $(wildcard extensions/molecule/*/molecule.yml)))))
+# What is for one release or kind of host only has a target of its own.
+SCENARIOS := $(filter-out way_back machine,$(notdir $(patsubst %/molecule.yml,%,$(sort $(wildcard extensions/molecule/*/molecule.yml)))))
 # There the newer QEMU refuses the state of every guest, which is what way_back is about.
 WITHOUT_trixie := refresh reboot
 
@@ -56,7 +56,7 @@ test:  ## run every check: unit lint sanity integration molecule molecule-trixie
 	@tests/tools/run_each test '$(MAKE) "$$1"' static integration molecule molecule-trixie chaos-fast
 
 test-all:  ## run every check, the scenarios on every release, every fault, then the demo, the benchmark and the coverage
-	@tests/tools/run_each test-all '$(MAKE) "$$1"' static integration molecule-all molecule-trixie chaos demo bench coverage
+	@tests/tools/run_each test-all '$(MAKE) "$$1"' static integration molecule-all molecule-trixie machine chaos demo bench coverage
 
 # They need no lab, and have two cores for themselves.
 static: venv mirror  ## run unit, lint and sanity, all three at once
@@ -95,6 +95,14 @@ molecule-trixie:  ## run the scenario of a QEMU that refuses the state of the gu
 	@VMP_LAB_STATE="$${VMP_LAB_STATE:-/var/lib/vm-preserving-lab}-trixie" VMP_LAB_BRIDGE=vmplab1 VMP_LAB_SUBNET=10.213.78.0/24 \
 		VMP_LAB_RELEASE=trixie VMP_LAB_HOSTS=1 VMP_LAB_DOMAINS=1 VMP_LAB_GUESTS=3 $(MAKE) molecule T=way_back
 
+# An emulated host is slow: this has a target of its own, and a limit for each release.
+machine:  ## run the scenario of confined guests on hosts with a kernel of their own, Debian 12 and 13
+	@tests/tools/run_each --keep-going machine 'timeout 1800 $(MAKE) machine-of RELEASE=$$1' bookworm trixie
+
+machine-of:
+	@VMP_LAB_STATE="$${VMP_LAB_STATE:-/var/lib/vm-preserving-lab}-machine" VMP_LAB_BRIDGE=vmplab2 VMP_LAB_SUBNET=10.213.79.0/24 VMP_LAB_KIND=machine \
+		VMP_LAB_RELEASE=$(RELEASE) VMP_LAB_HOSTS=1 VMP_LAB_DOMAINS=1 VMP_LAB_GUESTS=2 VMP_LAB_GUEST_MEMORY=128 $(MAKE) molecule T=machine
+
 chaos: deps collection  ## break everything on the lab, and show that the promises hold
 	@$(AS_IT_WAS) tests/chaos/run $(ARGS) || status=$$?; $(SO_AGAIN)
 
@@ -122,4 +130,4 @@ coverage: venv mirror  ## count which techniques a year's updates of Debian need
 clean:  ## remove .venv and .build
 	@rm -rf .venv .build
 
-.PHONY: help deps venv mirror collection test test-all static unit lint changelog sanity integration molecule molecule-all molecule-of molecule-trixie chaos chaos-fast lab-up lab-down demo bench coverage clean
+.PHONY: help deps venv mirror collection test test-all static unit lint changelog sanity integration molecule molecule-all molecule-of molecule-trixie machine machine-of chaos chaos-fast lab-up lab-down demo bench coverage clean

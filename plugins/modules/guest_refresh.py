@@ -57,8 +57,9 @@ options:
       - V(copy), it is copied for all.
       - V(auto), in place where the guest qualifies, else by copy.
       - A guest qualifies when it was started with C(<memoryBacking><source type='file'/><access mode='shared'/></memoryBacking>), without C(<discard/>), with
-        C(memory_backing_dir) in C(qemu.conf) on a RAM file system, and when no AppArmor or SELinux confines its QEMU. Several NUMA cells and DIMMs are fine,
-        C(<hugepages/>) and other memory devices are not. M(vm_preserving.maintenance.guest_memory) says which do, and sets what is needed.
+        C(memory_backing_dir) in C(qemu.conf) on a RAM file system, and when no SELinux confines its QEMU. AppArmor is told what the new QEMU is handed, for
+        just that guest and until it is back. Several NUMA cells and DIMMs are fine, C(<hugepages/>) and other memory devices are not.
+        M(vm_preserving.maintenance.guest_memory) says which do, and sets what is needed.
     type: str
     choices: [auto, in_place, copy]
     default: auto

@@ -102,8 +102,10 @@ def _predict(plans: t.Sequence[Plan], limit: float, reboot: float, where: Places
         plans[index].blockers.append(Blocker("host_memory", no_room_to_grow(plans[index].need, left)))
     # One after another, so the slowest disk is what it can be at the worst.
     speed = min(copy_speed(_existing(folder), durable=True) for folder in needs)
+    # They are restored one after another, so each waits for the profiles of those before it.
+    confinement = sum(plan.confinement for plan in plans)
     for plan, away in zip(plans, predicted_absences([plan.need.image for plan in plans], speed, reboot)):
-        plan.predicted = away = away + (quiesce.TAKES if plan.quiesce else 0.0)
+        plan.predicted = away = away + confinement + (quiesce.TAKES if plan.quiesce else 0.0)
         if away > limit:
             plan.blockers.append(Blocker("pause_limit", f"it would be away for about {away:.0f} s, more than the limit of {limit:g} s"))
 

@@ -15,7 +15,7 @@ from .._core.calls import Call, run_lanes
 from .._core.errors import MaintenanceError
 from .._core.places import Places
 from .._core.throwaway import NAME, UUID
-from .._system import guest_log
+from .._system import apparmor, guest_log
 from .._system.hypervisor import Connection
 from .._system.memory_backing import memory_backing_dir
 from .._system.running_code import throwaways
@@ -27,8 +27,6 @@ END_TIMEOUT = 10.0
 LOOK = 0.02
 #: What is said when somebody else has died, and this was done for him.
 REMOVED = "what an interrupted proof of a save and a restore had left was removed; no guest of this host had a part in it"
-#: Where libvirt has the AppArmor profiles of its guests; some releases leave them there.
-_PROFILES = "/etc/apparmor.d/libvirt"
 
 
 def proof_folder(where: Places) -> str:
@@ -77,7 +75,8 @@ def _remove_files(where: Places) -> None:
     for folder in glob.glob(f"{memory_backing_dir()}/vm_preserving/{UUID}*"):
         in_place.forget(folder)
     meetings = os.path.dirname(in_place.meeting_of(UUID).monitor)
-    for pattern in (f"{meetings}/{UUID}*", f"{guest_log.FOLDER}/{NAME}*", f"{_PROFILES}/libvirt-{UUID}*"):
+    # Its AppArmor profile, too: some releases of libvirt leave them there.
+    for pattern in (f"{meetings}/{UUID}*", f"{guest_log.FOLDER}/{NAME}*", f"{apparmor.PROFILES}/libvirt-{UUID}*"):
         for path in glob.glob(pattern):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)

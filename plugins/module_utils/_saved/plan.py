@@ -18,7 +18,7 @@ from .._core.errors import MaintenanceError
 from .._core.kept_qemu import installed as installed_emulator
 from .._core.places import places
 from .._core.states import Blocker, pause_blockers
-from .._system import qemu_program, qemu_says
+from .._system import apparmor, qemu_program, qemu_says
 from .._system.guest_helpers import helpers
 from .._system.guests import Candidate
 from .._system.hypervisor import Connection, Guest, describe
@@ -65,6 +65,7 @@ class Plan:
     :ivar formats: Of its image, the best first. Before the pair is proved (`proof`): those that can be made; after it: those that can be restored, too.
     :ivar need: What a copy of it takes.
     :ivar ordinary: Memory of its QEMU in RAM in ordinary pages, bytes; the rest is in huge ones.
+    :ivar confinement: Seconds of its restore that libvirt needs for its AppArmor profile.
     :ivar predicted: Seconds that it will be away.
     :ivar xml: The live XML; `None` when its QEMU is not known.
     :ivar needs: What its next QEMU will open.
@@ -87,6 +88,7 @@ class Plan:
     formats: list[str] = dataclasses.field(default_factory=list)
     need: CopyNeed = CopyNeed(0, 0, 0)
     ordinary: int = 0
+    confinement: float = 0.0
     predicted: float = 0.0
     xml: ET.Element | None = None
     needs: list[Need] = dataclasses.field(default_factory=list)
@@ -255,6 +257,8 @@ def look(
         return plan
     pid = process.process.pid
     plan.xml = xml
+    if confined_by(xml) == "apparmor" and apparmor.has_profile(guest.uuid):
+        plan.confinement = apparmor.start_takes(guest.uuid)
     # The file systems of one that its owner has paused are as they are.
     plan.quiesce = candidate.facts.state.executes and quiesce.is_wanted(xml, guest.name, guest.uuid, quiesced)
     unable = quiesce.obstacle(guest) if plan.quiesce and asked else None
@@ -296,8 +300,11 @@ def look(
 
 
 def _confined(xml: ET.Element) -> str | None:
-    """AppArmor and SELinux keep a QEMU from files that libvirt has not told them of, and the new QEMU would fail at our devices."""
+    """AppArmor and SELinux keep a QEMU from files that libvirt has not told them of. AppArmor can be told, for one guest."""
     model = confined_by(xml)
+    if model == "apparmor":
+        label = next((one.findtext("label") for one in xml.findall("seclabel") if one.get("model") == model), None)
+        return apparmor.obstacle(xml.findtext("uuid", ""), label)
     return None if model is None else f"its QEMU is confined by {model}, which does not know of the files that the new QEMU is handed"
 
 

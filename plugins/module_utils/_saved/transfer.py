@@ -9,19 +9,20 @@ import dataclasses
 import os
 import time
 import typing as t
+import xml.etree.ElementTree as ET
 
 from .._core import identity
 from .._core.calls import Call, run_lanes
 from .._core.errors import GuestGone, LedgerError, MaintenanceError
 from .._core.kept_qemu import build_of, with_emulator
-from .._system import boot_unit, host_power
+from .._system import apparmor, boot_unit, host_power
 from .._system.hypervisor import Connection, Guest, daemon_said, describe, libvirt_refused, unsupported
 from .._system.qmp import capability
 from . import quiesce, way_back
 from .in_place import memory as in_place
 from .ledger import SavedLedger
 from .record import BACK, REBOOT, SavedGuest, SavedTogether
-from .rules import Remains, recover_verdict
+from .rules import Remains, confined_by, recover_verdict
 
 #: The suffix of an image from the moment on which its guest, restored paused, is resumed.
 RESTORING = ".restoring"
@@ -254,6 +255,8 @@ def _forget_image(one: SavedGuest) -> None:
 def _start_in_place(connection: Connection, one: SavedGuest, xml: str) -> None:
     owner = os.stat(os.path.join(one.kept, one.ram[0]))
     meeting = in_place.arrange(one.uuid, owner.st_uid, owner.st_gid)
+    if confined_by(ET.fromstring(xml)) == "apparmor":
+        apparmor.let(one.uuid, meeting)
     handover = in_place.Handover(meeting, one.kept)
     handover.start()
     try:
@@ -286,13 +289,23 @@ def after(connection: Connection, one: SavedGuest) -> str:
         in_place.forget(one.kept)
     # An image of libvirt's own still has what an earlier move in place added, and its QEMU makes these files again.
     in_place.leave(in_place.meeting_of(one.uuid))
+    left = _confined_as_before(one)
     if one.memory == "managed" and guest.has_managed_save():
         # libvirt died between the start and the removal; the next start would bring an old state back.
         guest.remove_managed_save()
     if one.autostart:
         guest.set_autostart(True)
     # Before its clock: until then its agent sets none.
-    return _thaw(guest, one)
+    return "; ".join(part for part in (left, _thaw(guest, one)) if part)
+
+
+def _confined_as_before(one: SavedGuest) -> str:
+    """Take back what AppArmor was told to let its new QEMU at. Returns what is left to say; mostly empty."""
+    try:
+        apparmor.take_back(one.uuid)
+    except apparmor.ProfileError as error:
+        return f"the rule for its new QEMU could not be taken back ({error}); it lets it at files that are not there any more"
+    return ""
 
 
 def forget_marks(connection: Connection, saving: SavedTogether) -> None:
