@@ -50,6 +50,12 @@ def test_the_hosts_of_a_mixed_fleet_take_the_releases_in_turn():
     assert found == ["trixie", "bookworm", "trixie", "bookworm", "trixie"]
 
 
+def test_a_machine_has_a_guest_whose_memory_can_stay_in_place_and_one_whose_memory_cannot():
+    host, = layout.hosts(SETTINGS, sizes(1, 1, 2), ["trixie"], "machine")
+    assert (host["kind"], [guest["kind"] for guest in host["guests"]]) == ("machine", ["shared", "normal"])
+    assert {host["kind"] for host in hosts_of(sizes())} == {"container"}
+
+
 @pytest.mark.parametrize("text", ["jessie", "bookworm,jessie", "jessie,trixie"])
 def test_a_release_that_has_no_row_is_refused(text):
     with pytest.raises(LabError, match="'jessie' is none of the releases that the lab knows: bookworm, trixie, forky"):
