@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -48,88 +50,100 @@ def ask(namespace: str, url: str = NAME, timeout: float = 3.0) -> str:
     return within(namespace, sys.executable, "-c", code, url, str(timeout)).strip()
 
 
-#: A guest that tells the host by ARP that its own IP address is at another guest's MAC address, asks, and takes that back to get the answer,
-#: which TCP sends again.
+#: A guest that tells the host by ARP where its own IP address is, and asks. It is told when, a word on a line each.
 LIAR = """
-import socket, struct, sys, time
+import signal, socket, struct, sys
+signal.alarm(60)
 mac = {whose: bytes.fromhex(text.replace(":", "")) for whose, text in zip(("own", "other", "host"), sys.argv[1:4])}
 raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 raw.bind(("eth0", 0))
-def tell(whose):
-    time.sleep(1.2)  # the kernel believes no second word within a second
-    raw.send(mac["host"] + mac["own"] + struct.pack("!HHHBBH", 0x0806, 1, 0x0800, 6, 4, 2)
-             + mac[whose] + socket.inet_aton(sys.argv[4]) + mac["host"] + socket.inet_aton(sys.argv[5]))
-client = socket.create_connection((sys.argv[6], 80), 5)
-tell("other")
-time.sleep(0.2)
-client.sendall(f"GET {sys.argv[7]} HTTP/1.1\\r\\nHost: x\\r\\nMetadata: true\\r\\n\\r\\n".encode())
-tell("own")
-try:
-    print(client.recv(65536).decode().rpartition("\\r\\n\\r\\n")[2])
-except OSError:
-    print("no answer")
+client = socket.create_connection((sys.argv[6], 80), 20)
+print("connected", flush=True)
+for word in map(str.strip, sys.stdin):
+    if word == "ask":
+        client.sendall(f"GET {sys.argv[7]} HTTP/1.1\\r\\nHost: x\\r\\nMetadata: true\\r\\n\\r\\n".encode())
+    elif word == "read":
+        print(client.recv(65536).decode().rpartition("\\r\\n\\r\\n")[2], flush=True)
+    else:
+        raw.send(mac["host"] + mac["own"] + struct.pack("!HHHBBH", 0x0806, 1, 0x0800, 6, 4, 2)
+                 + mac[word] + socket.inet_aton(sys.argv[4]) + mac["host"] + socket.inet_aton(sys.argv[5]))
 """
 
 
-#: A guest that begins a connection from another's MAC address, waits until that one has sent something, and only then goes on, from its own.
+#: A guest that begins two connections, the first from another's MAC address, and says which of them is answered first. Both answers go to one IP address of
+#: its own, so they come in that order: when the second one is answered, the first one never will be.
 FORGER = """
-import socket, struct, sys, time
+import signal, socket, struct, sys
+signal.alarm(60)
 own, other, host = (bytes.fromhex(text.replace(":", "")) for text in sys.argv[1:4])
-mine, theirs, at, path = *map(socket.inet_aton, sys.argv[4:7]), sys.argv[7]
+mine, theirs, at = map(socket.inet_aton, sys.argv[4:7])
 raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
 raw.bind(("eth0", 3))
-raw.settimeout(0.1)
 def total(data):
-    data += bytes(len(data) % 2)
     found = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while found >> 16:
         found = (found & 0xFFFF) + (found >> 16)
     return ~found & 0xFFFF
-def send(mac, flags, seq, ack, data=b""):
-    tcp = struct.pack("!HHIIBBHHH", 40000, 80, seq, ack, 0x50, flags, 8192, 0, 0)
-    check = total(mine + at + struct.pack("!HH", 6, len(tcp) + len(data)) + tcp + data)
-    tcp = tcp[:16] + struct.pack("!H", check) + tcp[18:] + data
+def begin(mac, port):
+    tcp = struct.pack("!HHIIBBHHH", port, 80, 1000, 0, 0x50, 0x02, 8192, 0, 0)
+    tcp = tcp[:16] + struct.pack("!H", total(mine + at + struct.pack("!HH", 6, len(tcp)) + tcp)) + tcp[18:]
     head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(tcp), 1, 0, 64, 6, 0) + mine + at
     raw.send(host + mac + b"\\x08\\x00" + head[:10] + struct.pack("!H", total(head)) + head[12:] + tcp)
-def tell(whose):
-    raw.send(host + own + struct.pack("!HHHBBH", 0x0806, 1, 0x0800, 6, 4, 2) + whose + mine + host + theirs)
-def wait(seconds, wanted=lambda packet: False):
-    # Answers who asks for our address, until there is what is wanted.
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            packet = raw.recv(65536)
-        except OSError:
-            continue
-        if packet[12:14] == b"\\x08\\x06" and packet[20:22] == b"\\0\\1" and packet[38:42] == mine:
-            tell(own)
-        elif packet[12:14] == b"\\x08\\x00" and packet[30:34] == mine and packet[23] == 6 and wanted(packet[34:]):
-            return packet[34:]
-    return None
-send(other, 0x02, 1000, 0)
-answer = wait(3, lambda tcp: tcp[13] == 0x12)
-if answer is None:
-    sys.exit(print("no answer"))
-seq = struct.unpack_from("!I", answer, 4)[0] + 1
-wait(1.2)
-tell(other)
-time.sleep(0.3)  # the other guest sends something
-send(own, 0x10, 1001, seq)
-time.sleep(0.1)
-send(own, 0x18, 1001, seq, f"GET {path} HTTP/1.1\\r\\nHost: x\\r\\nMetadata: true\\r\\n\\r\\n".encode())
-time.sleep(1.2)
-tell(own)
-answer = wait(4, lambda tcp: len(tcp) > tcp[12] // 16 * 4)
-print("no answer" if answer is None else answer.decode("latin-1").rpartition("\\r\\n\\r\\n")[2])
+begin(other, 40000)
+begin(own, 40001)
+while True:
+    packet = raw.recv(65536)
+    if packet[12:14] == b"\\x08\\x06" and packet[20:22] == b"\\0\\1" and packet[38:42] == mine:
+        raw.send(host + own + struct.pack("!HHHBBH", 0x0806, 1, 0x0800, 6, 4, 2) + own + mine + host + theirs)
+    elif packet[12:14] == b"\\x08\\x00" and packet[30:34] == mine and packet[23] == 6 and packet[34 + 13] == 0x12:
+        print({40000: "other", 40001: "own"}[struct.unpack_from("!H", packet, 36)[0]])
+        break
 """
-#: A guest that sends something all the time, so that the bridge knows where it is.
-TALKER = """
-import socket, time
-with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as talk:
-    while True:
-        talk.sendto(b"x", ("192.168.50.1", 9))
-        time.sleep(0.05)
-"""
+
+
+class Liar:
+    """The guest that lies, which does as it is told."""
+
+    def __init__(self, namespace: str, *words: str) -> None:
+        self._process = subprocess.Popen(
+            ["ip", "netns", "exec", namespace, sys.executable, "-c", LIAR, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
+
+    def __enter__(self) -> Liar:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def tell(self, word: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{word}\n")
+        self._process.stdin.flush()
+
+    def says(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+
+def neighbour(address: str) -> str:
+    """The MAC address that the host has of an IP address at the bridge."""
+    words = ip("neigh", "show", address, "dev", "br0").split()
+    return words[words.index("lladdr") + 1] if "lladdr" in words else ""
+
+
+def port_of(mac: str) -> str:
+    """The port at which the bridge saw a MAC address last."""
+    rows = [line.split() for line in run("bridge", "fdb", "show", "br", "br0").splitlines() if line.startswith(f"{mac} ")]
+    return next((row[2] for row in rows), "")
+
+
+def is_owed(address: str) -> bool:
+    """Whether the host has sent something to an IP address over TCP that has not come there; proc_net_tcp of the kernel's documentation."""
+    wanted = f"{struct.unpack('=I', socket.inet_aton(address))[0]:08X}"
+    with open("/proc/net/tcp", encoding="ascii") as stream:
+        rows = [line.split() for line in stream.readlines()[1:]]
+    return any(row[2].partition(":")[0] == wanted and int(row[4].partition(":")[0], 16) > 0 for row in rows)
 
 
 def wait_until(what: str, holds) -> None:
@@ -161,6 +175,9 @@ with open(f"{ROOT}/etc/vm_preserving/scheduled_events.json", "w", encoding="asci
     json.dump(settings, stream)
 ip("link", "set", "lo", "up")
 ip("link", "add", "br0", "address", "52:54:00:00:00:fe", "type", "bridge")
+# Else the kernel believes no second word of ARP within a second. A network namespace has no default of it.
+with open("/proc/sys/net/ipv4/neigh/br0/locktime", "w", encoding="ascii") as stream:
+    stream.write("0")
 ip("address", "add", "192.168.50.1/24", "dev", "br0")
 ip("link", "set", "br0", "up")
 for number, name in ((1, "web"), (2, "db")):
@@ -187,17 +204,24 @@ try:
     within("lan", "ip", "neigh", "replace", ADDRESS, "lladdr", "52:54:00:00:00:fe", "dev", "eth0")
     assert ask("lan", timeout=1.5) == "no answer"
 
-    # A guest that says by ARP that it is at another's MAC address is not that one.
-    assert ask("web") == "web_0"  # so the bridge knows where that is
-    path = NAME.partition(ADDRESS)[2]
-    found = within("db", sys.executable, "-c", LIAR, MACS[2], MACS[1], "52:54:00:00:00:fe", "192.168.50.12", "192.168.50.1", ADDRESS, path)
-    assert "web_0" not in found, "it was taken for the guest that it says it is"
+    # A guest that says by ARP that it is at another's MAC address is not that one. It says so between its connection and its question, and takes that back
+    # to get the answer, which TCP sends again.
+    assert ask("web") == "web_0"
+    wait_until("the bridge knows where the other guest is", lambda: port_of(MACS[1]) == "tap1")
+    with Liar("db", MACS[2], MACS[1], "52:54:00:00:00:fe", "192.168.50.12", "192.168.50.1", ADDRESS, NAME.partition(ADDRESS)[2]) as liar:
+        assert liar.says() == "connected"
+        wait_until("the host believes the lie", lambda: liar.tell("other") or neighbour("192.168.50.12") == MACS[1])
+        liar.tell("ask")
+        wait_until("the answer goes to the other guest", lambda: is_owed("192.168.50.12"))
+        assert port_of(MACS[1]) == "tap1"
+        wait_until("the host believes the truth", lambda: liar.tell("own") or neighbour("192.168.50.12") == MACS[2])
+        liar.tell("read")
+        found = liar.says()
+    assert "Not found" in found, f"it was taken for the guest that it says it is, or not asked: {found}"
 
-    # One that forges the beginning of a connection is not, either.
-    with subprocess.Popen(["ip", "netns", "exec", "web", sys.executable, "-c", TALKER]) as talker:
-        found = within("db", sys.executable, "-c", FORGER, MACS[2], MACS[1], "52:54:00:00:00:fe", "192.168.50.77", "192.168.50.1", ADDRESS, path)
-        talker.terminate()
-    assert found.strip() == "no answer", f"it was taken for the guest whose MAC address it has forged, or that was not seen to: {found}"
+    # One cannot begin a connection from another's MAC address, with which it would go on when that one has sent something.
+    found = within("db", sys.executable, "-c", FORGER, MACS[2], MACS[1], "52:54:00:00:00:fe", "192.168.50.77", "192.168.50.1", ADDRESS)
+    assert found.strip() == "own", f"a connection was begun from another guest's MAC address: {found}"
     assert ask("web") == "web_0"
 
     # A guest with another's IP address is still itself ...
