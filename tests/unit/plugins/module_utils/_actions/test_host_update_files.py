@@ -47,7 +47,8 @@ OVMF, KERNEL = Change("ovmf", "1", "2"), Change("kernel", None, "6.2")
     ([OVMF], {"x": ["ovmf"]}, {"ovmf": ["x"]}, [], []),
     ([OVMF], {"x": ["ovmf"]}, {}, [], ["ovmf"]),  # not downloaded
     ([OVMF], {}, {}, [], []),
-    ([Change("ovmf:amd64", "1", "2")], {"x": ["ovmf"]}, {"ovmf": []}, [Change("ovmf:amd64", "1", "2")], []),  # dpkg's name has an architecture, its owners have none
+    # dpkg's name has an architecture, its owners have none.
+    ([Change("ovmf:amd64", "1", "2")], {"x": ["ovmf"]}, {"ovmf": []}, [Change("ovmf:amd64", "1", "2")], []),
     # A kernel comes beside the others: nothing of the package of that name goes, and what it brings counts.
     ([KERNEL], {"x": ["kernel"]}, {"kernel": ["vmlinuz-6.2"]}, [], []),
     ([KERNEL], {"x": ["kernel"]}, {}, [], []),  # not downloaded, which does not matter

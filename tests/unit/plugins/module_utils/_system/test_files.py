@@ -55,7 +55,8 @@ def test_it_is_on_disk_before_it_is_there_and_its_name_is_before_it_is_said(tmp_
     path, order, fsync = str(tmp_path / "x"), [], os.fsync
 
     def seen(handle):
-        order.append((os.readlink(f"/proc/self/fd/{handle}"), os.fstat(handle).st_size if stat.S_ISREG(os.fstat(handle).st_mode) else None, os.listdir(tmp_path)))
+        found = os.fstat(handle)
+        order.append((os.readlink(f"/proc/self/fd/{handle}"), found.st_size if stat.S_ISREG(found.st_mode) else None, os.listdir(tmp_path)))
         fsync(handle)
 
     monkeypatch.setattr(os, "fsync", seen)
