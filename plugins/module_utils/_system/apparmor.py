@@ -103,7 +103,9 @@ def take_back(uuid: str) -> None:
 def start_takes(uuid: str) -> float:
     """Seconds that libvirt needs for the profile of a guest when it starts it: it has the kernel take it once, and again for each file that it adds.
 
-    Source: libvirt, src/security/security_apparmor.c (AppArmorGenSecurityLabel, AppArmorSetPathLabel, AppArmorSetFDLabel). On a slow host it is most of a start.
+    On a slow host it is most of a start.
+
+    Source: libvirt, src/security/security_apparmor.c (AppArmorGenSecurityLabel, AppArmorSetPathLabel, AppArmorSetFDLabel).
 
     :raises ProfileError: It cannot be measured.
     """
