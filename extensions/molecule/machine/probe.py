@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 FOLDER = "/var/lib/libvirt/qemu/vm-preserving"
 STOP = "/run/probe.stop"
@@ -27,6 +28,7 @@ def main():
     guests = sys.argv[1:3]
     seen = {f"{confined} {owner}": {} for confined in guests for owner in guests}
     while not os.path.exists(STOP):
+        time.sleep(0.05)  # the host is slow, and has other things to do
         for confined in guests:
             for owner in guests:
                 if os.path.exists(f"{FOLDER}/{owner}.sock"):

@@ -280,12 +280,13 @@ class Handover(threading.Thread):
             self.problem = str(error)
 
     def _hand_over(self) -> None:
-        give_up = time.monotonic() + TIMEOUT
+        give_up = time.monotonic() + COMES
         while not os.path.exists(self.meeting.monitor):
             if self._over.wait(LOOK):
                 return
             if time.monotonic() > give_up:
                 raise MonitorError("no QEMU came to our monitor")
+        give_up = time.monotonic() + TIMEOUT
         problem: Exception | None = None
         try:
             pid = _process_at(self.meeting)

@@ -169,6 +169,19 @@ def test_a_monitor_that_does_not_listen_yet_is_asked_again(tmp_path, monkeypatch
     assert handover.problem is None and asked[:2] == ["qmp_capabilities", "migrate-set-capabilities"]
 
 
+def test_libvirt_may_take_its_time_before_it_starts_qemu(tmp_path, monkeypatch):
+    """Found on a host where AppArmor confines QEMU: libvirt came to its start after 40 s, and nobody waited for it any more."""
+    meeting = in_place.Meeting(str(tmp_path / "sock"), str(tmp_path / "pipe"))
+    monkeypatch.setattr(in_place, "TIMEOUT", 0.05)
+    handover = in_place.Handover(meeting, str(tmp_path / "kept"))
+    handover.start()
+    handover.join(0.5)
+    assert handover.is_alive() and handover.problem is None
+    handover._over.set()  # the end of the restore; it does not come any more
+    handover.join(30)
+    assert not handover.is_alive() and handover.problem is None
+
+
 def test_the_old_qemu_is_not_taken_for_the_new_one(tmp_path, monkeypatch):
     """It has the place in its command line when it came by it itself."""
     meeting = in_place.Meeting(str(tmp_path / "sock"), str(tmp_path / "pipe"))
