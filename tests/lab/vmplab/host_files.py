@@ -1,5 +1,6 @@
 """What differs from host to host: the files that make a base this host of this lab."""
 
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,9 @@ from .base_image import OPERATOR_GID, OPERATOR_UID
 from .layout import MAX_HOSTS
 from .run import run
 from .settings import Settings
+
+# Hosts are started side by side.
+_KNOWN = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ def make_key(file: Path, comment: str) -> None:
 
 
 def _make_known(settings: Settings, address: str, public_key: str) -> None:
-    others = [line for line in settings.known_hosts.read_text().splitlines() if line.split()[0] != address]
     kind, key = public_key.split()[:2]
-    settings.known_hosts.write_text("\n".join([*others, f"{address} {kind} {key}"]) + "\n")
+    with _KNOWN:
+        others = [line for line in settings.known_hosts.read_text().splitlines() if line.split()[0] != address]
+        settings.known_hosts.write_text("\n".join([*others, f"{address} {kind} {key}"]) + "\n")

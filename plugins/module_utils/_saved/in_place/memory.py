@@ -36,6 +36,9 @@ _OURS = "vm-preserving-"
 _STATE = "/var/lib/libvirt/qemu"
 #: Seconds for the new QEMU to get to our monitor, and for its answer.
 TIMEOUT = 20.0
+#: Seconds for it to come. The end of libvirt's restore ends the wait, too. Before it starts QEMU libvirt has the kernel take the guest's AppArmor profile, about
+#: eight times. (Seen on a slow host: it came after 40 s.)
+COMES = 600.0
 #: Seconds between two looks whether it is there: this is inside the guest's pause.
 LOOK = 0.002
 #: The capability, by its name in QMP.
