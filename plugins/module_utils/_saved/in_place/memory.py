@@ -34,10 +34,10 @@ QEMU_NAMESPACE = "http://libvirt.org/schemas/domain/qemu/1.0"
 _OURS = "vm-preserving-"
 #: libvirt's own folder of a host's guests; ours in it belongs to the user that QEMU runs as, and no other user gets in.
 _STATE = "/var/lib/libvirt/qemu"
-#: Seconds for the new QEMU to get to our monitor, and for its answer.
+#: Seconds for the new QEMU to take its memory up once it has come to our monitor.
 TIMEOUT = 20.0
-#: Seconds for it to come. The end of libvirt's restore ends the wait, too. Before it starts QEMU libvirt has the kernel take the guest's AppArmor profile, about
-#: eight times. (Seen on a slow host: it came after 40 s.)
+#: Seconds for it to come. The end of libvirt's restore ends the wait, too. Before it starts QEMU libvirt has the kernel take the guest's AppArmor profile,
+#: about eight times. (Seen on a slow host: it came after 40 s.)
 COMES = 600.0
 #: Seconds between two looks whether it is there: this is inside the guest's pause.
 LOOK = 0.002
