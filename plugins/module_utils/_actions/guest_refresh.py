@@ -87,6 +87,7 @@ def plan_refresh(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Pla
             plan.predicted = predicted_copy(plan.need, copied / max(1, width))
             plan.back = predicted_way_back(plan.need, plan.ordinary, copied / max(1, width))
         plan.predicted += plan.confinement + (quiesce.TAKES if plan.quiesce else 0.0)
+        plan.back += plan.confinement
         plan.no_way_back = plan.no_way_back or late_way_back(plan.predicted, plan.back, params["pause_limit"])
         if plan.predicted > params["pause_limit"]:
             plan.blockers.append(Blocker(

@@ -31,6 +31,11 @@ def build_of(path: str) -> str | None:
     return None if found is None else found[0]
 
 
+def folder_of(build: str) -> str:
+    """Where all of a kept QEMU is."""
+    return f"{KEPT}/{build}"
+
+
 def is_kept(path: str) -> bool:
     """Whether a file is a part of a kept QEMU."""
     return path.startswith(f"{KEPT}/")
@@ -48,7 +53,7 @@ def start_of(build: str, emulator: str) -> str:
     :param build: Its build id.
     :param emulator: The path that a definition has for the installed one.
     """
-    return f"{KEPT}/{build}/{START}{emulator}"
+    return f"{folder_of(build)}/{START}{emulator}"
 
 
 def with_emulator(xml: str, emulator: str) -> str:

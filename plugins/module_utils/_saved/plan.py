@@ -18,7 +18,7 @@ from .._core.errors import MaintenanceError
 from .._core.kept_qemu import installed as installed_emulator
 from .._core.places import places
 from .._core.states import Blocker, pause_blockers
-from .._system import apparmor, qemu_program, qemu_says
+from .._system import qemu_program, qemu_says
 from .._system.guest_helpers import helpers
 from .._system.guests import Candidate
 from .._system.hypervisor import Connection, Guest, describe
@@ -26,13 +26,13 @@ from .._system.memory_backing import memory_backing_dir
 from .._system.open_files import Found, at_path, open_files, users_of
 from .._system.process_memory import host_memory, process_memory
 from .._updates import stale
-from . import quiesce, way_back
+from . import confinement, quiesce, way_back
 from .in_place import memory as in_place
 from .ownership import Owners
 from .pair import image_formats
 from .restore_needs import Need, firmware_by_name, missing, needs, rom_blocker
 from .room import MIB, CopyNeed, Room, copy_need, room
-from .rules import confined_by, in_place_obstacle, memory_folder, save_blockers
+from .rules import in_place_obstacle, memory_folder, save_blockers
 
 #: Bytes that are copied, or freed, to learn how fast this host does that.
 PROBE = 64 * MIB
@@ -177,7 +177,7 @@ def why_copy(xml: ET.Element, backends: t.Sequence[t.Mapping[str, t.Any]], qemu:
     :param backends: The memory backends of its QEMU.
     :param qemu: The version of its QEMU; `None` when not known.
     """
-    found = _confined(xml) or in_place_obstacle(xml, backends)
+    found = confinement.obstacle(xml) or in_place_obstacle(xml, backends)
     if found is None and qemu is not None and qemu < _TELLS_SHARED:
         # Memory that is overlooked is lost with the old QEMU.
         return f"its QEMU {_words(qemu)} does not tell which of its memory is shared (QEMU does from {_words(_TELLS_SHARED)} on)"
@@ -257,8 +257,7 @@ def look(
         return plan
     pid = process.process.pid
     plan.xml = xml
-    if confined_by(xml) == "apparmor" and apparmor.has_profile(guest.uuid):
-        plan.confinement = apparmor.start_takes(guest.uuid)
+    plan.confinement = confinement.start_takes(xml)
     # The file systems of one that its owner has paused are as they are.
     plan.quiesce = candidate.facts.state.executes and quiesce.is_wanted(xml, guest.name, guest.uuid, quiesced)
     unable = quiesce.obstacle(guest) if plan.quiesce and asked else None
@@ -297,15 +296,6 @@ def look(
     plan.memory = "copy" if memory == "copy" or plan.why_copy is not None else "in_place"
     plan.formats = image_formats(connection.can_save_sparse(running), fast=plan.memory == "copy" and not reboot)
     return plan
-
-
-def _confined(xml: ET.Element) -> str | None:
-    """AppArmor and SELinux keep a QEMU from files that libvirt has not told them of. AppArmor can be told, for one guest."""
-    model = confined_by(xml)
-    if model == "apparmor":
-        label = next((one.findtext("label") for one in xml.findall("seclabel") if one.get("model") == model), None)
-        return apparmor.obstacle(xml.findtext("uuid", ""), label)
-    return None if model is None else f"its QEMU is confined by {model}, which does not know of the files that the new QEMU is handed"
 
 
 def copy_speed(folder: str, durable: bool = False) -> float:

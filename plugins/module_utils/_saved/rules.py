@@ -78,12 +78,6 @@ def save_blockers(xml: ET.Element, state: State, qemu_decides: bool = False) -> 
     return found
 
 
-def confined_by(xml: ET.Element) -> str | None:
-    """What confines the QEMU of a guest, keeping it from files that libvirt has not told of: `apparmor` or `selinux`; `None`: nothing does."""
-    labels = (label.get("model") for label in xml.findall("seclabel") if label.get("type") != "none")
-    return next((model for model in labels if model in ("apparmor", "selinux")), None)
-
-
 #: How libvirt calls the backend of a memory device in QEMU: this, and the device's alias, which is also the name of its file.
 _DEVICE_PREFIX = "mem"
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The vm_preserving.maintenance authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""SavedTogether one guest, restoring it, and bringing back one that was left half way. The modules and the guard share it."""
+"""Saving one guest, restoring it, and bringing back one that was left half way. The modules and the guard share it."""
 from __future__ import annotations
 
 import contextlib
@@ -15,14 +15,14 @@ from .._core import identity
 from .._core.calls import Call, run_lanes
 from .._core.errors import GuestGone, LedgerError, MaintenanceError
 from .._core.kept_qemu import build_of, with_emulator
-from .._system import apparmor, boot_unit, host_power
+from .._system import boot_unit, host_power
 from .._system.hypervisor import Connection, Guest, daemon_said, describe, libvirt_refused, unsupported
 from .._system.qmp import capability
-from . import quiesce, way_back
+from . import confinement, quiesce, way_back
 from .in_place import memory as in_place
 from .ledger import SavedLedger
 from .record import BACK, REBOOT, SavedGuest, SavedTogether
-from .rules import Remains, confined_by, recover_verdict
+from .rules import Remains, recover_verdict
 
 #: The suffix of an image from the moment on which its guest, restored paused, is resumed.
 RESTORING = ".restoring"
@@ -169,6 +169,7 @@ def _start(connection: Connection, one: SavedGuest, emulator: str) -> None:
         wanted = with_emulator(xml, emulator)
         if wanted != xml:
             guest.set_managed_save_xml(wanted)
+        confinement.let(ET.fromstring(wanted))
         guest.start_from_managed_save()
         return
     # Where libvirt itself had said that an earlier try had failed, or the host went down in it, the image can still have the suffix.
@@ -179,6 +180,7 @@ def _start(connection: Connection, one: SavedGuest, emulator: str) -> None:
         _start_in_place(connection, one, with_emulator(xml, emulator))
         return
     wanted = with_emulator(in_place.with_handover(xml, None), emulator)
+    confinement.let(ET.fromstring(wanted))
     connection.restore(one.image, None if wanted == xml else wanted)
 
 
@@ -255,8 +257,7 @@ def _forget_image(one: SavedGuest) -> None:
 def _start_in_place(connection: Connection, one: SavedGuest, xml: str) -> None:
     owner = os.stat(os.path.join(one.kept, one.ram[0]))
     meeting = in_place.arrange(one.uuid, owner.st_uid, owner.st_gid)
-    if confined_by(ET.fromstring(xml)) == "apparmor":
-        apparmor.let(one.uuid, meeting)
+    confinement.let(ET.fromstring(xml), meeting)
     handover = in_place.Handover(meeting, one.kept)
     handover.start()
     try:
@@ -289,7 +290,7 @@ def after(connection: Connection, one: SavedGuest) -> str:
         in_place.forget(one.kept)
     # An image of libvirt's own still has what an earlier move in place added, and its QEMU makes these files again.
     in_place.leave(in_place.meeting_of(one.uuid))
-    left = _confined_as_before(one)
+    left = confinement.as_before(guest.xml())
     if one.memory == "managed" and guest.has_managed_save():
         # libvirt died between the start and the removal; the next start would bring an old state back.
         guest.remove_managed_save()
@@ -297,15 +298,6 @@ def after(connection: Connection, one: SavedGuest) -> str:
         guest.set_autostart(True)
     # Before its clock: until then its agent sets none.
     return "; ".join(part for part in (left, _thaw(guest, one)) if part)
-
-
-def _confined_as_before(one: SavedGuest) -> str:
-    """Take back what AppArmor was told to let its new QEMU at. Returns what is left to say; mostly empty."""
-    try:
-        apparmor.take_back(one.uuid)
-    except apparmor.ProfileError as error:
-        return f"the rule for its new QEMU could not be taken back ({error}); it lets it at files that are not there any more"
-    return ""
 
 
 def forget_marks(connection: Connection, saving: SavedTogether) -> None:

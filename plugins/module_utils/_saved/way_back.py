@@ -10,9 +10,9 @@ import xml.etree.ElementTree as ET
 
 from .._core import kept_qemu as names
 from .._core.states import State
-from .._system import kept_qemu, qemu_processes, running_code
+from .._system import apparmor, apparmor_daemon, kept_qemu, qemu_processes, running_code
 from .._system.hypervisor import Connection, describe
-from .rules import confined_by
+from . import confinement
 
 
 def _cannot_be_kept(xml: ET.Element, emulator: str, pid: int) -> str | None:
@@ -22,9 +22,9 @@ def _cannot_be_kept(xml: ET.Element, emulator: str, pid: int) -> str | None:
     :param emulator: The installed one of its definition.
     :param pid: The process.
     """
-    label = confined_by(xml)
-    if label is not None:
-        return f"it is confined by {label}, which does not let a QEMU run from another place"
+    why = confinement.obstacle(xml) or apparmor_daemon.obstacle()
+    if why is not None:
+        return why
     program = names.installed(running_code.program(pid) or "")
     if os.path.realpath(emulator) != os.path.realpath(program):
         return f"its emulator {emulator} is not the program that it runs ({program}), but starts that in a way of its own"
@@ -62,6 +62,7 @@ def keep(connection: Connection, xml: ET.Element, emulator: str, pid: int) -> tu
         return "", why
     try:
         start = kept_qemu.keep(pid, emulator)
+        apparmor_daemon.let_start(names.KEPT)
         connection.check_machine(start, xml)
     except Exception as error:  # the guest is none the worse for it
         return "", f"its QEMU cannot be kept: {describe(error)}"
@@ -102,6 +103,9 @@ def tidy(uri: str, wanted: t.Iterable[str] = ()) -> tuple[list[str], str]:
             if build not in needed and build not in {names.build_of(start) for start in wanted}:
                 kept_qemu.remove(build)
                 removed.append(build)
+                apparmor.forget(names.folder_of(build))
+        if not kept_qemu.builds():
+            apparmor_daemon.take_back()
     except Exception as error:  # room on a disk, and nothing else
         return removed, f"a QEMU that no guest needs any more is still kept in {names.KEPT} ({describe(error)}); the next refresh removes it"
     return removed, ""

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The vm_preserving.maintenance authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""AppArmor on this host: rules for the QEMU of one guest, in the profile that libvirt keeps for just that guest.
+"""AppArmor on this host: rules for the QEMU of one guest, in the profile that libvirt keeps for just that guest. For libvirt's daemon: `apparmor_daemon`.
 
 libvirt makes the profile `libvirt-UUID` once, from its template, and leaves it as it is after that; what it writes anew at each start is another file, which
 the profile includes. At each start it has the kernel take the profile as it is on disk, so a rule in it holds from the next start on. Other guests have
@@ -23,7 +23,7 @@ from . import files
 
 PROFILES = "/etc/apparmor.d/libvirt"
 _LOADED = "/sys/kernel/security/apparmor/profiles"
-_BEGIN, _END = "  # vm_preserving.maintenance: begin (until this guest is back)", "  # vm_preserving.maintenance: end"
+_BEGIN, _END = "  # vm_preserving.maintenance: begin", "  # vm_preserving.maintenance: end"
 #: Seconds for the kernel to take a profile.
 TIMEOUT = 60.0
 
@@ -67,37 +67,67 @@ def with_rules(profile: str, rules: t.Sequence[str]) -> str:
     :param rules: Lines; none: only take ours out.
     :raises ProfileError: The text has no such end.
     """
-    kept: list[str] = []
-    ours = False
-    for line in profile.splitlines():
-        if line in (_BEGIN, _END):
-            ours = line == _BEGIN
-        elif not ours:
-            kept.append(line)
+    kept = without_rules(profile)
     if rules:
         last = max((number for number, line in enumerate(kept) if line.strip()), default=-1)
         if last < 0 or kept[last].strip() != "}":
             raise ProfileError("it does not end with a brace")
-        kept[last:last] = [_BEGIN, *(f"  {rule}" for rule in rules), _END]
+        kept[last:last] = block(rules)
     return "".join(f"{line}\n" for line in kept)
 
 
-def let(uuid: str, paths: t.Sequence[str]) -> None:
-    """Let the QEMU of a guest read and write these files, from its next start on.
+def block(rules: t.Sequence[str]) -> list[str]:
+    """Rules of ours, so that they are known for ours. Pure."""
+    return [_BEGIN, *(f"  {rule}" for rule in rules), _END] if rules else []
 
-    :param paths: Paths of this program's own making.
+
+def without_rules(text: str) -> list[str]:
+    """The lines that are not ours. Pure."""
+    kept: list[str] = []
+    ours = False
+    for line in text.splitlines():
+        if line in (_BEGIN, _END):
+            ours = line == _BEGIN
+        elif not ours:
+            kept.append(line)
+    return kept
+
+
+def _rules(handed: t.Sequence[str], program: str | None) -> list[str]:
+    runs = [] if program is None else [f'"{program}/" r,', f'"{program}/**" rmix,']
+    return [*(f'"{path}" rw,' for path in handed), *runs]
+
+
+def let(uuid: str, handed: t.Sequence[str], program: str | None) -> None:
+    """Let the QEMU of a guest at just this, from its next start on. Nothing happens where that is nothing.
+
+    :param handed: Files that it may read and write: paths of this program's own making.
+    :param program: The folder of a kept QEMU that it runs; `None`: it runs the installed one.
     :raises ProfileError: It cannot be done.
     """
-    _write(uuid, [f'"{path}" rw,' for path in paths])
+    if handed or program is not None:
+        _write(_path(uuid), _rules(handed, program))
 
 
-def take_back(uuid: str) -> None:
-    """Take the rules of ours out of the profile of a guest, at once. Nothing happens where there are none.
+def take_back(uuid: str, program: str | None) -> None:
+    """Let the QEMU of a guest at nothing more than the program that it runs, at once. Nothing happens where that is so already.
 
+    :param program: As for `let`.
     :raises ProfileError: It cannot be done.
     """
-    if has_profile(uuid) and _write(uuid, []) and _is_loaded(uuid):
-        _run(["apparmor_parser", "--replace", _path(uuid)])
+    if has_profile(uuid) and _write(_path(uuid), _rules((), program)) and _is_loaded(name_of(uuid)):
+        take_up(_path(uuid))
+
+
+def forget(program: str) -> None:
+    """Take a kept QEMU out of every profile that still has it, because its guest was started by others since.
+
+    :param program: Its folder.
+    :raises ProfileError: It cannot be done.
+    """
+    for path in sorted(glob.glob(f"{glob.escape(PROFILES)}/libvirt-*")):
+        if not path.endswith(".files") and f'"{program}/**"' in read(path) and _write(path, []) and _is_loaded(os.path.basename(path)):
+            take_up(path)
 
 
 def start_takes(uuid: str) -> float:
@@ -109,11 +139,7 @@ def start_takes(uuid: str) -> float:
 
     :raises ProfileError: It cannot be measured.
     """
-    try:
-        with open(f"{_path(uuid)}.files", encoding="utf-8") as stream:
-            return (1 + added(stream.read())) * _compiling_takes()
-    except (OSError, ValueError) as error:
-        raise ProfileError(f"{_path(uuid)}.files cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    return (1 + added(read(f"{_path(uuid)}.files"))) * _compiling_takes()
 
 
 def added(text: str) -> int:
@@ -135,25 +161,54 @@ def _compiling_takes() -> float:
     return time.monotonic() - began
 
 
-def _write(uuid: str, rules: t.Sequence[str]) -> bool:
+def _write(path: str, rules: t.Sequence[str]) -> bool:
     """Returns whether that changed anything."""
-    path = _path(uuid)
+    before = read(path)
+    try:
+        wanted = with_rules(before, rules)
+    except ProfileError as error:
+        raise ProfileError(f"the AppArmor profile {path} cannot be changed ({error})") from error
+    return wanted != before and write(path, wanted)
+
+
+def read(path: str) -> str:
+    """A profile, or a part of one.
+
+    :raises ProfileError: It cannot be read.
+    """
     try:
         with open(path, encoding="utf-8") as stream:
-            before = stream.read()
-        wanted = with_rules(before, rules)
-        if wanted != before:
-            files.replace(path, wanted.encode("utf-8"), 0o644)
-    except (OSError, ValueError, ProfileError) as error:
-        raise ProfileError(f"the AppArmor profile {path} cannot be changed ({getattr(error, 'strerror', None) or error})") from error
-    return wanted != before
+            return stream.read()
+    except (OSError, ValueError) as error:
+        raise ProfileError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error})") from error
 
 
-def _is_loaded(uuid: str) -> bool:
+def write(path: str, text: str) -> bool:
+    """Replace a profile, or a part of one. The kernel is not told.
+
+    :returns: `True`.
+    :raises ProfileError: It cannot be written.
+    """
+    try:
+        files.replace(path, text.encode("utf-8"), 0o644)
+    except OSError as error:
+        raise ProfileError(f"{path} cannot be written ({error.strerror})") from error
+    return True
+
+
+def take_up(path: str) -> None:
+    """Have the kernel take a profile as it is on disk now: it holds at once, for running processes too.
+
+    :raises ProfileError: It does not.
+    """
+    _run(["apparmor_parser", "--replace", path])
+
+
+def _is_loaded(name: str) -> bool:
     """Source: the kernel, security/apparmor/apparmorfs.c: a line is the name of a profile and its mode in brackets."""
     try:
         with open(_LOADED, encoding="utf-8") as stream:
-            return any(line.startswith(f"{name_of(uuid)} ") for line in stream)
+            return any(line.startswith(f"{name} ") for line in stream)
     except OSError as error:
         raise ProfileError(f"the kernel does not say which AppArmor profiles it has ({error.strerror})") from error
 

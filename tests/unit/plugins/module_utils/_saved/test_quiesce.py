@@ -49,6 +49,9 @@ class Agent:
     def state(self):
         return State("running", "booted")
 
+    def xml(self):
+        return ET.fromstring(f"<domain><uuid>{UUID}</uuid></domain>")
+
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):

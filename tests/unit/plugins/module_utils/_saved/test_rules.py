@@ -16,7 +16,6 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.r
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.rules import (
     FIXED,
     Remains,
-    confined_by,
     in_place_obstacle,
     late_way_back,
     longest_save,
@@ -219,14 +218,6 @@ def test_a_save_leaves_room_for_the_way_back(predicted, back, late, save):
     assert longest_save(predicted, back, 30.0) == save
     said = late_way_back(predicted, back, 30.0)
     assert (said is not None) is late and (not late or "after about 30.1 s, later than the pause limit of 30 s" in said)
-
-
-@pytest.mark.parametrize(("label", "model"), [
-    ("", None), ("<seclabel type='none' model='selinux'/>", None), ("<seclabel type='dynamic' model='dac'/>", None),
-    ("<seclabel type='dynamic' model='dac'/><seclabel type='static' model='selinux'/>", "selinux"),
-])
-def test_who_is_confined(label, model):
-    assert confined_by(ET.fromstring(f"<domain>{label}</domain>")) == model
 
 
 # ---- a guest that was left half way ----

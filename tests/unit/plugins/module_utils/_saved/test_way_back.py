@@ -24,7 +24,8 @@ def domain(inner=""):
 @pytest.mark.parametrize(("label", "program", "emulator", "why"), [
     ("", QEMU, QEMU, None),
     ("<seclabel type='dynamic' model='dac'/>", QEMU, QEMU, None),
-    ("<seclabel type='dynamic' model='apparmor'/>", QEMU, QEMU, "confined by apparmor"),
+    ("<seclabel type='dynamic' model='apparmor'/>", QEMU, QEMU, "AppArmor profile of its owner"),
+    ("<seclabel type='dynamic' model='selinux'/>", QEMU, QEMU, "confined by selinux"),
     ("", QEMU, "/opt/qemu/start", "its emulator /opt/qemu/start is not the program that it runs"),  # a script, say
     ("", f"{names.KEPT}/0abc/program{QEMU}", QEMU, None),  # it came back before
 ])

@@ -54,26 +54,39 @@ def test_a_profile_of_another_form_is_left_alone(text):
 
 def test_a_guest_is_let_at_its_own_files_only_and_no_longer_than_needed(profiles):
     mode = (profiles / f"libvirt-{UUID}").stat().st_mode
-    apparmor.let(UUID, ["/var/lib/x/a.sock", "/var/lib/x/a.pipe"])
+    apparmor.let(UUID, ["/var/lib/x/a.sock", "/var/lib/x/a.pipe"], None)
     text = (profiles / f"libvirt-{UUID}").read_text()
     assert '"/var/lib/x/a.sock" rw,' in text and '"/var/lib/x/a.pipe" rw,' in text
     assert (profiles / f"libvirt-{UUID}").stat().st_mode == mode
     assert (profiles / f"libvirt-{OTHER}").read_text() == PROFILE.replace(UUID, OTHER)
-    apparmor.take_back(UUID)
+    apparmor.take_back(UUID, None)
     assert (profiles / f"libvirt-{UUID}").read_text() == PROFILE
 
 
 def test_nothing_is_taken_back_where_nothing_was_let(profiles):
     """The profile of the other guest is loaded: the kernel is not told of it again, for that would need a parser that is not here."""
-    apparmor.take_back(OTHER)
-    apparmor.take_back("00000000-0000-0000-0000-000000000000")
+    apparmor.take_back(OTHER, None)
+    apparmor.take_back("00000000-0000-0000-0000-000000000000", None)
     assert (profiles / f"libvirt-{OTHER}").read_text() == PROFILE.replace(UUID, OTHER)
+
+
+def test_a_kept_qemu_is_forgotten_by_those_that_still_name_it(profiles, monkeypatch):
+    told = []
+    monkeypatch.setattr(apparmor, "take_up", told.append)
+    for uuid, build in ((UUID, "/kept/0abc"), (OTHER, "/kept/0abcd")):
+        apparmor.let(uuid, [], build)
+    other = (profiles / f"libvirt-{OTHER}").read_text()
+    apparmor.forget("/kept/0abc")
+    assert (profiles / f"libvirt-{UUID}").read_text() == PROFILE
+    assert (profiles / f"libvirt-{OTHER}").read_text() == other and not told
+    apparmor.forget("/kept/0abcd")
+    assert told == [str(profiles / f"libvirt-{OTHER}")]  # that one is loaded
 
 
 def test_a_profile_that_cannot_be_changed_is_named(profiles):
     (profiles / f"libvirt-{UUID}").write_text("nothing\n")
     with pytest.raises(apparmor.ProfileError, match=f"the AppArmor profile .*libvirt-{UUID} cannot be changed"):
-        apparmor.let(UUID, ["/a"])
+        apparmor.let(UUID, ["/a"], None)
 
 
 #: After a start from an image, as libvirt 9.0 wrote it.

@@ -1,0 +1,70 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What confines the QEMU of a guest, and letting it at what libvirt has not told of: its memory's socket, and a QEMU that is kept."""
+from __future__ import annotations
+
+import typing as t
+import xml.etree.ElementTree as ET
+
+from .._core.kept_qemu import build_of, folder_of
+from .._system import apparmor
+
+
+def confined_by(xml: ET.Element) -> str | None:
+    """What confines the QEMU of a guest, keeping it from files that libvirt has not told of: `apparmor` or `selinux`; `None`: nothing does.
+
+    :param xml: Its live XML.
+    """
+    labels = (label.get("model") for label in xml.findall("seclabel") if label.get("type") != "none")
+    return next((model for model in labels if model in ("apparmor", "selinux")), None)
+
+
+def obstacle(xml: ET.Element) -> str | None:
+    """Why the QEMU of a guest cannot be let at anything more, or `None` when it can be, or nothing confines it. AppArmor can be told, for one guest.
+
+    :param xml: Its live XML.
+    """
+    model = confined_by(xml)
+    if model == "apparmor":
+        label = next((one.findtext("label") for one in xml.findall("seclabel") if one.get("model") == model), None)
+        return apparmor.obstacle(xml.findtext("uuid", ""), label)
+    return None if model is None else f"its QEMU is confined by {model}, which does not know of the files that it would need besides"
+
+
+def start_takes(xml: ET.Element) -> float:
+    """Seconds of a start that are the confinement's.
+
+    :param xml: Its live XML.
+    :raises apparmor.ProfileError: They cannot be measured.
+    """
+    uuid = xml.findtext("uuid", "")
+    return apparmor.start_takes(uuid) if confined_by(xml) == "apparmor" and apparmor.has_profile(uuid) else 0.0
+
+
+def _program(emulator: str) -> str | None:
+    build = build_of(emulator)
+    return None if build is None else folder_of(build)
+
+
+def let(xml: ET.Element, handed: t.Sequence[str] = ()) -> None:
+    """Let the next QEMU of a guest at just this, and at the program that it is started with if that is a kept one.
+
+    :param xml: What it is started with.
+    :param handed: Files that it may read and write.
+    :raises apparmor.ProfileError: It cannot be done.
+    """
+    if confined_by(xml) == "apparmor":
+        apparmor.let(xml.findtext("uuid", ""), handed, _program(xml.findtext("devices/emulator", "")))
+
+
+def as_before(xml: ET.Element) -> str:
+    """Let the QEMU of a guest that is back at nothing more than its program. Returns what is left to say; mostly empty.
+
+    :param xml: Its live XML.
+    """
+    try:
+        apparmor.take_back(xml.findtext("uuid", ""), _program(xml.findtext("devices/emulator", "")))
+    except apparmor.ProfileError as error:
+        return f"what its new QEMU was let at for its start could not be taken back ({error}); that is two files of its own which are not there any more"
+    return ""

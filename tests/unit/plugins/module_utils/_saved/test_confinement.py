@@ -1,0 +1,67 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""_saved/confinement: who is confined, and what the next QEMU of a guest is let at."""
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core import kept_qemu as names
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved import confinement
+
+UUID = "8c76c29a-62b8-44e7-9830-c11575fd760c"
+QEMU = "/usr/bin/qemu-system-x86_64"
+APPARMOR = f"<seclabel type='dynamic' model='apparmor'><label>libvirt-{UUID}</label></seclabel>"
+
+
+def guest(label, emulator=QEMU):
+    return ET.fromstring(f"<domain><uuid>{UUID}</uuid>{label}<devices><emulator>{emulator}</emulator></devices></domain>")
+
+
+@pytest.fixture(name="profile")
+def _profile(tmp_path, monkeypatch):
+    monkeypatch.setattr(confinement.apparmor, "PROFILES", str(tmp_path))
+    path = tmp_path / f"libvirt-{UUID}"
+    path.write_text(f"profile libvirt-{UUID} {{\n}}\n")
+    (tmp_path / "loaded").write_text("")
+    monkeypatch.setattr(confinement.apparmor, "_LOADED", str(tmp_path / "loaded"))
+    return path
+
+
+@pytest.mark.parametrize(("label", "model"), [
+    ("", None), ("<seclabel type='none' model='selinux'/>", None), ("<seclabel type='dynamic' model='dac'/>", None),
+    ("<seclabel type='dynamic' model='dac'/><seclabel type='static' model='selinux'/>", "selinux"), (APPARMOR, "apparmor"),
+])
+def test_who_is_confined(label, model):
+    assert confinement.confined_by(guest(label)) == model
+
+
+def test_a_guest_that_nothing_confines_is_let_at_nothing(profile):
+    before = profile.read_text()
+    confinement.let(guest(""), ["/a.sock"])
+    assert profile.read_text() == before
+
+
+def test_a_guest_keeps_the_kept_qemu_for_as_long_as_it_runs_on_it(profile):
+    before, build = profile.read_text(), names.folder_of("0abc")
+    started = guest(APPARMOR, names.start_of("0abc", QEMU))
+    confinement.let(started, ["/a.sock"])
+    assert '"/a.sock" rw,' in profile.read_text()
+    assert confinement.as_before(started) == ""
+    assert '"/a.sock" rw,' not in profile.read_text() and f'"{build}/**" rmix,' in profile.read_text()
+    # Moved to the installed one by copy, for which nothing has to be let.
+    confinement.let(guest(APPARMOR))
+    assert confinement.as_before(guest(APPARMOR)) == ""
+    assert profile.read_text() == before
+
+
+def test_what_cannot_be_taken_back_is_told(profile, monkeypatch):
+    confinement.let(guest(APPARMOR), ["/a.sock"])
+    monkeypatch.setattr(confinement.apparmor, "_LOADED", str(profile.parent / "nothing"))
+    assert "could not be taken back (the kernel does not say which AppArmor profiles it has" in confinement.as_before(guest(APPARMOR))
+
+
+def test_selinux_is_not_told_of_anything():
+    assert "confined by selinux" in confinement.obstacle(guest("<seclabel type='dynamic' model='selinux'/>"))
