@@ -164,7 +164,9 @@ def _setting(name: object, one: object) -> dict[str, t.Any]:
     found = dict(one)
     least = found.get("min_available", MIN_AVAILABLE)
     if isinstance(least, bool) or not isinstance(least, int) or least < 1:
-        raise AvailabilityError(f"min_available of availability set {name} must be a whole number from 1: to allow that all its guests are down, accept the set by name")
+        raise AvailabilityError(
+            f"min_available of availability set {name} must be a whole number from 1: to allow that all its guests are down, accept the set by name"
+        )
     guests = found.get("guests", [])
     if not isinstance(guests, (list, tuple)) or not all(isinstance(guest, str) and guest for guest in guests):
         raise AvailabilityError(f"guests of availability set {name} must be a list of names: put names that are numbers in quotes")
@@ -189,7 +191,8 @@ def not_accepted(sets: t.Iterable[AvailabilitySet], accepted: object = ()) -> li
     unknown = [name for name in accepted if name not in known]
     if unknown:
         raise AvailabilityError(
-            f"accepted names availability set {', '.join(unknown)}, which does not exist: correct the name or leave it out; there is {', '.join(known) or 'none'}"
+            f"accepted names availability set {', '.join(unknown)}, which does not exist: correct the name or leave it out; there is "
+            f"{', '.join(known) or 'none'}"
         )
     return [one for one in sets if one.name not in accepted]
 

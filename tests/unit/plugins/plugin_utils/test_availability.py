@@ -162,7 +162,8 @@ def fleets(draw):
     names = [f"g{number}" for number in range(draw(st.integers(0, 8)))]
     placement = {host: [] for host in hosts}
     for name in names:
-        placement[draw(st.sampled_from(hosts))].append(guest(name, draw(st.none() | st.sampled_from("st")), draw(st.sampled_from(["running"] * 3 + ["paused"]))))
+        one = guest(name, draw(st.none() | st.sampled_from("st")), draw(st.sampled_from(["running", "running", "running", "paused"])))
+        placement[draw(st.sampled_from(hosts))].append(one)
     inventory = {name: {"min_available": draw(st.integers(1, 3))} for name in draw(st.sets(st.sampled_from("st")))}
     if names and draw(st.booleans()):
         inventory["u"] = {"guests": draw(st.lists(st.sampled_from([*names, "elsewhere"]), min_size=1, unique=True))}
