@@ -18,7 +18,7 @@ from .update_domains import natural_key
 
 #: Azure's number, too.
 MAX_DOMAINS = 5
-#: How many times a search puts a host into a domain, at most; a second or so.
+#: How many times a search puts a host into a domain, at most.
 STEPS = 20_000
 
 _NEXT = "move guests to other hosts, start more of them, lower min_available, raise max_domains, or accept the set by name"
@@ -78,7 +78,7 @@ def propose_update_domains(
                 f"there is no solution: no way to put these hosts into {max_domains} update domains keeps min_available of all of the sets "
                 f"{', '.join(one.name for one in sets)}: {_NEXT}", proved=True,
             )
-    raise NoProposal(f"none was found in {STEPS} steps, and whether there is a solution is not known: {_NEXT}", proved=False)
+    raise NoProposal(f"none was found in a search of {STEPS} steps, and whether there is a solution is not known: {_NEXT}", proved=False)
 
 
 def _names(present: set[str], count: int) -> list[str]:

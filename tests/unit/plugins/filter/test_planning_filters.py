@@ -32,7 +32,8 @@ def test_documentation_filter_and_function_have_the_same_options(name, home):
     pure = inspect.signature(getattr(importlib.import_module(f"{PLUGINS}.plugin_utils.{home}"), name)).parameters
     _first, *others = inspect.signature(function(name)).parameters.values()
     assert {one.name: one.default for one in others} == {name: one.default for name, one in list(pure.items())[1:]}
-    assert found["name"] == name and found["positional"].split(", ") == [one.name for one in others] and set(found["options"]) == {"_input", *pure} - {"placement"}
+    assert found["name"] == name and found["positional"].split(", ") == [one.name for one in others]
+    assert set(found["options"]) == {"_input", *pure} - {"placement"}
     for one in others:
         option = found["options"][one.name]
         assert option.get("required", False) == (one.default is inspect.Parameter.empty)

@@ -98,7 +98,7 @@ def test_no_solution(hosts, inventory, most, words):
 
 def test_an_end_of_the_search_is_not_taken_for_a_proof(monkeypatch):
     monkeypatch.setattr(domain_proposal, "STEPS", 2)
-    with pytest.raises(NoProposal, match="none was found in 2 steps, and whether there is a solution is not known") as caught:
+    with pytest.raises(NoProposal, match="none was found in a search of 2 steps, and whether there is a solution is not known") as caught:
         propose_update_domains(fleet("stu", "svw", "tvx", "uwx"), max_domains=3)
     assert not caught.value.proved
 
