@@ -21,9 +21,11 @@ MAX_DOMAINS = 5
 #: How many times a search puts a host into a domain, at most.
 STEPS = 20_000
 
+#: So many sets are named in a sentence.
+_NAMED = 10
 _NEXT = "move guests to other hosts, start more of them, lower min_available, raise max_domains, or accept the set by name"
 #: Hosts that are not in the domain that they have now, and the sum of the squares of the domains' sizes, which is least when they are equal.
-_Cost = t.Tuple[int, int]
+_Cost = tuple[int, int]
 
 
 class NoProposal(ValueError):
@@ -66,17 +68,19 @@ def propose_update_domains(
         raise NoProposal(f"there is no solution: {'; '.join(reasons)}: {_NEXT}", proved=True)
 
     wishes = {host: name for host, name in present.items() if name}
-    names = _names(set(wishes.values()), max_domains)
+    most = min(max_domains, len(hosts))
+    names = _names(set(wishes.values()), most)
     # First nobody moves. The last way is the quickest to show that there is no solution, since one name is as good to it as another.
     ways: list[tuple[dict[str, str], bool]] = [(wishes, True), (wishes, False)] if wishes else []
     for wanted, binding in [*ways, ({}, False)]:
-        found, complete = _Search(hosts, sets, names, wanted, binding, max_domains).run()
+        found, complete = _Search(hosts, sets, names, wanted, binding, most).run()
         if found is not None:
             return {host: found[host] for host in hosts}
         if complete and not binding:
+            which = ", ".join(one.name for one in sets) if len(sets) <= _NAMED else f"{len(sets)} in number"
             raise NoProposal(
-                f"there is no solution: no way to put these hosts into {max_domains} update domains keeps min_available of all of the sets "
-                f"{', '.join(one.name for one in sets)}: {_NEXT}", proved=True,
+                f"there is no solution: no way to put these hosts into {max_domains} update domains keeps min_available of all availability sets ({which}): "
+                f"{_NEXT}", proved=True,
             )
     raise NoProposal(f"none was found in a search of {STEPS} steps, and whether there is a solution is not known: {_NEXT}", proved=False)
 
@@ -246,7 +250,7 @@ class _Search:
 def least_squares(sizes: t.Iterable[int], more: int) -> int:
     """The least sum of the squares of the domains' sizes after more hosts have been added, each wherever one likes.
 
-    :param sizes: At least one.
+    :param sizes: None only without hosts.
     """
     sizes = sorted(sizes)
     total = more

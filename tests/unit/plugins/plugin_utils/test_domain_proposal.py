@@ -96,6 +96,13 @@ def test_no_solution(hosts, inventory, most, words):
         assert caught.value.proved and text.startswith("there is no solution") and all(word in text for word in [*words, "accept the set by name"])
 
 
+def test_many_sets_are_counted_not_named():
+    many = fleet(*["".join(chr(ord("A") + index) for index, pair in enumerate(itertools.combinations(range(6), 2)) if host in pair) for host in range(6)])
+    with pytest.raises(NoProposal, match=r"5 update domains keeps min_available of all availability sets \(15 in number\)"):
+        propose_update_domains(many)
+    assert len(set(propose_update_domains(many, max_domains=10**9).values())) == 6
+
+
 def test_an_end_of_the_search_is_not_taken_for_a_proof(monkeypatch):
     monkeypatch.setattr(domain_proposal, "STEPS", 2)
     with pytest.raises(NoProposal, match="none was found in a search of 2 steps, and whether there is a solution is not known") as caught:
