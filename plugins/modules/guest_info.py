@@ -84,6 +84,11 @@ guests:
     agent:
       description: V(connected), V(disconnected), or V(absent) without a channel for it.
       type: str
+    availability_set:
+      description:
+        - The availability set that its own libvirt metadata names, V(null) without one. What the inventory says is not looked at here.
+      type: str
+      sample: web
     managed_by:
       description:
         - Who else manages the guest and watches its state, such as a cloud or a cluster; empty when nothing does. For each C(manager), C(resource) (what

@@ -16,6 +16,7 @@ from .._clock.measurement import WINDOWS
 from .._core.calls import Call, run_lanes
 from .._core.errors import MaintenanceError
 from .._core.places import SYSTEM_URI, places
+from .._core.policy import policy
 from .._core.states import Blocker, State
 from .._pause.ledger import Ledger
 from .._pause.window import summary
@@ -50,6 +51,14 @@ def agent_state(xml: ET.Element) -> str:
         if target.get("name") == "org.qemu.guest_agent.0":
             return "connected" if target.get("state") == "connected" else "disconnected"
     return "absent"
+
+
+def availability_set(xml: ET.Element) -> str | None:
+    """The availability set that a guest's own metadata names, `None` without one.
+
+    :param xml: The live XML.
+    """
+    return policy(xml).get("availability_set") or None
 
 
 def parse_boot_id(answer: str) -> str | None:
@@ -144,6 +153,7 @@ def _describe(guest: Guest, candidate: Candidate, uri: str, owners: Owners) -> d
         "persistent": guest.persistent(),
         "memory": guest.memory(),
         "agent": agent,
+        "availability_set": availability_set(xml),
         "process": None if candidate.process is None else candidate.process.process._asdict(),
         "os": None,
         "boot_id": None,

@@ -15,7 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions import guest_info
-from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.guest_info import agent_state, parse_boot_id, parse_system
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.guest_info import (
+    agent_state, availability_set, parse_boot_id, parse_system,
+)
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.policy import NAMESPACE
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.states import GuestFacts, State
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system import hypervisor
 
@@ -54,6 +57,17 @@ def test_a_guest_without_devices_or_with_forged_metadata_has_no_agent():
     assert agent_state(ET.fromstring("<domain/>")) == "absent"
     forged = channel("org.qemu.guest_agent.0", "connected")
     assert agent_state(ET.fromstring(f"<domain><metadata><devices>{forged}</devices></metadata></domain>")) == "absent"
+
+
+@pytest.mark.parametrize(("metadata", "expected"), [
+    ("", None),
+    (f"<policy xmlns='{NAMESPACE}' availability_set='web'/>", "web"),
+    (f"<p:policy xmlns:p='{NAMESPACE}' pause='never'/>", None),
+    (f"<policy xmlns='{NAMESPACE}' availability_set=''/>", None),
+    ("<policy availability_set='web'/>", None),
+])
+def test_the_availability_set_is_what_its_own_metadata_names(metadata, expected):
+    assert availability_set(ET.fromstring(f"<domain><metadata>{metadata}</metadata></domain>")) == expected
 
 
 def answer(content):
