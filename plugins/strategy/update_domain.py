@@ -18,7 +18,7 @@ description:
   - If a host of a domain failed, was unreachable or did not finish, no other domain is started, nor any later batch of C(serial), nor any
     later play, and C(ansible-playbook) ends with a non-zero exit code. The hosts of the domains that were not started count as failed, so that a
     retry file holds all that is left to do.
-  - A host that failed and was rescued, or whose error was ignored, did not fail.
+  - A host that failed and was rescued, or whose error was ignored, did not fail. That holds also for a file or a role that could not be included.
   - A number above 7 is warned of, because YAML reads C(010) without quotes as 8, and C(1:30) as 90, and it cannot be seen later what was written.
     Quote the names.
   - The domains run in natural order, V(2) before V(10), or as listed in the variable C(update_domain_order) (set it in the play or with C(-e)).
@@ -55,6 +55,8 @@ EXAMPLES = r"""
   roles:
     - vm_preserving.maintenance.host_update
 """
+
+from contextlib import contextmanager
 
 from ansible import constants as C
 from ansible.errors import AnsibleError
@@ -94,7 +96,8 @@ class StrategyModule(LinearStrategyModule):
             try:
                 self._inventory.restrict_to_hosts([batch[name] for name in domain.hosts])
                 iterator.batch_size = len(domain.hosts)
-                result = super().run(iterator, play_context)
+                with self._forgiving_rescued_includes(iterator):
+                    result = super().run(iterator, play_context)
             finally:
                 self._inventory.restrict_to_hosts(list(batch.values()))
                 iterator.batch_size = batch_size
@@ -125,6 +128,35 @@ class StrategyModule(LinearStrategyModule):
             return Templar(loader=self._loader, variables=variables).template(variables.get(name))
         except AnsibleError as exc:
             return exc
+
+    def update_active_connections(self, results):
+        """Core calls this with the results of each task, before it includes what they ask for."""
+        super().update_active_connections(results)
+        self._failed_before_includes = set(self._tqm._failed_hosts)
+
+    @contextmanager
+    def _forgiving_rescued_includes(self, iterator):
+        """Make an include that fails count as a task that fails does: not, if a rescue is ahead.
+
+        Core counts its hosts as failed for good: of a file or a role that is not there, and whatever the rescue does. They would be left out of
+        C(ansible_play_hosts), would add to C(max_fail_percentage), and would stop the rollout. Between that and the next thing that core does
+        with the hosts that failed, it adds the tasks of the other includes: here is the only place to put it right.
+        """
+        add_tasks = iterator.add_tasks
+
+        def forgive_and_add_tasks(host, blocks):
+            for name in set(self._tqm._failed_hosts) - self._failed_before_includes:
+                state = iterator.get_state_for_host(name)
+                if iterator.get_active_state(state).run_state == IteratingStates.RESCUE or iterator.is_any_block_rescuing(state):
+                    del self._tqm._failed_hosts[name]
+                    iterator._play._removed_hosts.remove(name)
+            add_tasks(host, blocks)
+
+        iterator.add_tasks = forgive_and_add_tasks
+        try:
+            yield
+        finally:
+            iterator.add_tasks = add_tasks
 
     def _failures(self, iterator) -> dict[str, set[str]]:
         # The iterator misses hosts that any_errors_fatal failed, the task queue manager hosts that fail again in a rescue.
