@@ -85,9 +85,9 @@ integration: deps collection  ## run tests/integration/targets/*/runme.sh
 matrix: venv collection  ## try the update_domain strategy with every release of ansible-core in tests/matrix.txt
 	@tests/tools/run_each --quiet --keep-going matrix '$(MAKE) matrix-of CORE=$$1' $(or $(T),$(CORES))
 
-# With the release between them, the project's own, the same stories are played by `make integration`.
-matrix-fast:  ## the same with the oldest and the newest alone
-	@$(MAKE) matrix T="$(firstword $(CORES)) $(lastword $(CORES))"
+# `make integration` plays the same stories with a release between them, the project's own.
+matrix-fast:  ## the same with the oldest and the newest that a Python here can run
+	@here=$$(tests/tools/deps matrix-here); set -- $$here; $(MAKE) matrix T="$$1 $${!#}"
 
 matrix-of:
 	@tests/tools/deps matrix $(CORE)
