@@ -159,7 +159,7 @@ class StrategyModule(LinearStrategyModule):
         """Make an include that fails count as a task that fails does: not, if a rescue is ahead.
 
         Core counts its hosts as failed for good: of a file or a role that is not there, and whatever the rescue does. They would be left out of
-        C(ansible_play_hosts), would add to C(max_fail_percentage), and would stop the rollout. Between that and the next thing that core does
+        `ansible_play_hosts`, would add to `max_fail_percentage`, and would stop the rollout. Between that and the next thing that core does
         with the hosts that failed, it adds the tasks of the other includes: here is the only place to put it right.
         """
         add_tasks = iterator.add_tasks
