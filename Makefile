@@ -23,6 +23,8 @@ SCENARIOS := $(filter-out way_back machine,$(notdir $(patsubst %/molecule.yml,%,
 # There the newer QEMU refuses the state of every guest, which is what way_back is about.
 WITHOUT_trixie := refresh reboot
 
+CORES := $(shell sed -n 's/^\([0-9]*\.[0-9]*\)\..*/\1/p' tests/matrix.txt)
+
 # Around a command that brings the lab up: take it down again if it was not up before.
 AS_IT_WAS := tests/lab/lab status >/dev/null 2>&1 && was_up=yes || was_up=; status=0;
 SO_AGAIN := [ -n "$$was_up" ] || tests/lab/lab down; exit $$status
@@ -30,7 +32,7 @@ SO_AGAIN := [ -n "$$was_up" ] || tests/lab/lab down; exit $$status
 help:  ## show this list
 	@echo "make TARGET, where TARGET is one of:"
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
-	@echo "Only a part: make unit ARGS='-k clock', make lint ARGS=playbooks/recover.yml, make integration T=NAME, make molecule T=NAME."
+	@echo "Only a part: make unit ARGS='-k clock', make lint ARGS=playbooks/recover.yml, make integration T=NAME, make matrix T=2.16, make molecule T=NAME."
 	@echo "make integration V=1 shows everything as it runs; logs are in .build/logs."
 
 # --- what is needed ---------------------------------------------------------------------------------------------------------------------
@@ -52,11 +54,11 @@ collection: venv  ## build the collection and install it into .build/collections
 
 # --- checks -----------------------------------------------------------------------------------------------------------------------------
 
-test:  ## run every check: unit lint sanity integration molecule molecule-trixie chaos-fast; ends at the first that fails
-	@tests/tools/run_each test '$(MAKE) "$$1"' static integration molecule molecule-trixie chaos-fast
+test:  ## run every check: unit lint sanity integration matrix-fast molecule molecule-trixie chaos-fast; ends at the first that fails
+	@tests/tools/run_each test '$(MAKE) "$$1"' static integration matrix-fast molecule molecule-trixie chaos-fast
 
-test-all:  ## run every check, the scenarios on every release, every fault, then the demo, the benchmark and the coverage
-	@tests/tools/run_each test-all '$(MAKE) "$$1"' static integration molecule-all molecule-trixie machine chaos demo bench coverage
+test-all:  ## run every check, the strategy with every ansible-core, the scenarios on every release, every fault, then the demo, the benchmark and the coverage
+	@tests/tools/run_each test-all '$(MAKE) "$$1"' static integration matrix molecule-all molecule-trixie machine chaos demo bench coverage
 
 # They need no lab, and have two cores for themselves.
 static: venv mirror  ## run unit, lint and sanity, all three at once
@@ -79,6 +81,17 @@ sanity: venv mirror  ## run ansible-test's sanity tests
 
 integration: deps collection  ## run tests/integration/targets/*/runme.sh
 	@tests/tools/run_each --quiet --keep-going integration 'cd "tests/integration/targets/$$1"; ./runme.sh' $(or $(T),$(INTEGRATION))
+
+matrix: venv collection  ## try the update_domain strategy with every release of ansible-core in tests/matrix.txt
+	@tests/tools/run_each --quiet --keep-going matrix '$(MAKE) matrix-of CORE=$$1' $(or $(T),$(CORES))
+
+# `make integration` plays the same stories with a release between them, the project's own.
+matrix-fast:  ## the same with the oldest and the newest that a Python here can run
+	@here=$$(tests/tools/deps matrix-here); set -- $$here; $(MAKE) matrix T="$$1 $${!#}"
+
+matrix-of:
+	@tests/tools/deps matrix $(CORE)
+	@PATH="$(BUILD)/matrix/$(CORE)/bin:$$PATH" tests/integration/targets/strategy_update_domain/runme.sh
 
 molecule: deps collection  ## run the scenarios of extensions/molecule on the lab, which is taken down again if it was not up
 	@$(AS_IT_WAS) tests/tools/run_each --keep-going molecule 'molecule test -s "$$1" --no-command-borders' $(or $(T),$(SCENARIOS)) || status=$$?; $(SO_AGAIN)
@@ -130,4 +143,4 @@ coverage: venv mirror  ## count which techniques a year's updates of Debian need
 clean:  ## remove .venv and .build
 	@rm -rf .venv .build
 
-.PHONY: help deps venv mirror collection test test-all static unit lint changelog sanity integration molecule molecule-all molecule-of molecule-trixie machine machine-of chaos chaos-fast lab-up lab-down demo bench coverage clean
+.PHONY: help deps venv mirror collection test test-all static unit lint changelog sanity integration matrix matrix-fast matrix-of molecule molecule-all molecule-of molecule-trixie machine machine-of chaos chaos-fast lab-up lab-down demo bench coverage clean

@@ -126,23 +126,34 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def common_order(values: Mapping[str, object]) -> object:
-    """The one value of `update_domain_order` that all hosts see (host name: value).
+def common_value(variable: str, values: Mapping[str, object]) -> object:
+    """The one value of `variable` that all hosts see (host name: value).
 
     Raises UpdateDomainError if the hosts do not agree, or if an exception stands for a value that could not be read.
     """
     first_host, first = "", None
     for number, (host, value) in enumerate(values.items()):
         if isinstance(value, Exception):
-            raise UpdateDomainError(f"No host was touched: update_domain_order of {host} cannot be templated: {_one_line(value)}.")
+            raise UpdateDomainError(f"No host was touched: {variable} of {host} cannot be templated: {_one_line(value)}.")
         if number == 0:
             first_host, first = host, value
         elif value != first:
             raise UpdateDomainError(
-                f"No host was touched: {first_host} and {host} see different values of update_domain_order: set it once, "
+                f"No host was touched: {first_host} and {host} see different values of {variable}: set it once, "
                 "as a variable of the play or with -e."
             )
     return first
+
+
+def as_linear(values: Mapping[str, object], *, order: object, required: object) -> bool:
+    """Whether there is nothing to order: `required` is false, there is no `order`, and no host of `values` (host name: its `update_domain`) has a domain.
+
+    Raises UpdateDomainError if `required` is neither unset (None, which is true) nor a boolean.
+    """
+    if required is not None and not isinstance(required, bool):
+        raise UpdateDomainError(f"No host was touched: update_domain_required must be true or false, not of type {_type_name(required)}.")
+    unset = all(value is None or (isinstance(value, str) and not value.strip()) for value in values.values())
+    return required is False and order is None and unset
 
 
 def order_domains(domains: Iterable[UpdateDomain], order: object = None) -> list[UpdateDomain]:

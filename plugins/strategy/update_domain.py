@@ -18,7 +18,10 @@ description:
   - If a host of a domain failed, was unreachable or did not finish, no other domain is started, nor any later batch of C(serial), nor any
     later play, and C(ansible-playbook) ends with a non-zero exit code. The hosts of the domains that were not started count as failed, so that a
     retry file holds all that is left to do.
-  - A host that failed and was rescued, or whose error was ignored, did not fail.
+  - A host that failed and was rescued, or whose error was ignored, did not fail. That holds also for a file or a role that could not be included.
+  - With the variable C(update_domain_required) set to V(false) (in the play or with C(-e)), a play none of whose hosts has an C(update_domain),
+    and that has no C(update_domain_order), is run as by P(ansible.builtin.linear#strategy), failures and batches of C(serial) included, and nothing
+    of what is said here holds for it. If some of its hosts have one and others have none, it is refused all the same.
   - A number above 7 is warned of, because YAML reads C(010) without quotes as 8, and C(1:30) as 90, and it cannot be seen later what was written.
     Quote the names.
   - The domains run in natural order, V(2) before V(10), or as listed in the variable C(update_domain_order) (set it in the play or with C(-e)).
@@ -56,9 +59,12 @@ EXAMPLES = r"""
     - vm_preserving.maintenance.host_update
 """
 
+from contextlib import contextmanager
+
 from ansible import constants as C
 from ansible.errors import AnsibleError
 from ansible.executor.play_iterator import IteratingStates
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.strategy.linear import StrategyModule as LinearStrategyModule
 from ansible.template import Templar
 from ansible.utils.display import Display
@@ -78,6 +84,8 @@ class StrategyModule(LinearStrategyModule):
         """
         batch = {host.name: host for host in self._inventory.get_hosts(iterator._play.hosts)}
         everything = self._domains(iterator._play)
+        if everything is None:
+            return super().run(iterator, play_context)
         domains = update_domains.within(everything, batch)
         others = [name for domain in everything for name in domain.hosts if name not in batch]
         if warning := update_domains.crowded(domains, self._tqm._forks):
@@ -94,7 +102,8 @@ class StrategyModule(LinearStrategyModule):
             try:
                 self._inventory.restrict_to_hosts([batch[name] for name in domain.hosts])
                 iterator.batch_size = len(domain.hosts)
-                result = super().run(iterator, play_context)
+                with self._forgiving_rescued_includes(iterator):
+                    result = super().run(iterator, play_context)
             finally:
                 self._inventory.restrict_to_hosts(list(batch.values()))
                 iterator.batch_size = batch_size
@@ -106,17 +115,24 @@ class StrategyModule(LinearStrategyModule):
             display.display(f"\n{title}: done")
         return result
 
-    def _domains(self, play) -> list[update_domains.UpdateDomain]:
-        """All update domains of the play in order: of all its batches, so that nothing is touched if a later one is not usable."""
-        names, orders = {}, {}
+    def _domains(self, play) -> list[update_domains.UpdateDomain] | None:
+        """All update domains of the play in order: of all its batches, so that nothing is touched if a later one is not usable.
+
+        None if it has none and needs none.
+        """
+        names, orders, required = {}, {}, {}
         for host in self._inventory.get_hosts(play.hosts, ignore_restrictions=True):
             variables = self._variable_manager.get_vars(play=play, host=host)
             names[host.name] = self._value("update_domain", variables)
             orders[host.name] = self._value("update_domain_order", variables)
+            required[host.name] = self._boolean("update_domain_required", variables)
         if warning := update_domains.as_numbers(names):
             display.warning(warning)
         try:
-            return update_domains.order_domains(update_domains.group_hosts(names), update_domains.common_order(orders))
+            order = update_domains.common_value("update_domain_order", orders)
+            if update_domains.as_linear(names, order=order, required=update_domains.common_value("update_domain_required", required)):
+                return None
+            return update_domains.order_domains(update_domains.group_hosts(names), order)
         except update_domains.UpdateDomainError as exc:
             raise AnsibleError(str(exc)) from None
 
@@ -125,6 +141,42 @@ class StrategyModule(LinearStrategyModule):
             return Templar(loader=self._loader, variables=variables).template(variables.get(name))
         except AnsibleError as exc:
             return exc
+
+    def _boolean(self, name: str, variables: dict) -> object:
+        value = self._value(name, variables)
+        try:
+            return boolean(value)  # -e makes a string of it
+        except TypeError:
+            return value
+
+    def update_active_connections(self, results):
+        """Core calls this with the results of each task, before it includes what they ask for."""
+        super().update_active_connections(results)
+        self._failed_before_includes = set(self._tqm._failed_hosts)
+
+    @contextmanager
+    def _forgiving_rescued_includes(self, iterator):
+        """Make an include that fails count as a task that fails does: not, if a rescue is ahead.
+
+        Core counts its hosts as failed for good: of a file or a role that is not there, and whatever the rescue does. They would be left out of
+        `ansible_play_hosts`, would add to `max_fail_percentage`, and would stop the rollout. Between that and the next thing that core does
+        with the hosts that failed, it adds the tasks of the other includes: here is the only place to put it right.
+        """
+        add_tasks = iterator.add_tasks
+
+        def forgive_and_add_tasks(host, blocks):
+            for name in set(self._tqm._failed_hosts) - self._failed_before_includes:
+                state = iterator.get_state_for_host(name)
+                if iterator.get_active_state(state).run_state == IteratingStates.RESCUE or iterator.is_any_block_rescuing(state):
+                    del self._tqm._failed_hosts[name]
+                    iterator._play._removed_hosts.remove(name)
+            add_tasks(host, blocks)
+
+        iterator.add_tasks = forgive_and_add_tasks
+        try:
+            yield
+        finally:
+            iterator.add_tasks = add_tasks
 
     def _failures(self, iterator) -> dict[str, set[str]]:
         # The iterator misses hosts that any_errors_fatal failed, the task queue manager hosts that fail again in a rescue.

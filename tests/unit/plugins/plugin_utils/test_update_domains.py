@@ -110,8 +110,8 @@ def test_numbers_that_may_have_been_written_otherwise(values, named):
     ({"a1": None, "b1": None}, None),
     ({"a1": ["2"], "b1": ["2"]}, ["2"]),
 ])
-def test_common_order(values, expected):
-    assert update_domains.common_order(values) == expected
+def test_common_value(values, expected):
+    assert update_domains.common_value("update_domain_order", values) == expected
 
 
 @pytest.mark.parametrize(("values", "words"), [
@@ -120,11 +120,33 @@ def test_common_order(values, expected):
     ({"a1": ["2"], "b1": None}, ["a1 and b1"]),
     ({"a1": None, "b1": ValueError("'x' is\n undefined")}, ["b1", "'x' is undefined"]),
 ])
-def test_common_order_refuses(values, words):
+def test_common_value_refuses(values, words):
     with pytest.raises(UpdateDomainError) as caught:
-        update_domains.common_order(values)
+        update_domains.common_value("update_domain_order", values)
     for word in words:
         assert word in str(caught.value)
+
+
+# ---- a play without update domains ----
+
+@pytest.mark.parametrize(("values", "order", "required", "expected"), [
+    ({"a1": None, "b1": "", "c1": " "}, None, False, True),
+    ({"a1": None}, None, True, False),
+    ({"a1": None}, None, None, False),
+    ({"a1": None}, [], False, False),
+    ({"a1": None, "b1": "2"}, None, False, False),
+    ({"a1": 0}, None, False, False),
+    ({"a1": []}, None, False, False),
+    ({"a1": ValueError()}, None, False, False),
+])
+def test_as_linear(values, order, required, expected):
+    assert update_domains.as_linear(values, order=order, required=required) is expected
+
+
+@pytest.mark.parametrize("required", ["perhaps", "", 2, []])
+def test_as_linear_refuses_what_is_neither_true_nor_false(required):
+    with pytest.raises(UpdateDomainError, match="must be true or false"):
+        update_domains.as_linear({"a1": None}, order=None, required=required)
 
 
 # ---- grouping ----
