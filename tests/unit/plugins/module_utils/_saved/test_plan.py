@@ -109,7 +109,8 @@ def test_the_speed_of_a_folder_is_measured_and_leaves_nothing(tmp_path):
 @pytest.mark.parametrize(("gathered", "longer"), [(64 << 30, 0.0), (128 << 30, 0.0), (0, 2 * 64.0), (32 << 30, 64.0)])
 def test_a_pause_is_predicted_anew_when_memory_was_gathered(monkeypatch, gathered, longer):
     monkeypatch.setattr(saved_plan.gathering, "gather", lambda paths: gathered if paths == ["/dev/shm/x"] else None)
-    one = saved_plan.Plan(candidate(), ordinary=64 << 30, whole=64 << 30, memory_files=["/dev/shm/x"], letting=Letting(1 << 30, 1 << 60), predicted=2.0, back=1.0)
+    letting = Letting(1 << 30, 1 << 60)
+    one = saved_plan.Plan(candidate(), ordinary=64 << 30, whole=64 << 30, memory_files=["/dev/shm/x"], letting=letting, predicted=2.0, back=1.0)
     one.gather()
     assert one.gathered == min(gathered, 64 << 30)
     assert one.predicted == pytest.approx(2.0 + longer, abs=1e-3) and one.back == pytest.approx(1.0 + longer, abs=1e-3)
