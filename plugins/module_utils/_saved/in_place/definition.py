@@ -143,7 +143,8 @@ def room_problem(definitions: t.Iterable[ET.Element], path: str, file_system: st
     if not in_ram:
         return (
             f"memory_backing_dir is {path}, which is on {file_system} and not in RAM; let the role guest_memory make a folder for memory "
-            "(guest_memory_folder), or set memory_backing_dir = \"/dev/shm\" (or a hugetlbfs) in /etc/libvirt/qemu.conf and restart libvirtd, while no guest with memory there runs"
+            "(guest_memory_folder), or set memory_backing_dir = \"/dev/shm\" (or a hugetlbfs) in /etc/libvirt/qemu.conf and restart libvirtd, while no guest "
+            "with memory there runs"
         )
     needed = sum(memory_size(xml) for xml in definitions if next_start_obstacle(xml) is None)
     if needed > size:
