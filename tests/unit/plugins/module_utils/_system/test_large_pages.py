@@ -7,6 +7,7 @@ from __future__ import annotations
 import mmap
 import os
 import time
+import types
 
 import pytest
 
@@ -110,3 +111,20 @@ def test_it_ends_in_time(monkeypatch, memory):
     os.pwrite(memory, PIECE * 10, 0)
     monkeypatch.setattr(Mapping, "collapse", lambda _self, _start: 0)
     assert gather_open(memory, time.monotonic() - 1) == SIZE
+
+
+@pytest.mark.parametrize(("errors", "expected", "asked"), [([0], 0, 1), ([22, 0], 0, 2), ([22, 22], 22, 2), ([11, 0], 11, 1)])
+def test_a_kernel_that_says_no_although_it_has_done_it(monkeypatch, memory, errors, expected, asked):
+    mapping = Mapping(memory, SIZE)
+    calls = []
+
+    def madvise(*words):
+        calls.append(words)
+        return -1 if errors[len(calls) - 1] else 0
+
+    monkeypatch.setattr(mapping, "_libc", types.SimpleNamespace(madvise=madvise, munmap=mapping._libc.munmap))
+    monkeypatch.setattr(large_pages.ctypes, "get_errno", lambda: errors[len(calls) - 1])
+    try:
+        assert mapping.collapse(0) == expected and len(calls) == asked
+    finally:
+        mapping.close()
