@@ -135,7 +135,7 @@ demo: deps collection  ## show an update of the lab's fleet, from beginning to e
 
 bench: deps collection  ## measure the pauses, and what it costs to tell guests of them
 	@tests/tools/deps bench
-	@tests/bench/run && tests/bench/refresh && tests/bench/restart && tests/bench/events
+	@tests/bench/run && tests/bench/refresh && tests/bench/in_place && tests/bench/restart && tests/bench/events
 
 coverage: venv mirror  ## count which techniques a year's updates of Debian need
 	@PYTHONPATH=$(BUILD)/src python3 tests/coverage/run

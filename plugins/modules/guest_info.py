@@ -114,9 +114,10 @@ guests:
     memory_in_place:
       description:
         - C(qualifies), whether M(vm_preserving.maintenance.guest_refresh) can leave its memory in place; C(reason), why not, V(null) when it can.
-        - M(vm_preserving.maintenance.guest_memory) says the same of its next start.
+        - C(folder), the C(memory_backing_dir) that its memory files are under, V(null) when it has none there.
+        - M(vm_preserving.maintenance.guest_memory) says whether it qualifies after its next start.
       type: dict
-      sample: {"qualifies": true, "reason": null}
+      sample: {"qualifies": true, "reason": null, "folder": "/dev/shm"}
     blockers:
       description:
         - Under C(pause), everything that forbids pausing it; under C(refresh), everything about the guest itself that keeps

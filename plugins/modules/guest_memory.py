@@ -16,7 +16,7 @@ description:
     inside is no start).
   - Guests with C(<hugepages/>), NVDIMMs, virtio-mem or virtio-pmem are refused, as only their owner can decide to give that up.
   - C(memory_backing_dir) in C(/etc/libvirt/qemu.conf) has to be on a RAM file system that has room for the memory of all such guests. This is checked, and
-    never changed.
+    never changed; the role P(vm_preserving.maintenance.guest_memory#role) can set it up.
 extends_documentation_fragment:
   - vm_preserving.maintenance.maintenance
 attributes:

@@ -11,8 +11,11 @@ version_added: 0.1.0
 description:
   - A guest goes on in the QEMU with which it was started, whatever is installed since. This module moves those that run another QEMU than the installed
     one, each by a save and a restore on the same host, in the state in which it was (running or paused).
-  - Where the memory of a guest is a shared file it stays in place. Nothing of it is copied, only the state of the devices is saved, and the pause does not
-    grow with the memory. The memory of all other guests is copied, through RAM.
+  - Where the memory of a guest is a shared file it stays in place. Nothing of it is saved, only the state of the devices, and the pause hardly grows with the
+    memory. The memory of all other guests is copied, through RAM.
+  - The kernel takes its memory from the old QEMU page by page when that ends, which a large guest has to wait for. So before its pause, while it runs, memory
+    that stays in place is gathered into pages of 2 MiB where that takes 0.1 s or more off the pause (from 1 to 2 GiB on). That takes a core of the host
+    for as long as it takes to copy that memory, and no memory. No huge pages have to be set up for it. It needs Linux 6.1.
   - Everything is judged before anything is touched. A guest that cannot be saved, a file or a CPU feature that its next QEMU would not find, a QEMU that is
     older than the running one, a libvirt that does not understand the installed QEMU, too little memory for the copy, or a pause that is predicted to be
     longer than O(pause_limit) make the module refuse. C(docs/before_a_save.md) has all of it.
@@ -133,8 +136,13 @@ guests:
       description: Why its memory cannot stay in place; V(null) when it can.
       type: str
     predicted:
-      description: Seconds that it is predicted to be away when it is moved.
+      description:
+        - Seconds that it is predicted to be away when it is moved.
+        - In place, from how fast this host takes ordinary pages, and pages that were gathered, from a process that ends. Huge pages cost nothing.
       type: float
+    gathered:
+      description: How much of its memory was gathered into pages of 2 MiB before its pause, bytes.
+      type: int
     no_way_back:
       description: Why it could not come back (within O(pause_limit)) on the QEMU that it has, should the installed one not take it up; V(null) when it could.
       type: str

@@ -23,6 +23,7 @@ from .._pause.window import summary
 from .._saved.in_place import memory as in_place
 from .._saved.ownership import Owners, managed
 from .._saved.plan import move_blockers, running_version, why_copy
+from .._saved.rules import memory_folder
 from .._saved.unfinished import saved_summary
 from .._system.guests import Candidate, preflight, select
 from .._system.hypervisor import AGENTS_AT_ONCE, Connection, Guest, Lanes, agent_silent, describe
@@ -136,6 +137,11 @@ def _said(guest: Guest, timeout: int) -> dict[str, t.Any]:
     return {"os": system, "boot_id": None if system == WINDOWS else _boot_id(guest, timeout), "silent": False}
 
 
+def _folder(backends: t.Sequence[t.Mapping[str, t.Any]]) -> str | None:
+    """The `memory_backing_dir` that a guest's memory files are under; `None`: it has none there."""
+    return next((folder for folder in (memory_folder(str(one.get("mem-path", ""))) for one in backends) if folder is not None), None)
+
+
 def _describe(guest: Guest, candidate: Candidate, uri: str, owners: Owners) -> dict[str, t.Any]:
     xml = guest.xml()
     agent = agent_state(xml)
@@ -158,7 +164,7 @@ def _describe(guest: Guest, candidate: Candidate, uri: str, owners: Owners) -> d
         "os": None,
         "boot_id": None,
         "managed_by": managed(owners, xml),
-        "memory_in_place": {"qualifies": reason is None, "reason": reason},
+        "memory_in_place": {"qualifies": reason is None, "reason": reason, "folder": _folder(backends)},
         "blockers": {
             "pause": [blocker.as_dict() for blocker in candidate.blockers],
             "refresh": [blocker.as_dict() for blocker in blockers],
@@ -253,7 +259,7 @@ def guest_info(params: dict[str, t.Any]) -> dict[str, t.Any]:
         except Exception as error:  # a guest that hangs is reported; the others are still of use
             found.append({
                 "name": candidate.guest.name, "uuid": candidate.guest.uuid, "id": candidate.guest.id, **candidate.facts.state.as_dict(),
-                "os": None, "boot_id": None, "memory_in_place": {"qualifies": False, "reason": "it could not be looked at"},
+                "os": None, "boot_id": None, "memory_in_place": {"qualifies": False, "reason": "it could not be looked at", "folder": None},
                 "blockers": {
                     "pause": [blocker.as_dict() for blocker in candidate.blockers],
                     "refresh": [{"code": "no_answer", "message": f"it could not be looked at ({describe(error)})"}],

@@ -21,16 +21,17 @@ from .._pause.limits import check_wait
 from .._pause.record import MAX_PAUSE_LIMIT
 from .._pause.window import refuse_open
 from .._saved import quiesce, transfer
+from .._saved.in_place import gathering
 from .._saved.in_place import memory as in_place
 from .._saved.ledger import SavedLedger
 from .._saved.leftovers import forget as forget_proof
 from .._saved.opening import begin, entry, forget_marks, refuse_blocked
 from .._saved.ownership import REFUSE, Owners, refuse_container
-from .._saved.plan import LOOK_TIMEOUT, Plan, copy_speed, keep_ways_back, look, prepare, room_in, unmap_speed
+from .._saved.plan import LOOK_TIMEOUT, Plan, copy_speed, keep_ways_back, look, prepare, room_in
 from .._saved.proof import prove
 from .._saved.record import REFRESH, SavedGuest, SavedTogether
 from .._saved.room import affordable, no_room
-from .._saved.rules import late_way_back, longest_save, predicted_copy, predicted_in_place, predicted_way_back
+from .._saved.rules import Letting, late_way_back, longest_save, predicted_copy, predicted_in_place, predicted_way_back, worth_gathering
 from .._saved.unfinished import refuse_unfinished
 from .._saved.way_back import tidy
 from .._system.guests import preflight, select, wait_for_jobs
@@ -74,26 +75,30 @@ def plan_refresh(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Pla
     # Those first that are copied now: what they grow by counts for the others.
     copies = sorted((plan for plan in movable if plan.memory == "copy"), key=lambda plan: (bool(plan.blockers), not plan.stale))
     copied = copy_speed(there) if copies else 1.0
-    unmapped = unmap_speed() if len(copies) < len(movable) else 1.0
+    letting = gathering.letting() if len(copies) < len(movable) else Letting(1.0, None)
     width, without = affordable([plan.need for plan in copies], room_in(there), params["parallel"])
     for index, left in without.items():
         copies[index].blockers.append(Blocker("host_memory", no_room(copies[index].need, left)))
     for plan in movable:
         if plan.memory == "in_place":
-            plan.predicted = predicted_in_place(plan.ordinary, unmapped)
-            plan.back = predicted_way_back(None, plan.ordinary, unmapped)
+            plan.letting = letting
+            plan.gathers = worth_gathering(plan.ordinary, plan.whole, letting)
+            plan.predicted = plan.back = predicted_in_place(plan.ordinary, plan.whole if plan.gathers else 0, letting)
         else:
             # Copies that go on at once share the host's memory bandwidth.
             plan.predicted = predicted_copy(plan.need, copied / max(1, width))
-            plan.back = predicted_way_back(plan.need, plan.ordinary, copied / max(1, width))
+            plan.back = predicted_way_back(plan.need, copied / max(1, width))
         plan.predicted += plan.confinement + (quiesce.TAKES if plan.quiesce else 0.0)
         plan.back += plan.confinement
         plan.no_way_back = plan.no_way_back or late_way_back(plan.predicted, plan.back, params["pause_limit"])
-        if plan.predicted > params["pause_limit"]:
-            plan.blockers.append(Blocker(
-                "pause_limit", f"it would be away for about {plan.predicted:.1f} s, more than the pause limit of {params['pause_limit']:g} s",
-            ))
+        late = _late(plan, params["pause_limit"])
+        plan.blockers += [] if late is None else [Blocker("pause_limit", late)]
     return plans, max(1, width)
+
+
+def _late(plan: Plan, limit: float) -> str | None:
+    """Why a guest would be away for too long, or `None` when it would not."""
+    return f"it would be away for about {plan.predicted:.1f} s, more than the pause limit of {limit:g} s" if plan.predicted > limit else None
 
 
 def _why_not(plan: Plan) -> str:
@@ -108,6 +113,7 @@ def _described(plan: Plan, move: SavedGuest | None) -> dict[str, t.Any]:
         "name": guest.name, "uuid": guest.uuid, "stale": plan.stale, "memory": plan.memory, "why_copy": plan.why_copy,
         "predicted": round(plan.predicted, 3), "blockers": [one.as_dict() for one in plan.blockers] if plan.left_alone is None else [],
         "live_xml_additions": [], "changed": False, "skipped": plan.skipped, "no_way_back": plan.no_way_back, "outcome": None, "paused_for": None,
+        "gathered": plan.gathered,
         "message": _why_not(plan), "clock": None, "files": plan.files(),
         "quiesce": plan.quiesce,
     }
@@ -232,6 +238,13 @@ def _move_all(refresh: SavedTogether, moving: t.Sequence[Plan], width: int, limi
         if failed.is_set():
             move.settle("untouched", "it was not started, because another guest failed")
             return
+        if plan.gathers:
+            plan.gather()
+            late = _late(plan, limit)
+            if late is not None:
+                move.settle("untouched", f"{late}: the host had too few free pages of 2 MiB for its memory")
+                failed.set()
+                return
         move.phase, move.began_at = "moving", time.monotonic()
         try:
             with writing:
@@ -250,7 +263,8 @@ def _move_all(refresh: SavedTogether, moving: t.Sequence[Plan], width: int, limi
             ledger.write(refresh)
 
     calls = [Call(lambda plan=plan, move=move: one(plan, move)) for plan, move in zip(moving, refresh.guests)]
-    run_lanes([calls], width, (limit + transfer.ABORT_TIMEOUT + 60) * len(calls))
+    each = limit + transfer.ABORT_TIMEOUT + 60 + (gathering.LIMIT if any(plan.gathers for plan in moving) else 0.0)
+    run_lanes([calls], width, each * len(calls))
 
 
 def _closed(refresh: SavedTogether, where: Places, plans: t.Sequence[Plan], width: int, clocks: DueClocks) -> dict[str, t.Any]:

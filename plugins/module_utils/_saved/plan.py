@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import dataclasses
-import mmap
 import os
 import shutil
 import stat
@@ -24,17 +23,18 @@ from .._system.guests import Candidate
 from .._system.hypervisor import Connection, Guest, describe
 from .._system.memory_backing import memory_backing_dir
 from .._system.open_files import Found, at_path, open_files, users_of
-from .._system.process_memory import host_memory, process_memory
+from .._system.process_memory import host_memory, mapped_whole, process_memory
 from .._updates import stale
 from . import confinement, quiesce, way_back
+from .in_place import gathering
 from .in_place import memory as in_place
 from .ownership import Owners
 from .pair import image_formats
 from .restore_needs import Need, firmware_by_name, missing, needs, rom_blocker
 from .room import MIB, CopyNeed, Room, copy_need, room
-from .rules import in_place_obstacle, memory_folder, save_blockers
+from .rules import Letting, in_place_obstacle, memory_folder, predicted_in_place, save_blockers
 
-#: Bytes that are copied, or freed, to learn how fast this host does that.
+#: Bytes that are copied to learn how fast this host does that.
 PROBE = 64 * MIB
 #: Seconds for the file systems to say what is at the paths that a guest needs.
 FILES_TIMEOUT = 15.0
@@ -64,7 +64,12 @@ class Plan:
     :ivar kept: For `in_place`: the folder of the second names.
     :ivar formats: Of its image, the best first. Before the pair is proved (`proof`): those that can be made; after it: those that can be restored, too.
     :ivar need: What a copy of it takes.
-    :ivar ordinary: Memory of its QEMU in RAM in ordinary pages, bytes; the rest is in huge ones.
+    :ivar ordinary: For `in_place`: memory of its QEMU in RAM that the kernel takes from it page by page, bytes; the rest is in huge pages.
+    :ivar whole: For `in_place`: what of it can be gathered into pages of 2 MiB before its pause, bytes.
+    :ivar memory_files: For `in_place`: the paths of its memory.
+    :ivar letting: For `in_place`: how fast its host lets go of memory.
+    :ivar gathers: Its memory is gathered.
+    :ivar gathered: What of it was, bytes.
     :ivar confinement: Seconds of its restore that libvirt needs for its AppArmor profile.
     :ivar predicted: Seconds that it will be away.
     :ivar xml: The live XML; `None` when its QEMU is not known.
@@ -88,6 +93,11 @@ class Plan:
     formats: list[str] = dataclasses.field(default_factory=list)
     need: CopyNeed = CopyNeed(0, 0, 0)
     ordinary: int = 0
+    whole: int = 0
+    memory_files: list[str] = dataclasses.field(default_factory=list)
+    letting: Letting = Letting(1.0, None)
+    gathers: bool = False
+    gathered: int = 0
     confinement: float = 0.0
     predicted: float = 0.0
     xml: ET.Element | None = None
@@ -97,6 +107,14 @@ class Plan:
     no_way_back: str | None = None
     quiesce: bool = False
     blockers: list[Blocker] = dataclasses.field(default_factory=list)
+
+    def gather(self) -> None:
+        """Gather its memory while it runs, and predict its pause anew: there may have been fewer large pages to be had than it was counted with."""
+        before = predicted_in_place(self.ordinary, self.whole, self.letting)
+        self.gathered = min(gathering.gather(self.memory_files), self.whole)
+        longer = predicted_in_place(self.ordinary, self.gathered, self.letting) - before
+        self.predicted += longer
+        self.back += longer
 
     def files(self) -> list[dict[str, t.Any]]:
         """What its next QEMU will open, for results."""
@@ -272,7 +290,6 @@ def look(
         plan.blockers += [*(_said_reasons(guest) if tells else []), *wrong]
     plan.stale = bool(stale.old_code(stale.code_of(pid, helpers(places(connection.uri), process.monitor))))
     memory_now = process_memory(pid)
-    plan.ordinary = memory_now.anonymous + memory_now.cached + memory_now.shared
     plan.need = copy_need(memory_now, host_memory().swap_used)
     installed = qemu_program.version(plan.emulator)
     if running is not None and installed is not None and installed < running:
@@ -294,6 +311,10 @@ def look(
     if memory == "in_place" and plan.why_copy is not None:
         plan.blockers.append(Blocker("memory", plan.why_copy))
     plan.memory = "copy" if memory == "copy" or plan.why_copy is not None else "in_place"
+    if plan.memory == "in_place":
+        plan.ordinary = max(0, memory_now.anonymous + memory_now.cached + memory_now.shared - mapped_whole(pid))
+        plan.memory_files = [str(one["mem-path"]) for one in backends]
+        plan.whole = min(memory_now.shared, gathering.whole(plan.memory_files), plan.ordinary)
     plan.formats = image_formats(connection.can_save_sparse(running), fast=plan.memory == "copy" and not reboot)
     return plan
 
@@ -311,21 +332,6 @@ def copy_speed(folder: str, durable: bool = False) -> float:
             os.write(handle, block)
         if durable:
             os.fdatasync(handle)
-        return PROBE / max(1e-6, time.monotonic() - began)
-    finally:
-        os.close(handle)
-
-
-def unmap_speed() -> float:
-    """How fast the kernel frees shared memory in ordinary pages, as when a QEMU ends, bytes per second."""
-    handle = os.memfd_create("vm_preserving")
-    try:
-        os.ftruncate(handle, PROBE)
-        pages = mmap.mmap(handle, PROBE)
-        for place in range(0, PROBE, mmap.PAGESIZE):
-            pages[place] = 1
-        began = time.monotonic()
-        pages.close()
         return PROBE / max(1e-6, time.monotonic() - began)
     finally:
         os.close(handle)

@@ -21,6 +21,8 @@ RESTORE_FACTOR = 2.0
 SWAP_SPEED = 200 * MIB
 #: How much longer than a plain unmapping it takes a QEMU to free a page: with KVM the processor's own table of the guest's pages has it too.
 UNMAP_FACTOR = 2.0
+#: Seconds that gathering a guest's memory has to take off its predicted pause, else it is left as it is.
+WORTH = 0.1
 #: Reasons of a pause in which nothing is under way: its owner's; and what libvirt says of a paused guest that was restored, or after its own restart.
 QUIET = ("user", "migration", "unknown", "from-snapshot")
 
@@ -163,24 +165,47 @@ def predicted_copy(need: CopyNeed, speed: float) -> float:
     return FIXED + (need.image + need.growth) / speed * (SAVE_FACTOR + RESTORE_FACTOR) + need.swapped / SWAP_SPEED
 
 
-def predicted_in_place(ordinary: int, speed: float) -> float:
+class Letting(t.NamedTuple):
+    """How fast a host lets go of the shared memory of a process that ends, bytes per second.
+
+    :ivar ordinary: In pages of 4 KiB, one by one.
+    :ivar gathered: In pages of 2 MiB that are 512 entries of the page table all the same; `None`: this kernel does not gather pages.
+    """
+
+    ordinary: float
+    gathered: float | None
+
+
+def predicted_in_place(ordinary: int, gathered: int, speed: Letting) -> float:
     """Seconds that a guest will be away whose memory stays where it is.
 
-    :param ordinary: Memory of its QEMU in ordinary pages, bytes: these the kernel frees one by one when the old QEMU ends, and libvirt waits for that.
-    :param speed: How fast this host does that, bytes per second.
-    """
-    return FIXED + ordinary / speed * UNMAP_FACTOR
+    When the old QEMU ends the kernel takes page after page from it, and libvirt waits for that.
 
-
-def predicted_way_back(need: CopyNeed | None, ordinary: int, speed: float) -> float:
-    """Seconds that a guest is away for longer when the installed QEMU does not take up its state at the very end, and the one that it had has to.
-
-    :param need: What the copy takes; `None`: its memory stays where it is.
     :param ordinary: Memory of its QEMU in ordinary pages, bytes.
-    :param speed: How fast this host copies memory, or for `None` lets go of it, bytes per second.
+    :param gathered: What of it is gathered into pages of 2 MiB by then, bytes.
+    :param speed: How fast this host does that.
     """
-    if need is None:
-        return predicted_in_place(ordinary, speed)
+    seconds = ordinary / speed.ordinary if speed.gathered is None else (ordinary - gathered) / speed.ordinary + gathered / speed.gathered
+    return FIXED + seconds * UNMAP_FACTOR
+
+
+def worth_gathering(ordinary: int, whole: int, speed: Letting) -> bool:
+    """Whether a guest's memory is gathered before its pause: it costs a copy of it while the guest runs.
+
+    :param ordinary: Memory of its QEMU in ordinary pages, bytes.
+    :param whole: What of it can be gathered, bytes.
+    :param speed: How fast this host lets go of either.
+    """
+    return speed.gathered is not None and predicted_in_place(ordinary, 0, speed) - predicted_in_place(ordinary, whole, speed) >= WORTH
+
+
+def predicted_way_back(need: CopyNeed, speed: float) -> float:
+    """Seconds that a guest whose memory is copied is away for longer when the installed QEMU does not take up its state at the very end, and the one that it
+    had has to. Where its memory stays in place it is once more what was predicted.
+
+    :param need: What the copy takes.
+    :param speed: How fast this host copies memory, bytes per second.
+    """
     # One more restore. What libvirt asks of the kept QEMU it was asked before.
     return FIXED + (need.image + need.growth) / speed * RESTORE_FACTOR
 

@@ -142,13 +142,15 @@ def room_problem(definitions: t.Iterable[ET.Element], path: str, file_system: st
     """
     if not in_ram:
         return (
-            f"memory_backing_dir is {path}, which is on {file_system} and not in RAM; set memory_backing_dir = \"/dev/shm\" (or a hugetlbfs) in "
-            "/etc/libvirt/qemu.conf and restart libvirtd while no guest with memory there runs"
+            f"memory_backing_dir is {path}, which is on {file_system} and not in RAM; let the role guest_memory make a folder for memory "
+            "(guest_memory_folder), or set memory_backing_dir = \"/dev/shm\" (or a hugetlbfs) in /etc/libvirt/qemu.conf and restart libvirtd, while no guest "
+            "with memory there runs"
         )
     needed = sum(memory_size(xml) for xml in definitions if next_start_obstacle(xml) is None)
     if needed > size:
         return (
             f"the guests whose memory is to be files have {needed // _MIB} MiB, but memory_backing_dir {path} holds only {size // _MIB} MiB, and a guest that "
-            "finds no room there is killed by the host; make that file system larger (mount -o remount,size=...)"
+            "finds no room there is killed by the host; make that file system larger (guest_memory_folder_size of the role guest_memory, or mount -o "
+            "remount,size=...)"
         )
     return None

@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import MaintenanceError
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.states import GuestFacts, State
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved import plan as saved_plan
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.rules import Letting
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._system.process_memory import host_memory
 
 RUNNING = State("running", "booted")
@@ -105,9 +106,14 @@ def test_the_speed_of_a_folder_is_measured_and_leaves_nothing(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_how_fast_memory_is_let_go_of_is_measured():
-    # No host takes a millisecond for a page, and none a nanosecond.
-    assert 4096 / 1e-3 < saved_plan.unmap_speed() < 4096 / 1e-9
+@pytest.mark.parametrize(("gathered", "longer"), [(64 << 30, 0.0), (128 << 30, 0.0), (0, 2 * 64.0), (32 << 30, 64.0)])
+def test_a_pause_is_predicted_anew_when_memory_was_gathered(monkeypatch, gathered, longer):
+    monkeypatch.setattr(saved_plan.gathering, "gather", lambda paths: gathered if paths == ["/dev/shm/x"] else None)
+    letting = Letting(1 << 30, 1 << 60)
+    one = saved_plan.Plan(candidate(), ordinary=64 << 30, whole=64 << 30, memory_files=["/dev/shm/x"], letting=letting, predicted=2.0, back=1.0)
+    one.gather()
+    assert one.gathered == min(gathered, 64 << 30)
+    assert one.predicted == pytest.approx(2.0 + longer, abs=1e-3) and one.back == pytest.approx(1.0 + longer, abs=1e-3)
 
 
 def test_the_room_is_what_host_and_folder_both_have(tmp_path):
