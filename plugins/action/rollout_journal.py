@@ -1,0 +1,119 @@
+# Copyright: (c) 2026, The vm_preserving.maintenance authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The controller's part of rollout_journal, which is all of it: nothing is sent to the host."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from typing import Any
+
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.vm_preserving.maintenance.plugins.plugin_utils import rollout_journal as journals
+from ansible_collections.vm_preserving.maintenance.plugins.plugin_utils import update_domains
+from ansible_collections.vm_preserving.maintenance.plugins.plugin_utils.rollout_files import Folder, lives, new_id, process
+from ansible_collections.vm_preserving.maintenance.plugins.plugin_utils.rollout_journal import JournalError
+
+OPTIONS = {
+    "state": {"type": "str", "choices": ["opened", "may_begin", "begun", "done", "failed", "skipped", "proved", "closed"], "required": True},
+    "folder": {"type": "path", "required": True},
+    "rollout": {"type": "str", "default": ""},
+    "by": {"type": "str", "default": ""},
+    "domains_changed": {"type": "str", "choices": ["refuse", "accept"], "default": "refuse"},
+    "take_over": {"type": "str", "default": ""},
+    "update": {"type": "str", "default": ""},
+}
+
+
+class ActionModule(ActionBase):
+    """Reads and writes the journal of a rollout."""
+
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The result of the task; raises AnsibleActionFail with one sentence."""
+        super().run(tmp, task_vars)
+        _checked, given = self.validate_argument_spec(argument_spec=OPTIONS)
+        folder = Folder(given["folder"])
+        try:
+            if given["state"] == "opened":
+                return self._opened(folder, given, task_vars or {})
+            host = (task_vars or {})["inventory_hostname"]
+            if self._task.check_mode:
+                # Nobody has written down what would have become of the domains before.
+                return {"changed": given["state"] != "may_begin"}
+            if given["state"] == "may_begin":
+                why = journals.why_not_begun(folder.read(given["rollout"]), host)
+                if why is not None:
+                    raise JournalError(f"{host}: {why}. Repair that, and run this playbook again: it goes on from there")
+                return {"changed": False}
+            if given["state"] == "closed":
+                return self._closed(folder, given["rollout"])
+            event = {"event": given["state"], "host": host}
+            folder.write(given["rollout"], {**event, "update": given["update"]} if given["state"] == "begun" else event)
+        except JournalError as error:
+            raise AnsibleActionFail(f"{error}.") from None
+        return {"changed": True}
+
+    def _opened(self, folder: Folder, given: dict[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        domains = self._domains(task_vars)
+        hosts = list(task_vars["ansible_play_hosts_all"])
+        # A task is run by a child of ansible-playbook.
+        me = process(os.getppid())
+        with folder.locked():
+            unclosed = folder.unclosed()
+            for journal in [one for one in unclosed if one.rollout != given["take_over"]]:
+                why = journals.why_not_carried_on(journal, domains, me, lives(journal.process), given["domains_changed"] == "accept")
+                if why is not None:
+                    raise JournalError(f"No host was touched: {why}. Its journal is {folder.file(journal.rollout)}")
+            carried_on = next((one for one in reversed(unclosed) if one.rollout != given["take_over"]), None)
+            rollout = carried_on.rollout if carried_on else new_id()
+            if not self._task.check_mode:
+                for journal in unclosed:
+                    if journal.rollout != rollout:
+                        folder.write(journal.rollout, {"event": "closed", "taken_over_by": rollout})
+                listed = [{"name": domain.name, "hosts": list(domain.hosts)} for domain in domains]
+                run = {"event": "run", "by": given["by"], "process": asdict(me), "hosts": hosts}
+                same = carried_on is not None and not journals.changed(carried_on.domains, domains)
+                folder.write(rollout, *([] if same else [{"event": "opened", "rollout": rollout, "domains": listed}]), run)
+        return {
+            "changed": True, "rollout": rollout, "journal": str(folder.file(rollout)), "carried_on": carried_on is not None,
+            "keeper": domains[0].hosts[0],
+            "hosts": [{"name": name, "turn": turn} for turn, domain in enumerate(domains) for name in domain.hosts if name in hosts],
+            "left": hosts if carried_on is None else journals.left(carried_on, hosts),
+            "domains": [{"name": domain.name, "hosts": list(domain.hosts)} for domain in domains],
+        }
+
+    def _closed(self, folder: Folder, rollout: str) -> dict[str, Any]:
+        journal = folder.read(rollout)
+        left = journals.left(journal, journal.hosts)
+        if left:
+            return {"changed": False, "closed": False, "left": left}
+        folder.write(rollout, {"event": "closed"})
+        return {"changed": True, "closed": True, "left": []}
+
+    def _domains(self, task_vars: dict[str, Any]) -> list[update_domains.UpdateDomain]:
+        """The update domains of the whole fleet, whatever --limit says: all hosts of the inventory that are in one."""
+        names: dict[str, object] = {}
+        order = None
+        for host in task_vars["groups"]["all"]:
+            variables = task_vars["hostvars"][host]
+            try:
+                value = variables.get("update_domain")
+            except AnsibleError as error:
+                value = error
+            if value is not None:
+                names[host] = value
+            if host == task_vars["inventory_hostname"]:
+                order = variables.get("update_domain_order")
+        try:
+            domains = update_domains.order_domains(update_domains.group_hosts(names), order)
+        except update_domains.UpdateDomainError as error:
+            raise JournalError(str(error).rstrip(".")) from None
+        if not domains:
+            raise JournalError("No host was touched: no host of the inventory has the variable update_domain")
+        return domains
