@@ -66,8 +66,12 @@ class ActionModule(ActionBase):
         me = process(os.getppid())
         with folder.locked():
             unclosed = folder.unclosed()
-            for journal in [one for one in unclosed if one.rollout != given["take_over"]]:
-                why = journals.why_not_carried_on(journal, domains, me, lives(journal.process), given["domains_changed"] == "accept")
+            for journal in unclosed:
+                alive = lives(journal.process)
+                if journal.rollout == given["take_over"]:
+                    why = journals.at_work(journal, me, alive)
+                else:
+                    why = journals.why_not_carried_on(journal, domains, me, alive, given["domains_changed"] == "accept")
                 if why is not None:
                     raise JournalError(f"No host was touched: {why}. Its journal is {folder.file(journal.rollout)}")
             carried_on = next((one for one in reversed(unclosed) if one.rollout != given["take_over"]), None)
@@ -89,12 +93,13 @@ class ActionModule(ActionBase):
         }
 
     def _closed(self, folder: Folder, rollout: str) -> dict[str, Any]:
+        """Raises JournalError if a host of the run is not done."""
         journal = folder.read(rollout)
         left = journals.left(journal, journal.hosts)
         if left:
-            return {"changed": False, "closed": False, "left": left}
+            raise JournalError(f"Rollout {rollout} is not over, these hosts are not done: {', '.join(left)}. Run this playbook again: it goes on from there")
         folder.write(rollout, {"event": "closed"})
-        return {"changed": True, "closed": True, "left": []}
+        return {"changed": True}
 
     def _domains(self, task_vars: dict[str, Any]) -> list[update_domains.UpdateDomain]:
         """The update domains of the whole fleet, whatever --limit says: all hosts of the inventory that are in one."""

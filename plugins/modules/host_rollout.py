@@ -11,7 +11,7 @@ version_added: 0.1.0
 description:
   - A host is held by one rollout at a time, wherever that was started. The host notes when its update began and how it ended.
   - So two rollouts of the same hosts find each other, and a controller that has lost everything reads from the hosts what was done.
-  - The record is C(/var/lib/vm_preserving/rollout.json), with the latest 50 updates. It is crash-safe.
+  - The record is C(/var/lib/vm_preserving/rollout/rollout.json), with the latest 50 updates. It is crash-safe.
 attributes:
   check_mode:
     support: full
@@ -54,7 +54,7 @@ options:
     type: str
     default: ''
   update:
-    description: For O(state=begun), what the update is. Equal updates have equal texts.
+    description: What the update is, for O(state=begun) and for RV(had). Equal updates have equal texts.
     type: str
     default: ''
 author:
@@ -95,6 +95,10 @@ last:
   description: The latest update of the host in O(rollout), V(null) when there was none.
   returned: success
   type: dict
+had:
+  description: Whether the host has had O(update) in O(rollout), by its latest update there, which is V(done).
+  returned: success
+  type: bool
 updates:
   description: The updates of the host in all rollouts, the oldest first.
   returned: success
@@ -120,7 +124,7 @@ updates:
       description: V(done), V(failed), V(interrupted), or V(null) while it goes on.
       type: str
 error:
-  description: What went wrong, as C(code) (V(claimed), V(rollout)) and C(message).
+  description: What went wrong, as C(code) (V(claimed), V(rollout), V(ledger), V(window_busy)) and C(message).
   returned: failure
   type: dict
 """

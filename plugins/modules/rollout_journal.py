@@ -34,7 +34,7 @@ options:
         another machine, and when the update domains of the inventory have changed since.
       - V(may_begin) - fails unless every host of the run in an earlier update domain is V(proved) in this run.
       - V(begun), V(done), V(failed), V(skipped), V(proved) - what became of the host.
-      - V(closed) - the rollout is over, unless a host of the run is not V(done) or V(skipped).
+      - V(closed) - the rollout is over. Fails if a host of the run is not V(done) or V(skipped).
     type: str
     choices: [opened, may_begin, begun, done, failed, skipped, proved, closed]
     required: true
@@ -56,7 +56,9 @@ options:
     choices: [refuse, accept]
     default: refuse
   take_over:
-    description: For O(state=opened), the id of a rollout that has died and is not to be carried on. Its journal is closed.
+    description:
+      - For O(state=opened), the id of a rollout that has died and is not to be carried on. Its journal is closed.
+      - Refused while its ansible-playbook is seen to be at work.
     type: str
     default: ''
   update:
@@ -114,11 +116,7 @@ hosts:
   elements: dict
 left:
   description: The hosts of the run that are not done in this rollout.
-  returned: O(state=opened), O(state=closed)
+  returned: O(state=opened)
   type: list
   elements: str
-closed:
-  description: Whether it is closed.
-  returned: O(state=closed)
-  type: bool
 """

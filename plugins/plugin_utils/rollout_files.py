@@ -15,7 +15,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from .rollout_journal import Journal, JournalError, Process, read
 
@@ -110,9 +110,7 @@ class Folder:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             with os.fdopen(handle, "r+b") as stream:
                 fcntl.flock(stream, fcntl.LOCK_EX)
-                whole = b"".join(line + b"\n" for line in _whole_lines(stream.read()))
-                stream.truncate(len(whole))
-                stream.seek(len(whole))
+                _end_after_whole_lines(stream)
                 for event in events:
                     stream.write(json.dumps({"at": now(), **event}, ensure_ascii=True).encode("ascii") + b"\n")
                 stream.flush()
@@ -128,3 +126,15 @@ class Folder:
 
 def _whole_lines(data: bytes) -> list[bytes]:
     return data.split(b"\n")[:-1]
+
+
+def _end_after_whole_lines(stream: BinaryIO) -> None:
+    """Go to the end of a file, and take half a line away that is there. What is whole is not read: a journal of a large fleet is long."""
+    end = stream.seek(0, os.SEEK_END)
+    if not end:
+        return
+    stream.seek(end - 1)
+    if stream.read(1) != b"\n":
+        stream.seek(0)
+        stream.truncate(stream.read().rfind(b"\n") + 1)
+        stream.seek(0, os.SEEK_END)

@@ -44,8 +44,7 @@ class Journal:
     """What a journal says, event by event.
 
     rollout: its id. domains: of the fleet, in their order. closed: nothing is left to do. by, process, hosts: of the latest run. since: when the rollout was
-    opened. in_work: hosts whose update began and did not end, in any run. outcome: host name: how its last update ended. begun, proved: hosts, in the latest
-    run.
+    opened. in_work: hosts whose update began and did not end, in any run. outcome: host name: how its last update ended. proved: hosts, in the latest run.
     """
 
     rollout: str = ""
@@ -100,23 +99,37 @@ def _apply(journal: Journal, event: Mapping[str, Any]) -> None:
         journal.closed = True
 
 
+def _head(journal: Journal) -> str:
+    return f"rollout {journal.rollout}, begun at {journal.since}, last run by {journal.by}"
+
+
+def _node(journal: Journal) -> str:
+    return journal.process.node if journal.process else "another machine"
+
+
+def at_work(journal: Journal, me: Process, lives: bool | None) -> str | None:
+    """Why nobody else may have to do with a rollout now, not even to take its place: its process lives. None if that is not known."""
+    if lives and journal.process is not None and journal.process != me:
+        return f"{_head(journal)}, is at work: process {journal.process.pid} on {_node(journal)}. Wait for it to end"
+    return None
+
+
 def why_not_carried_on(journal: Journal, domains: Sequence[UpdateDomain], me: Process, lives: bool | None, accept_changes: bool) -> str | None:
     """Why a run must not carry on a rollout that is not closed, or None if it may.
 
     domains: of the inventory as it is now. lives: whether the process of its latest run still does; None if that is not to be seen from here. accept_changes:
     the operator has looked at what has changed in the inventory.
     """
-    head = f"rollout {journal.rollout}, begun at {journal.since}, last run by {journal.by}"
-    if lives and journal.process != me:
-        return f"{head}, is at work: process {journal.process.pid} on {journal.process.node}. Wait for it to end" if journal.process else None
+    if (why := at_work(journal, me, lives)) is not None:
+        return why
     if lives is None and journal.in_work:
         return (
-            f"{head} on {journal.process.node if journal.process else 'another machine'}, may still be at work on {', '.join(sorted(journal.in_work))}. "
-            f"Wait for it to end. If it has died, take its place with -e rollout_take_over={journal.rollout}"
+            f"{_head(journal)} on {_node(journal)}, may still be at work on {', '.join(sorted(journal.in_work))}. Wait for it to end. If it has died, take its "
+            f"place with -e rollout_take_over={journal.rollout}"
         )
     if changes := changed(journal.domains, domains):
         if not accept_changes:
-            return f"{head}, had other update domains: {'; '.join(changes)}. If that is right, run again with -e rollout_domains_changed=accept"
+            return f"{_head(journal)}, had other update domains: {'; '.join(changes)}. If that is right, run again with -e rollout_domains_changed=accept"
     return None
 
 

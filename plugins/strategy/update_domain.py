@@ -77,6 +77,8 @@ display = Display()
 class StrategyModule(LinearStrategyModule):
     """Core's linear strategy, run once for each update domain."""
 
+    _failed_before_includes: frozenset[str] = frozenset()
+
     def run(self, iterator, play_context):
         """Run the play domain by domain; returns an exit code of the task queue manager.
 
@@ -152,7 +154,7 @@ class StrategyModule(LinearStrategyModule):
     def update_active_connections(self, results):
         """Core calls this with the results of each task, before it includes what they ask for."""
         super().update_active_connections(results)
-        self._failed_before_includes = set(self._tqm._failed_hosts)
+        self._failed_before_includes = frozenset(self._tqm._failed_hosts)
 
     @contextmanager
     def _forgiving_rescued_includes(self, iterator):

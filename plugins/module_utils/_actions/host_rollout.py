@@ -5,17 +5,14 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import time
 import typing as t
 
 from .._core.errors import MaintenanceError
-from .._core.records import now_utc
+from .._core.records import is_id, now_utc
 from .._rollout import record
 from .._rollout.record import Claim, Record, Update
-from .._rollout.store import Store
-
-_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
+from .._rollout.store import LOCK_TIMEOUT, Store
 
 
 def _wanted(before: Record, params: t.Mapping[str, t.Any]) -> Record:
@@ -34,6 +31,7 @@ def _described(found: Record, params: t.Mapping[str, t.Any]) -> dict[str, t.Any]
     return {
         "claim": None if found.claim is None else dataclasses.asdict(found.claim),
         "last": None if last is None else dataclasses.asdict(last),
+        "had": last is not None and last.outcome == record.DONE and last.update == params["update"],
         "updates": [dataclasses.asdict(one) for one in found.updates],
     }
 
@@ -49,20 +47,22 @@ def host_rollout(params: t.Mapping[str, t.Any], check_mode: bool, store: Store |
     :param params: The module's parameters.
     :param check_mode: Say what would change, and change nothing.
     :param store: Where the record is.
-    :returns: `changed`, `claim`, `last`, `updates` and `diff`.
-    :raises MaintenanceError: code `claimed`: another rollout holds the host. Code `rollout`: an option or the record is not usable.
+    :returns: `changed`, `claim`, `last`, `had`, `updates` and `diff`.
+    :raises MaintenanceError: code `claimed`: another rollout holds the host. Code `rollout`: the id is none. Code `ledger`: the record cannot be read or
+        written. Code `window_busy`: another process is changing it.
     """
-    if not _ID.fullmatch(params["rollout"]):
+    if not is_id(params["rollout"]):
         raise MaintenanceError(f"rollout is {params['rollout']!r}, which is no id (letters, digits and hyphens, 64 at most); nothing was touched", "rollout")
     where = store or Store()
     if params["state"] == "read":
-        return {"changed": False, **_described(where.read(), params)}
+        return {"changed": False, **_described(where.read() or Record(), params)}
     if check_mode:
-        before = where.read()
+        before = where.read() or Record()
         after = _wanted(before, params)
     else:
-        with where.locked():
-            before = where.read()
+        where.prepare()
+        with where.locked(LOCK_TIMEOUT):
+            before = where.read() or Record()
             after = _wanted(before, params)
             if after != before:
                 where.write(after)

@@ -18,6 +18,11 @@ MAX_NUMBER = 1 << 62
 _ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 
+def is_id(text: str) -> bool:
+    """Whether a text can be an id."""
+    return _ID.fullmatch(text) is not None
+
+
 def _too_large(value: t.Any) -> bool:
     return isinstance(value, (int, float)) and not (math.isfinite(value) if isinstance(value, float) else abs(value) < MAX_NUMBER)
 
@@ -47,7 +52,7 @@ def check_ids(uri: str, ids: t.Iterable[str]) -> None:
     """
     if uri not in (SYSTEM_URI, SESSION_URI):
         raise LedgerError("it is of another URI")
-    if not all(_ID.fullmatch(one) for one in ids):
+    if not all(map(is_id, ids)):
         raise LedgerError("it has an id that is none")
 
 

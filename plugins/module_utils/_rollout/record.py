@@ -79,11 +79,9 @@ _UPDATE: dict[str, tuple[type, ...]] = {
 def from_document(raw: t.Any) -> Record:
     """The record of a document.
 
-    :param raw: What the JSON reader gave; `None`: there is no document yet.
+    :param raw: What the JSON reader gave.
     :raises LedgerError: It is not as this release writes it.
     """
-    if raw is None:
-        return Record()
     document = checked(raw, {"version": (int,), "claim": (dict,), "updates": (list,)}, ("claim",), "the record of rollouts")
     if document["version"] != VERSION:
         raise LedgerError(f"its version is {document['version']!r}, this release reads only {VERSION}")

@@ -29,7 +29,7 @@ def obstacle(xml: ET.Element) -> str | None:
     if model == "apparmor":
         label = next((one.findtext("label") for one in xml.findall("seclabel") if one.get("model") == model), None)
         return apparmor.obstacle(xml.findtext("uuid", ""), label)
-    return None if model is None else f"its QEMU is confined by {model}, which does not know of the files that it would need besides"
+    return None if model is None else "its QEMU is confined by SELinux, and this collection cannot let it at further files there"
 
 
 def start_takes(xml: ET.Element) -> float:
@@ -66,5 +66,7 @@ def as_before(xml: ET.Element) -> str:
     try:
         apparmor.take_back(xml.findtext("uuid", ""), _program(xml.findtext("devices/emulator", "")))
     except apparmor.ProfileError as error:
-        return f"what its new QEMU was let at for its start could not be taken back ({error}); that is two files of its own which are not there any more"
+        return (
+            f"what its new QEMU was let at besides is still in its AppArmor profile ({error}); it is nothing of another guest's, and its next move takes it out"
+        )
     return ""

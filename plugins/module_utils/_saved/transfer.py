@@ -290,14 +290,14 @@ def after(connection: Connection, one: SavedGuest) -> str:
         in_place.forget(one.kept)
     # An image of libvirt's own still has what an earlier move in place added, and its QEMU makes these files again.
     in_place.leave(in_place.meeting_of(one.uuid))
-    left = confinement.as_before(guest.xml())
     if one.memory == "managed" and guest.has_managed_save():
         # libvirt died between the start and the removal; the next start would bring an old state back.
         guest.remove_managed_save()
     if one.autostart:
         guest.set_autostart(True)
-    # Before its clock: until then its agent sets none.
-    return "; ".join(part for part in (left, _thaw(guest, one)) if part)
+    # Before its clock: until then its agent sets none. And before the profile, which takes the kernel a while.
+    left = _thaw(guest, one)
+    return "; ".join(part for part in (left, confinement.as_before(guest.xml())) if part)
 
 
 def forget_marks(connection: Connection, saving: SavedTogether) -> None:

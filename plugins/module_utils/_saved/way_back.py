@@ -103,9 +103,12 @@ def tidy(uri: str, wanted: t.Iterable[str] = ()) -> tuple[list[str], str]:
             if build not in needed and build not in {names.build_of(start) for start in wanted}:
                 kept_qemu.remove(build)
                 removed.append(build)
-                apparmor.forget(names.folder_of(build))
-        if not kept_qemu.builds():
+        there = kept_qemu.builds()
+        apparmor.forget(names.KEPT, {names.folder_of(build) for build in there})
+        if not there:
             apparmor_daemon.take_back()
-    except Exception as error:  # room on a disk, and nothing else
-        return removed, f"a QEMU that no guest needs any more is still kept in {names.KEPT} ({describe(error)}); the next refresh removes it"
+    except Exception as error:  # room on a disk, or a rule for what is not there any more
+        return removed, (
+            f"a QEMU in {names.KEPT} that no guest needs any more, or AppArmor's rule for one, is still kept ({describe(error)}); the next refresh removes it"
+        )
     return removed, ""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import glob
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -119,14 +120,16 @@ def take_back(uuid: str, program: str | None) -> None:
         take_up(_path(uuid))
 
 
-def forget(program: str) -> None:
-    """Take a kept QEMU out of every profile that still has it, because its guest was started by others since.
+def forget(folder: str, programs: t.Container[str]) -> None:
+    """Take the kept QEMUs that are there no more out of the profiles that still have one, because their guests were started by others since.
 
-    :param program: Its folder.
+    :param folder: In which all kept QEMUs are.
+    :param programs: The folders of those that are there still.
     :raises ProfileError: It cannot be done.
     """
     for path in sorted(glob.glob(f"{glob.escape(PROFILES)}/libvirt-*")):
-        if not path.endswith(".files") and f'"{program}/**"' in read(path) and _write(path, []) and _is_loaded(os.path.basename(path)):
+        found = None if path.endswith(".files") else re.search(rf'^ *"({re.escape(folder)}/[^/"]+)/\*\*" rmix,$', read(path), re.MULTILINE)
+        if found and found.group(1) not in programs and _write(path, []) and _is_loaded(os.path.basename(path)):
             take_up(path)
 
 

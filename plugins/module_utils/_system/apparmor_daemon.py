@@ -81,4 +81,9 @@ def _write(daemon: str, rules: t.Sequence[str]) -> None:
     wanted = with_rules(before, rules)
     if wanted != before:
         apparmor.write(path, wanted)
-        apparmor.take_up(_profile(daemon))
+        try:
+            apparmor.take_up(_profile(daemon))
+        except apparmor.ProfileError:
+            # Else the next call would find nothing to do.
+            apparmor.write(path, before)
+            raise

@@ -18,11 +18,6 @@ from . import file_lock, files
 #: A ledger of 1000 guests has about 500 kB. Anything above this was not written by us. Bytes.
 MAX_SIZE = 16 * 1024 * 1024
 
-_ADVICE = (
-    "no guest was touched by this run. See on the host which guests are paused or saved (virsh list --all --managed-save), then remove that file and run again"
-)
-
-
 T = t.TypeVar("T")
 
 
@@ -31,7 +26,8 @@ class LedgerFile(t.Generic[T]):
 
     Its mode is 0600, in a folder of mode 0700, and a reader sees either the old or the new document and never a part of one.
 
-    A kind of it says where its file is (`_path`), and how its document is read and written.
+    A kind of it says where its file is (`_path`), how its document is read and written, and, where it is not about guests that are paused or saved, what is to
+    be done about one that cannot be read (`_advice`), and what it is about (`_subject`).
 
     :param where: The folders of the URI.
     """
@@ -39,6 +35,11 @@ class LedgerFile(t.Generic[T]):
     _path: t.Callable[[Places], str]
     _from_document: t.Callable[[t.Any], T | None]
     _to_document: t.Callable[[T], dict[str, t.Any]]
+    _advice = (
+        "no guest was touched by this run. See on the host which guests are paused or saved (virsh list --all --managed-save), then remove that file and run "
+        "again"
+    )
+    _subject = "the pause window"
 
     def __init__(self, where: Places) -> None:
         self.where = where
@@ -71,7 +72,7 @@ class LedgerFile(t.Generic[T]):
         try:
             return self._read(self.path)
         except LedgerError as error:
-            raise LedgerError(error.problem, _ADVICE) from error
+            raise LedgerError(error.problem, self._advice) from error
 
     def _read(self, path: str) -> T | None:
         try:
@@ -125,7 +126,7 @@ class LedgerFile(t.Generic[T]):
             raise LedgerError(f"the lock {self.where.lock} cannot be opened ({error.strerror})") from error
         except file_lock.Held as error:
             raise WindowBusy(
-                f"another process is changing the pause window of this host ({error.holder}); nothing was changed by this run. Wait for it to end and run again"
+                f"another process is changing {self._subject} of this host ({error.holder}); nothing was changed by this run. Wait for it to end and run again"
             ) from error
         try:
             yield

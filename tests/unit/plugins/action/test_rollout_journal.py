@@ -70,7 +70,11 @@ def test_a_rollout(play):
     # Carried on, as the same: what was begun and not ended, as by a killed run, is no obstacle when its process has gone.
     code, output = play("h1,h2", ["may_begin", "begun"])
     assert code == 0 and len(play.journals()) == 1, output
-    code, output = play("h1,h2,h3", [*DONE, "closed"], "--limit", "h1,h2")
+    code, output = play("h1", ["done", "closed"], "--limit", "h1,h2")
+    assert code == 2 and "is not over, these hosts are not done: h2." in output, output
+    code, output = play("h1,h2,h3", DONE, "--limit", "h1,h2")
+    assert code == 0, output
+    code, output = play("h1", ["closed"], "--limit", "h1,h2")
     assert code == 0, output
     assert json.loads(play.journals()[0].read_text(encoding="utf-8").splitlines()[-1])["event"] == "closed"
 

@@ -101,3 +101,9 @@ def test_what_is_left():
     journal = journals.read([OPENED, run(), *well("h1"), *of("h2", "begun", "failed"), *of("h3", "skipped")])
     assert journals.left(journal, HOSTS) == ["h2", "h4"] and journals.left(journal, ["h1", "h4"]) == ["h4"]
     assert not journal.closed and journals.read([OPENED, {"event": "closed"}]).closed
+
+
+def test_nobody_takes_the_place_of_a_run_that_is_seen_to_be_at_work():
+    journal = journals.read([OPENED, run()])
+    assert "is at work: process 10 on ctl1" in journals.at_work(journal, THERE, True)
+    assert journals.at_work(journal, THERE, None) is None and journals.at_work(journal, THERE, False) is None and journals.at_work(journal, HERE, True) is None

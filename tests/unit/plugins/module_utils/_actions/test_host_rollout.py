@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions import host_rollout as actions
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions.host_rollout import host_rollout
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import MaintenanceError
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._rollout.store import Store
@@ -24,15 +25,18 @@ def _ask(tmp_path):
 
 def test_a_host_goes_through_a_rollout(ask):
     assert ask("read")["claim"] is None
-    assert ask("claimed", True)["changed"] and not ask.store.read().claim
+    assert ask("claimed", True)["changed"] and ask.store.read() is None
     assert ask("claimed")["changed"] and not ask("claimed")["changed"]
-    assert ask("begun")["last"]["outcome"] is None
+    assert ask("begun")["last"]["outcome"] is None and not ask("read")["had"]
+    assert not ask("failed")["had"] and not ask("begun")["had"]
     ended = ask("done")
     assert ended["last"]["outcome"] == "done" and ended["last"]["began_at"] <= ended["last"]["ended_at"]
     assert not ask("done")["changed"]
+    assert ask("read")["had"] and not ask("read", update="another")["had"] and not ask("read", rollout="r-2")["had"]
     released = ask("released")
     assert released["claim"] is None and released["diff"] == {
-        "before": "held by r-1 of anna@ctl1\nr-1: update domain a: done\n", "after": "r-1: update domain a: done\n",
+        "before": "held by r-1 of anna@ctl1\nr-1: update domain a: failed\nr-1: update domain a: done\n",
+        "after": "r-1: update domain a: failed\nr-1: update domain a: done\n",
     }
     assert not ask("released")["changed"]
 
@@ -50,11 +54,19 @@ def test_an_id_that_is_none(ask, rollout):
         ask("claimed", rollout=rollout)
 
 
-@pytest.mark.parametrize("content", [b"{", b"\xff", b"[]", b"x" * 1024 * 1025])
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[]", b"x" * 1024 * 1025, b'{"version": 2, "claim": null, "updates": []}'])
 def test_a_damaged_record_says_where_it_is(ask, content):
     ask("claimed")
     with open(ask.store.path, "wb") as stream:
         stream.write(content)
-    with pytest.raises(MaintenanceError, match=r"rollout\.json cannot be read .*remove that file and run again") as error:
+    with pytest.raises(MaintenanceError, match=r"rollout\.json .*See that no rollout is at work on this host, then remove that file and run again") as error:
         ask("read")
-    assert error.value.code == "rollout"
+    assert error.value.code == "ledger"
+
+
+def test_who_else_changes_it_is_named(ask, monkeypatch):
+    monkeypatch.setattr(actions, "LOCK_TIMEOUT", 0.05)
+    ask.store.prepare()
+    with ask.store.locked(1.0), pytest.raises(MaintenanceError, match="another process is changing the record of rollouts of this host") as error:
+        ask("claimed")
+    assert error.value.code == "window_busy"

@@ -60,8 +60,8 @@ def test_a_guest_keeps_the_kept_qemu_for_as_long_as_it_runs_on_it(profile):
 def test_what_cannot_be_taken_back_is_told(profile, monkeypatch):
     confinement.let(guest(APPARMOR), ["/a.sock"])
     monkeypatch.setattr(confinement.apparmor, "_LOADED", str(profile.parent / "nothing"))
-    assert "could not be taken back (the kernel does not say which AppArmor profiles it has" in confinement.as_before(guest(APPARMOR))
+    assert "is still in its AppArmor profile (the kernel does not say which AppArmor profiles it has" in confinement.as_before(guest(APPARMOR))
 
 
 def test_selinux_is_not_told_of_anything():
-    assert "confined by selinux" in confinement.obstacle(guest("<seclabel type='dynamic' model='selinux'/>"))
+    assert "confined by SELinux" in confinement.obstacle(guest("<seclabel type='dynamic' model='selinux'/>"))

@@ -25,7 +25,7 @@ def domain(inner=""):
     ("", QEMU, QEMU, None),
     ("<seclabel type='dynamic' model='dac'/>", QEMU, QEMU, None),
     ("<seclabel type='dynamic' model='apparmor'/>", QEMU, QEMU, "AppArmor profile of its owner"),
-    ("<seclabel type='dynamic' model='selinux'/>", QEMU, QEMU, "confined by selinux"),
+    ("<seclabel type='dynamic' model='selinux'/>", QEMU, QEMU, "confined by SELinux"),
     ("", QEMU, "/opt/qemu/start", "its emulator /opt/qemu/start is not the program that it runs"),  # a script, say
     ("", f"{names.KEPT}/0abc/program{QEMU}", QEMU, None),  # it came back before
 ])

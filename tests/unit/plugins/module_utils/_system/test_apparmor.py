@@ -76,10 +76,10 @@ def test_a_kept_qemu_is_forgotten_by_those_that_still_name_it(profiles, monkeypa
     for uuid, build in ((UUID, "/kept/0abc"), (OTHER, "/kept/0abcd")):
         apparmor.let(uuid, [], build)
     other = (profiles / f"libvirt-{OTHER}").read_text()
-    apparmor.forget("/kept/0abc")
+    apparmor.forget("/kept", {"/kept/0abcd"})
     assert (profiles / f"libvirt-{UUID}").read_text() == PROFILE
     assert (profiles / f"libvirt-{OTHER}").read_text() == other and not told
-    apparmor.forget("/kept/0abcd")
+    apparmor.forget("/kept", set())
     assert told == [str(profiles / f"libvirt-{OTHER}")]  # that one is loaded
 
 

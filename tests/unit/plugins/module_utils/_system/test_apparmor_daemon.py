@@ -60,3 +60,17 @@ def test_a_profile_of_another_make_is_said(host):
     assert "has no place for rules of this host" in apparmor_daemon.obstacle()
     (folder / "usr.sbin.libvirtd").unlink()
     assert "libvirtd is confined by AppArmor, and" in apparmor_daemon.obstacle()
+
+
+def test_what_the_kernel_did_not_take_is_tried_again(host, monkeypatch):
+    folder, told = host
+
+    def fails(_path):
+        raise apparmor_daemon.apparmor.ProfileError("it does not")
+    monkeypatch.setattr(apparmor_daemon.apparmor, "take_up", fails)
+    with pytest.raises(apparmor_daemon.apparmor.ProfileError):
+        apparmor_daemon.let_start(KEPT)
+    assert (folder / "local" / "usr.sbin.libvirtd").read_text() == OTHERS
+    monkeypatch.setattr(apparmor_daemon.apparmor, "take_up", told.append)
+    apparmor_daemon.let_start(KEPT)
+    assert told == [str(folder / "usr.sbin.libvirtd")]
