@@ -4,11 +4,11 @@
 """What confines the QEMU of a guest, and letting it at what libvirt has not told of: its memory's socket, and a QEMU that is kept."""
 from __future__ import annotations
 
-import typing as t
 import xml.etree.ElementTree as ET
 
 from .._core.kept_qemu import build_of, folder_of
 from .._system import apparmor
+from .in_place import memory as in_place
 
 
 def confined_by(xml: ET.Element) -> str | None:
@@ -42,31 +42,34 @@ def start_takes(xml: ET.Element) -> float:
     return apparmor.start_takes(uuid) if confined_by(xml) == "apparmor" and apparmor.has_profile(uuid) else 0.0
 
 
-def _program(emulator: str) -> str | None:
-    build = build_of(emulator)
-    return None if build is None else folder_of(build)
+def _needs(xml: ET.Element) -> tuple[tuple[str, ...], str | None]:
+    """What a QEMU that is started with a definition needs and libvirt does not tell AppArmor of: files of ours, and the folder of a kept QEMU."""
+    if confined_by(xml) != "apparmor":
+        return (), None
+    build = build_of(xml.findtext("devices/emulator", ""))
+    return in_place.named(xml), None if build is None else folder_of(build)
 
 
-def let(xml: ET.Element, handed: t.Sequence[str] = ()) -> None:
-    """Let the next QEMU of a guest at just this, and at the program that it is started with if that is a kept one.
+def let(xml: ET.Element) -> None:
+    """Let the next QEMU of a guest at what it is started with and libvirt does not know of: a kept program, and the files at which it waits for its memory.
 
     :param xml: What it is started with.
-    :param handed: Files that it may read and write.
     :raises apparmor.ProfileError: It cannot be done.
     """
-    if confined_by(xml) == "apparmor":
-        apparmor.let(xml.findtext("uuid", ""), handed, _program(xml.findtext("devices/emulator", "")))
+    apparmor.let(xml.findtext("uuid", ""), *_needs(xml))
 
 
-def as_before(xml: ET.Element) -> str:
-    """Let the QEMU of a guest that is back at nothing more than its program. Returns what is left to say; mostly empty.
+def as_started(xml: ET.Element) -> str:
+    """Let the QEMU of a guest that is back at nothing more than it was started with. Returns what is left to say; mostly empty.
+
+    What is in its live XML it needs for longer than for our start: its owner may save it, and start it from that, and its QEMU makes these files again.
 
     :param xml: Its live XML.
     """
     try:
-        apparmor.take_back(xml.findtext("uuid", ""), _program(xml.findtext("devices/emulator", "")))
+        apparmor.take_back(xml.findtext("uuid", ""), *_needs(xml))
     except apparmor.ProfileError as error:
         return (
-            f"what its new QEMU was let at besides is still in its AppArmor profile ({error}); it is nothing of another guest's, and its next move takes it out"
+            f"what its QEMU was let at before is still in its AppArmor profile ({error}); it is nothing of another guest's, and its next move takes it out"
         )
     return ""

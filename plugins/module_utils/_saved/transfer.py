@@ -166,7 +166,7 @@ def _start(connection: Connection, one: SavedGuest, emulator: str) -> None:
     if one.memory == "managed":
         guest = connection.guest(one.uuid)
         xml = guest.managed_save_xml()
-        wanted = with_emulator(xml, emulator)
+        wanted = with_emulator(in_place.with_handover(xml, None), emulator)
         if wanted != xml:
             guest.set_managed_save_xml(wanted)
         confinement.let(ET.fromstring(wanted))
@@ -257,11 +257,12 @@ def _forget_image(one: SavedGuest) -> None:
 def _start_in_place(connection: Connection, one: SavedGuest, xml: str) -> None:
     owner = os.stat(os.path.join(one.kept, one.ram[0]))
     meeting = in_place.arrange(one.uuid, owner.st_uid, owner.st_gid)
-    confinement.let(ET.fromstring(xml), meeting)
+    wanted = in_place.with_handover(xml, meeting)
+    confinement.let(ET.fromstring(wanted))
     handover = in_place.Handover(meeting, one.kept)
     handover.start()
     try:
-        connection.restore(one.image, in_place.with_handover(xml, meeting))
+        connection.restore(one.image, wanted)
     finally:
         handover.stop()
         in_place.leave(meeting)
@@ -297,7 +298,7 @@ def after(connection: Connection, one: SavedGuest) -> str:
         guest.set_autostart(True)
     # Before its clock: until then its agent sets none. And before the profile, which takes the kernel a while.
     left = _thaw(guest, one)
-    return "; ".join(part for part in (left, confinement.as_before(guest.xml())) if part)
+    return "; ".join(part for part in (left, confinement.as_started(guest.xml())) if part)
 
 
 def forget_marks(connection: Connection, saving: SavedTogether) -> None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import functools
 import glob
 import os
-import re
 import shutil
 import subprocess
 import time
@@ -84,14 +83,22 @@ def block(rules: t.Sequence[str]) -> list[str]:
 
 def without_rules(text: str) -> list[str]:
     """The lines that are not ours. Pure."""
+    return _parted(text)[0]
+
+
+def _parted(text: str) -> tuple[list[str], list[str]]:
+    """The lines that are not ours, and our rules."""
     kept: list[str] = []
+    rules: list[str] = []
     ours = False
     for line in text.splitlines():
         if line in (_BEGIN, _END):
             ours = line == _BEGIN
-        elif not ours:
+        elif ours:
+            rules.append(line.strip())
+        else:
             kept.append(line)
-    return kept
+    return kept, rules
 
 
 def _rules(handed: t.Sequence[str], program: str | None) -> list[str]:
@@ -110,26 +117,30 @@ def let(uuid: str, handed: t.Sequence[str], program: str | None) -> None:
         _write(_path(uuid), _rules(handed, program))
 
 
-def take_back(uuid: str, program: str | None) -> None:
-    """Let the QEMU of a guest at nothing more than the program that it runs, at once. Nothing happens where that is so already.
+def take_back(uuid: str, handed: t.Sequence[str], program: str | None) -> None:
+    """Let the QEMU of a guest at just this, at once. Nothing happens where that is so already.
 
+    :param handed: As for `let`.
     :param program: As for `let`.
     :raises ProfileError: It cannot be done.
     """
-    if has_profile(uuid) and _write(_path(uuid), _rules((), program)) and _is_loaded(name_of(uuid)):
+    if has_profile(uuid) and _write(_path(uuid), _rules(handed, program)) and _is_loaded(name_of(uuid)):
         take_up(_path(uuid))
 
 
 def forget(folder: str, programs: t.Container[str]) -> None:
-    """Take the kept QEMUs that are there no more out of the profiles that still have one, because their guests were started by others since.
+    """Take the kept QEMUs that are there no more out of the profiles that name one: their guests were started by others since.
 
     :param folder: In which all kept QEMUs are.
     :param programs: The folders of those that are there still.
     :raises ProfileError: It cannot be done.
     """
     for path in sorted(glob.glob(f"{glob.escape(PROFILES)}/libvirt-*")):
-        found = None if path.endswith(".files") else re.search(rf'^ *"({re.escape(folder)}/[^/"]+)/\*\*" rmix,$', read(path), re.MULTILINE)
-        if found and found.group(1) not in programs and _write(path, []) and _is_loaded(os.path.basename(path)):
+        if path.endswith(".files"):
+            continue
+        rules = _parted(read(path))[1]
+        left = [rule for rule in rules if not rule.startswith(f'"{folder}/') or os.path.dirname(rule.split('"')[1]) in programs]
+        if left != rules and _write(path, left) and _is_loaded(os.path.basename(path)):
             take_up(path)
 
 

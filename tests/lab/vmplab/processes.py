@@ -51,12 +51,23 @@ def uses(cache: Path) -> bool:
 
 def end(settings: Settings, role: str | None = None) -> None:
     """End them at once, and everything in their namespaces with them, and see them gone."""
-    for pid in find(settings, role):
+    ending = find(settings, role)
+    for pid in ending:
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-    wait_until(lambda: not find(settings, role), what="The end of the lab's processes", timeout=20)
+    # A process loses its environment before it closes its files: the network device of a machine, for one, is busy until then.
+    wait_until(lambda: not find(settings, role) and all(map(_has_ended, ending)), what="The end of the lab's processes", timeout=20)
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether all threads of a process that was killed have ended, and with the last of them all that it had open."""
+    try:
+        states = [(task / "stat").read_bytes().rpartition(b")")[2].split()[0] for task in Path(f"/proc/{pid}/task").iterdir()]
+    except OSError:  # the last one has been waited for
+        return True
+    return all(state in (b"Z", b"X") for state in states)
 
 
 def _marked() -> Iterator[tuple[int, str]]:

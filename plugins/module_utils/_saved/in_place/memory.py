@@ -193,6 +193,16 @@ def additions(meeting: Meeting) -> tuple[str, ...]:
     )
 
 
+def named(xml: ET.Element) -> tuple[str, ...]:
+    """The files of ours that a QEMU makes or opens when it is started with a definition, whoever starts it: both, or none.
+
+    :param xml: The definition.
+    """
+    meeting = meeting_of(xml.findtext("uuid", ""))
+    words = {one.get("value") for one in xml.iterfind(f"{{{QEMU_NAMESPACE}}}commandline/{{{QEMU_NAMESPACE}}}arg")}
+    return tuple(meeting) if words & set(additions(meeting)[1::2]) else ()
+
+
 def with_handover(xml: str, meeting: Meeting | None) -> str:
     """The definition in an image, with the devices at which the new QEMU waits.
 

@@ -17,6 +17,7 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.st
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved import transfer
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.ledger import SavedLedger
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.record import SavedGuest, SavedTogether
+from ansible_collections.vm_preserving.maintenance.plugins.module_utils._saved.in_place import memory as in_place
 
 INSTALLED = "/usr/bin/qemu-system-x86_64"
 WAY_BACK = f"{KEPT}/0abc/start{INSTALLED}"
@@ -344,6 +345,15 @@ def test_one_that_came_back_before_goes_to_the_installed_one_next(where, saving,
     libvirt.image = DOMAIN.replace(INSTALLED, WAY_BACK)
     over, one = bring_back(where, libvirt, with_way_back(saving, memory), monkeypatch)
     assert over and one.outcome == "restored" and libvirt.runs_on == INSTALLED
+
+
+def test_one_whose_memory_stayed_in_place_before_is_started_without_what_that_added(where, saving, monkeypatch, memory):
+    libvirt, started = gone_to_disk(memory, ()), []
+    libvirt.image = in_place.with_handover(DOMAIN, in_place.meeting_of("a"))
+    monkeypatch.setattr(libvirt, "start_on", lambda xml: started.append(xml) or Libvirt.start_on(libvirt, xml))
+    over, one = bring_back(where, libvirt, with_way_back(saving, memory), monkeypatch)
+    assert over and one.outcome == "restored" and len(started) == 1 and "vm-preserving" in in_place.with_handover(DOMAIN, in_place.meeting_of("a"))
+    assert "vm-preserving" not in started[0]
 
 
 def test_what_neither_takes_up_stays_saved_and_says_what_both_said(where, saving, monkeypatch, memory):

@@ -59,25 +59,27 @@ def test_a_guest_is_let_at_its_own_files_only_and_no_longer_than_needed(profiles
     assert '"/var/lib/x/a.sock" rw,' in text and '"/var/lib/x/a.pipe" rw,' in text
     assert (profiles / f"libvirt-{UUID}").stat().st_mode == mode
     assert (profiles / f"libvirt-{OTHER}").read_text() == PROFILE.replace(UUID, OTHER)
-    apparmor.take_back(UUID, None)
+    apparmor.take_back(UUID, (), None)
     assert (profiles / f"libvirt-{UUID}").read_text() == PROFILE
 
 
 def test_nothing_is_taken_back_where_nothing_was_let(profiles):
     """The profile of the other guest is loaded: the kernel is not told of it again, for that would need a parser that is not here."""
-    apparmor.take_back(OTHER, None)
-    apparmor.take_back("00000000-0000-0000-0000-000000000000", None)
+    apparmor.take_back(OTHER, (), None)
+    apparmor.take_back("00000000-0000-0000-0000-000000000000", (), None)
     assert (profiles / f"libvirt-{OTHER}").read_text() == PROFILE.replace(UUID, OTHER)
 
 
 def test_a_kept_qemu_is_forgotten_by_those_that_still_name_it(profiles, monkeypatch):
     told = []
     monkeypatch.setattr(apparmor, "take_up", told.append)
-    for uuid, build in ((UUID, "/kept/0abc"), (OTHER, "/kept/0abcd")):
-        apparmor.let(uuid, [], build)
+    apparmor.let(UUID, ["/x/a.sock"], None)
+    handed = (profiles / f"libvirt-{UUID}").read_text()
+    for uuid, files, build in ((UUID, ["/x/a.sock"], "/kept/0abc"), (OTHER, [], "/kept/0abcd")):
+        apparmor.let(uuid, files, build)
     other = (profiles / f"libvirt-{OTHER}").read_text()
     apparmor.forget("/kept", {"/kept/0abcd"})
-    assert (profiles / f"libvirt-{UUID}").read_text() == PROFILE
+    assert (profiles / f"libvirt-{UUID}").read_text() == handed  # its live XML may still name them
     assert (profiles / f"libvirt-{OTHER}").read_text() == other and not told
     apparmor.forget("/kept", set())
     assert told == [str(profiles / f"libvirt-{OTHER}")]  # that one is loaded
