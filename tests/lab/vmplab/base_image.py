@@ -1,6 +1,7 @@
 """The hosts' common root file system: Debian with libvirt and QEMU, read-only under every host."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from . import layout, own_packages
 from .cache import build_once, recipe_hash
 from .errors import LabError
 from .releases import Release
-from .run import run, run_contained
+from .run import progress, run, run_contained
 from .settings import Settings
 
 # All of Debian's releases are installed in the same way. debootstrap would look for a script of the release's name, and an older one does not know each.
@@ -120,16 +121,21 @@ def _build(folder: Path, release: Release) -> None:
     require_versions(listed, {"libvirt": release.libvirt, "qemu": release.qemu}, "hosts' base")
 
 
-def require_versions(listed: str, wanted: dict[str, str], where: str) -> None:
-    """See that what was built is what releases.py says.
+def require_versions(listed: str, oldest: dict[str, str], where: str) -> None:
+    """See that what was built is no older than releases.py says, and say what it is.
 
-    listed: lines of a source package and a version. wanted: how the version of each source begins, without the epoch.
+    listed: lines of a package and its version. oldest: of each package, the oldest version that will do, without epoch and revision.
     """
     found = dict(line.split() for line in listed.splitlines())
-    for source, begins in wanted.items():
-        if not found.get(source, "").rpartition(":")[2].startswith(begins):
-            seen = found.get(source, "not at all")
-            raise LabError(f"The {where} has {source} {seen}, and releases.py says {begins}*: put it right there once it is seen to work.")
+    for package, wanted in oldest.items():
+        if _numbers(found.get(package, "")) < _numbers(wanted):
+            raise LabError(f"The {where} has {package} {found.get(package, 'not at all')}, and releases.py says {wanted} or newer.")
+    progress(f"the {where} has {', '.join(f'{package} {found[package]}' for package in oldest)}")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Of a version of Debian's, with or without an epoch, the numbers that it begins with."""
+    return tuple(int(number) for number in re.match(r"[0-9.]*", version.rpartition(":")[2])[0].split(".") if number)
 
 
 def machine_mirror() -> str:

@@ -16,6 +16,9 @@ _ROLE = "mirror"
 
 # Only libvirt and QEMU (and QEMU's firmware) come from the newer suite: an update of the whole system
 # would hide what is being tested. What the newer suite has beside them is taken only where they need it. Open vSwitch is for hosts that are to have one.
+# The kernel is for hosts of the kind machine, which have one.
+# The mirror has once more under a later version, the same code in new files: an Open vSwitch whose update restarts it, and libvirt where the newer suite
+# has none.
 _SCRIPT = """
 sed 's/ {suite} / {updates} /' /etc/apt/sources.list > /etc/apt/sources.list.d/updates.list
 cat > /etc/apt/preferences.d/lab <<END
@@ -30,9 +33,14 @@ END
 apt-get update -q
 apt-get -q -y -o Dir::Cache::archives=/out -o APT::Sandbox::User=root --download-only dist-upgrade libvirt-daemon-system qemu-system-x86
 apt-get -q -y -o Dir::Cache::archives=/out -o APT::Sandbox::User=root --download-only install openvswitch-switch ethtool
+apt-get -q -y -o Dir::Cache::archives=/out -o APT::Sandbox::User=root --no-install-recommends --download-only install linux-image-amd64/{updates}
 mkdir /tmp/again
 cd /tmp/again
-apt-get -q -o APT::Sandbox::User=root download openvswitch-switch openvswitch-common {libvirt}
+again="openvswitch-switch openvswitch-common"
+if ! ls /out/libvirt-daemon-system_*.deb > /dev/null 2>&1; then
+    again="$again $(dpkg-query --show --showformat='${{source:Package}} ${{Package}}\n' | sed -n 's/^libvirt //p')"
+fi
+apt-get -q -o APT::Sandbox::User=root download $again
 for package in *.deb; do
     dpkg-deb --raw-extract "$package" tree
     version=$(sed -n 's/^Version: //p' tree/DEBIAN/control)
@@ -48,18 +56,12 @@ gzip -k Packages
 apt-ftparchive release . > Release
 """
 
-# What the mirror has once more under a later version, the same code in new files: an Open vSwitch whose update restarts it, and libvirt where the newer suite
-# has none.
-_LIBVIRT = r"$(dpkg-query --show --showformat='${source:Package} ${Package}\n' | sed -n 's/^libvirt //p')"
-
-
 def provide(settings: Settings, release: Release, base: Path) -> Path:
     def build(folder: Path) -> None:
         own_packages.build(folder, "2.0")
-        libvirt = _LIBVIRT if release.new_libvirt is None else ""
-        script = _SCRIPT.format(suite=release.suite, updates=release.updates, libvirt=libvirt)
+        script = _SCRIPT.format(suite=release.suite, updates=release.updates)
         run_in_copy(base, folder, script, what="Filling the package mirror")
-        wanted = {"libvirt-daemon-system": release.new_libvirt or release.libvirt, "qemu-system-x86": release.new_qemu}
+        wanted = {"libvirt-daemon-system": release.new_libvirt, "qemu-system-x86": release.new_qemu}
         require_versions(_listed(folder, tuple(wanted)), wanted, "package mirror")
 
     recipe = recipe_hash(base.name, Path(__file__), Path(own_packages.__file__))

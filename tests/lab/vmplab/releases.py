@@ -14,9 +14,8 @@ class Release:
     unified: whether the hosts' systemd needs control groups of version 2, which the machine may not use itself.
     kernel: the metapackage of the guests' kernel, of kernel_suite. modules: where its package has its modules, below the root.
     module_suffix: of one module's file.
-    libvirt, qemu: how the versions begin that the hosts have. new_libvirt, new_qemu: those of the package mirror.
-    new_libvirt None: the newer suite has none, and the mirror has the hosts' own again under a later version.
-    A build that finds others fails: what was seen to work is then no longer what is tried.
+    libvirt, qemu: the oldest versions that the hosts may have. new_libvirt, new_qemu: those of the package mirror.
+    Debian's archives move, and what is tried has to be what operators are offered today: newer ones are taken, and told. A build that finds older ones fails.
     """
 
     suite: str
@@ -29,7 +28,7 @@ class Release:
     module_suffix: str
     libvirt: str
     qemu: str
-    new_libvirt: str | None
+    new_libvirt: str
     new_qemu: str
 
 
@@ -45,18 +44,18 @@ RELEASES = {
         Release(
             suite="bookworm", packages=(), updates="bookworm-backports", unified=False,
             kernel_suite="bookworm", kernel="linux-image-cloud-amd64", modules="lib/modules", module_suffix=".ko",
-            libvirt="9.0.", qemu="7.2", new_libvirt="11.3.", new_qemu="10.0.",
+            libvirt="9.0", qemu="7.2", new_libvirt="11.3", new_qemu="10.0",
         ),
         Release(
             suite="trixie", packages=_LOCKD, updates="trixie-backports", unified=False,
             kernel_suite="trixie", kernel="linux-image-cloud-amd64", modules="usr/lib/modules", module_suffix=".ko.xz",
-            libvirt="11.3.", qemu="10.0.", new_libvirt=None, new_qemu="11.1.",
+            libvirt="11.3", qemu="10.0", new_libvirt="11.3", new_qemu="11.1",
         ),
-        # The testing suite: its versions move, and so will this row. It has no backports. Its own kernel's package has no kernel in it but depends on others.
+        # The testing suite: it has no backports. Its own kernel's package has no kernel in it but depends on others.
         Release(
             suite="forky", packages=_LOCKD, updates="sid", unified=True,
             kernel_suite="trixie", kernel="linux-image-cloud-amd64", modules="usr/lib/modules", module_suffix=".ko.xz",
-            libvirt="12.8.", qemu="11.1.2", new_libvirt=None, new_qemu="11.1.3",
+            libvirt="12.8", qemu="11.1.2", new_libvirt="12.8", new_qemu="11.1.2",
         ),
     )
 }  # fmt: skip
