@@ -24,6 +24,9 @@ options:
   order:
     description: The variable C(update_domain_order), where there is one.
     type: raw
+  first:
+    description: The variable C(update_domain_first), where there is one.
+    type: raw
 """
 
 EXAMPLES = r"""

@@ -99,6 +99,10 @@ had:
   description: Whether the host has had O(update) in O(rollout), by its latest update there, which is V(done).
   returned: success
   type: bool
+longest:
+  description: How many seconds the longest of RV(updates) took that ended as V(done), V(null) when there is none.
+  returned: success
+  type: float
 updates:
   description: The updates of the host in all rollouts, the oldest first.
   returned: success

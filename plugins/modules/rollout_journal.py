@@ -33,10 +33,11 @@ options:
       - V(opened) - the rollout that is not closed is carried on, or a new one is begun. Refused while ansible-playbook is at work on it, or may be, on
         another machine, and when the update domains of the inventory have changed since.
       - V(may_begin) - fails unless every host of the run in an earlier update domain is V(proved) in this run.
-      - V(begun), V(done), V(failed), V(skipped), V(proved) - what became of the host.
-      - V(closed) - the rollout is over. Fails if a host of the run is not V(done) or V(skipped).
+      - V(begun), V(done), V(failed), V(skipped), V(cleaned), V(proved) - what became of the host.
+      - V(closed) - the rollout is over. Fails if a host of the run is not V(done) or V(skipped). It stays open while that is so of a host of an earlier run of
+        it, which C(--limit) leaves out now.
     type: str
-    choices: [opened, may_begin, begun, done, failed, skipped, proved, closed]
+    choices: [opened, may_begin, begun, done, failed, skipped, cleaned, proved, closed]
     required: true
   folder:
     description: The folder of the journals of a fleet, on the controller. A place that outlives it, and that all who update the fleet share, is best.
@@ -65,6 +66,31 @@ options:
     description: For O(state=begun), what the update is. Equal updates have equal texts.
     type: str
     default: ''
+  cleans_up:
+    description: For O(state=begun), whether tasks that clean up are due once it ends, until O(state=cleaned).
+    type: bool
+    default: false
+  window_start:
+    description:
+      - For O(state=opened) and O(state=may_begin), when the maintenance window begins, a date with a time in ISO 8601. Without a time zone it is the
+        controller's.
+      - Or a time of day C(HH:MM), with one in O(window_end), for a window of every day. It may go over midnight.
+    type: str
+    default: ''
+  window_end:
+    description: When it ends, as O(window_start).
+    type: str
+    default: ''
+  expected:
+    description: For O(state=may_begin), how many seconds the update domain is expected to last. It has to end in the window.
+    type: float
+    default: 0
+  max_failed_hosts:
+    description: For O(state=may_begin), how many hosts of the run need not be V(proved), a number or a percentage such as V("10%"). By default none.
+    type: str
+  max_parallel_hosts:
+    description: For O(state=opened), how many hosts of an update domain have the same RV(hosts[].turn). By default all.
+    type: str
 author:
   - The vm_preserving.maintenance authors (!UNKNOWN)
 seealso:
@@ -114,9 +140,14 @@ hosts:
   returned: O(state=opened)
   type: list
   elements: dict
-left:
-  description: The hosts of the run that are not done in this rollout.
+unclean:
+  description: The hosts that were V(begun) with O(cleans_up) in an earlier run, and not V(cleaned) since.
   returned: O(state=opened)
+  type: list
+  elements: str
+left:
+  description: The hosts of the run that are not done in this rollout. With O(state=closed), those of earlier runs, which keep it open.
+  returned: O(state=opened) or O(state=closed)
   type: list
   elements: str
 """

@@ -120,15 +120,16 @@ def event_approvals(results: t.Sequence[Result]) -> list[dict[str, t.Any]]:
     return list(found.values())
 
 
-def told_ahead(host: str, domains: t.Mapping[str, t.Any], order: t.Any = None) -> list[str]:
+def told_ahead(host: str, domains: t.Mapping[str, t.Any], order: t.Any = None, first: t.Any = None) -> list[str]:
     """The hosts of the next update domain whose guests this host has announced to: each host of a domain does so for a part of them.
 
     :param host: This host.
     :param domains: By host of the play, its `update_domain`.
     :param order: The variable `update_domain_order`.
+    :param first: The variable `update_domain_first`.
     """
     try:
-        ordered = order_domains(group_hosts(domains), order)
+        ordered = order_domains(group_hosts(domains), order, first)
     except UpdateDomainError:  # another strategy, without domains: nothing is known of who is next
         return []
     for domain, following in zip(ordered, ordered[1:]):

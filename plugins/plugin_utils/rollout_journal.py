@@ -8,8 +8,9 @@ Pure: nothing here knows Ansible or the disk. A journal is a list of events, eac
 
 `opened`    first, and again where changed domains were accepted: `rollout` (its id), `domains` (of the whole fleet in their order, each `name` and `hosts`)
 `run`       each time that the playbook is started for it: `by`, `process` (of ansible-playbook) and `hosts` (that it is limited to)
-`begun`     a host is in work: `host`, `domain`, `update`
+`begun`     a host is in work: `host`, `update`, `cleans_up` (whether the operator's tasks that clean up are due once it ends)
 `done`, `failed`, `skipped`  how that ended: `host`
+`cleaned`   the operator's tasks that clean up were run: `host`
 `proved`    the host was looked at afterwards and is as it has to be: `host`
 `closed`    nothing is left to do
 """
@@ -44,7 +45,8 @@ class Journal:
     """What a journal says, event by event.
 
     rollout: its id. domains: of the fleet, in their order. closed: nothing is left to do. by, process, hosts: of the latest run. since: when the rollout was
-    opened. in_work: hosts whose update began and did not end, in any run. outcome: host name: how its last update ended. proved: hosts, in the latest run.
+    opened. ever: hosts of any run. in_work: hosts whose update began and did not end, in any run. outcome: host name: how its last update ended. failed,
+    proved: hosts, in the latest run. unclean: hosts that the operator's tasks have not cleaned up after, in any run.
     """
 
     rollout: str = ""
@@ -54,9 +56,12 @@ class Journal:
     by: str = ""
     process: Process | None = None
     hosts: list[str] = field(default_factory=list)
+    ever: set[str] = field(default_factory=set)
     in_work: set[str] = field(default_factory=set)
     outcome: dict[str, str] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
     proved: set[str] = field(default_factory=set)
+    unclean: set[str] = field(default_factory=set)
 
     def domain_of(self, host: str) -> int:
         """The position of a host's update domain. Raises JournalError for a host that the rollout does not know."""
@@ -86,13 +91,20 @@ def _apply(journal: Journal, event: Mapping[str, Any]) -> None:
         journal.domains = [UpdateDomain(str(one["name"]), tuple(map(str, one["hosts"]))) for one in event["domains"]]
     elif kind == "run":
         journal.by, journal.process, journal.hosts = str(event["by"]), Process(**event["process"]), list(map(str, event["hosts"]))
-        journal.proved = set()
+        journal.ever.update(journal.hosts)
+        journal.proved, journal.failed = set(), set()
     elif kind == "begun":
         journal.in_work.add(event["host"])
         journal.outcome.pop(event["host"], None)
+        if event.get("cleans_up", False):
+            journal.unclean.add(event["host"])
+    elif kind == "cleaned":
+        journal.unclean.discard(event["host"])
     elif kind in ENDED:
         journal.in_work.discard(event["host"])
         journal.outcome[event["host"]] = kind
+        if kind == "failed":
+            journal.failed.add(event["host"])
     elif kind == "proved":
         journal.proved.add(event["host"])
     elif kind == "closed":
@@ -146,14 +158,22 @@ def changed(before: Sequence[UpdateDomain], after: Sequence[UpdateDomain]) -> li
     return phrases
 
 
-def why_not_begun(journal: Journal, host: str) -> str | None:
-    """Why the update domain of a host must not begin in the latest run, or None if it may: every host of the run in an earlier domain is proved."""
+def why_not_begun(journal: Journal, host: str, may_fail: int = 0) -> str | None:
+    """Why a host must not begin in the latest run, or None if it may.
+
+    It may when every host of the run in an earlier update domain is proved, and none of its own failed. may_fail: of so many hosts that need not be so.
+    """
     mine = journal.domain_of(host)
     earlier = [name for domain in journal.domains[:mine] for name in domain.hosts if name in journal.hosts]
-    failed = [name for name in earlier if journal.outcome.get(name) == "failed"]
+    # Of its own domain only a part may be worked on at a time. What failed in an earlier run is tried again now.
+    own = [name for name in journal.domains[mine].hosts if name in journal.failed and name != host]
+    failed = [*(name for name in earlier if journal.outcome.get(name) == "failed"), *own]
     open_ = [name for name in earlier if name not in journal.proved and name not in failed]
+    if len(failed) + len(open_) <= may_fail:
+        return None
     reasons = [f"{what}: {', '.join(names)}" for what, names in (("failed", failed), ("not done, or not seen to be in order in this run", open_)) if names]
-    return f"update domain {journal.domains[mine].name} does not begin, because of earlier ones: {'; '.join(reasons)}" if reasons else None
+    allowed = f", and only {may_fail} may (update_domain_max_failed_hosts)" if may_fail else ""
+    return f"update domain {journal.domains[mine].name} does not begin, or not go on, because of other hosts: {'; '.join(reasons)}{allowed}"
 
 
 def left(journal: Journal, hosts: Collection[str]) -> list[str]:

@@ -156,21 +156,22 @@ def as_linear(values: Mapping[str, object], *, order: object, required: object) 
     return required is False and order is None and unset
 
 
-def order_domains(domains: Iterable[UpdateDomain], order: object = None) -> list[UpdateDomain]:
-    """The domains in the order in which they are to be updated: as listed in `order`, else in natural order.
+def order_domains(domains: Iterable[UpdateDomain], order: object = None, first: object = None) -> list[UpdateDomain]:
+    """The domains in the order in which they are to be updated: as listed in `order`; else those of `first` as listed, and the others in natural order.
 
-    `order` may name domains that have no host here (a run with --limit). Raises UpdateDomainError if it is not a list of
-    names, names a domain twice, or leaves out a domain that has hosts.
+    Both may name domains that have no host here (a run with --limit). Raises UpdateDomainError if one is not a list of names or names a domain twice, if both
+    are given, or if `order` leaves out a domain that has hosts.
     """
-    domains = list(domains)
+    domains = sorted(domains, key=lambda domain: natural_key(domain.name))
+    if order is not None and first is not None:
+        raise UpdateDomainError("No host was touched: update_domain_order and update_domain_first are both set: leave one out.")
     if order is None:
-        return sorted(domains, key=lambda domain: natural_key(domain.name))
+        begin = [] if first is None else _names("update_domain_first", first)
+        # Sorting is stable: the others stay in natural order.
+        return sorted(domains, key=lambda domain: begin.index(domain.name) if domain.name in begin else len(begin))
 
-    names = _order_names(order)
-    twice = sorted({name for name in names if names.count(name) > 1}, key=natural_key)
-    if twice:
-        raise UpdateDomainError(f"No host was touched: update_domain_order names more than once: {', '.join(twice)}.")
-    unnamed = sorted((domain for domain in domains if domain.name not in names), key=lambda domain: natural_key(domain.name))
+    names = _names("update_domain_order", order)
+    unnamed = [domain for domain in domains if domain.name not in names]
     if unnamed:
         raise UpdateDomainError(
             f"No host was touched: update_domain_order ({', '.join(names)}) does not name update domain "
@@ -179,22 +180,56 @@ def order_domains(domains: Iterable[UpdateDomain], order: object = None) -> list
     return sorted(domains, key=lambda domain: names.index(domain.name))
 
 
-def _order_names(order: object) -> list[str]:
-    if not isinstance(order, Sequence) or isinstance(order, (str, bytes)):
+def _names(variable: str, value: object) -> list[str]:
+    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
         raise UpdateDomainError(
-            f"No host was touched: update_domain_order must be a list of update domains, not of type {_type_name(order)}: "
-            "on the command line, write -e '{\"update_domain_order\": [\"2\", \"10\"]}'."
+            f"No host was touched: {variable} must be a list of update domains, not of type {_type_name(value)}: "
+            f"on the command line, write -e '{{\"{variable}\": [\"2\", \"10\"]}}'."
         )
     names = []
-    for entry in order:
+    for entry in value:
         try:
             name = domain_name(entry)
         except TypeError as exc:
-            raise UpdateDomainError(f"No host was touched: update_domain_order holds a value of type {exc}: it takes strings and integers.") from None
+            raise UpdateDomainError(f"No host was touched: {variable} holds a value of type {exc}: it takes strings and integers.") from None
         if not name:
-            raise UpdateDomainError("No host was touched: update_domain_order holds an empty name.")
+            raise UpdateDomainError(f"No host was touched: {variable} holds an empty name.")
         names.append(name)
+    twice = sorted({name for name in names if names.count(name) > 1}, key=natural_key)
+    if twice:
+        raise UpdateDomainError(f"No host was touched: {variable} names more than once: {', '.join(twice)}.")
     return names
+
+
+def parts(domains: Iterable[UpdateDomain], most: object = None) -> list[UpdateDomain]:
+    """The domains in parts of at most `most` hosts, which are updated one after the other; each has its domain's name.
+
+    Raises UpdateDomainError if `most` is neither unset (None) nor a whole number from 1.
+    """
+    if most is None:
+        return list(domains)
+    size = _whole("update_domain_max_parallel_hosts", most, 1)
+    return [UpdateDomain(domain.name, domain.hosts[begin:begin + size]) for domain in domains for begin in range(0, len(domain.hosts), size)]
+
+
+def may_fail(value: object, hosts: int) -> int:
+    """How many of so many hosts of a rollout may fail without its end: `value` is unset (None, which is 0), a whole number, or a percentage as `"10%"`.
+
+    A percentage is rounded down. Raises UpdateDomainError for everything else.
+    """
+    if value is None:
+        return 0
+    if isinstance(value, str) and (found := re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]+)?)\s*%", value.strip())) and float(found[1]) <= 100:
+        return int(hosts * float(found[1]) / 100)
+    return _whole("update_domain_max_failed_hosts", value, 0, ', or a percentage of the hosts as "10%"')
+
+
+def _whole(variable: str, value: object, least: int, or_else: str = "") -> int:
+    # -e makes a string of a number.
+    number = int(value) if isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value.strip()) else value
+    if isinstance(number, bool) or not isinstance(number, int) or number < least:
+        raise UpdateDomainError(f"No host was touched: {variable} must be a whole number from {least}{or_else}.")
+    return number
 
 
 def within(domains: Iterable[UpdateDomain], hosts: Collection[str]) -> list[UpdateDomain]:
@@ -240,6 +275,12 @@ def shortfalls(
     if not reasons and result & ~explained:
         reasons.append(f"its run ended with result {result}")
     return reasons
+
+
+def goes_on_message(domain: UpdateDomain, reasons: Iterable[str], failed: int, most: int) -> str:
+    """What an operator reads when hosts of `domain` failed, and not more than may. failed: of the whole rollout so far. most: how many may."""
+    why = f"{failed} of its hosts failed, and {most} may (update_domain_max_failed_hosts)"
+    return f"update domain {domain.name}: {'; '.join(reasons)}. The rollout goes on: {why}"
 
 
 def _phrases(*states: tuple[str, list[str]]) -> list[str]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: update_domain
-short_description: Runs a play one update domain after another, and stops at the first failure
+short_description: Runs a play one update domain after another, and stops at a failure
 version_added: 0.1.0
 author:
   - The vm_preserving.maintenance authors (!UNKNOWN)
@@ -18,6 +18,10 @@ description:
   - If a host of a domain failed, was unreachable or did not finish, no other domain is started, nor any later batch of C(serial), nor any
     later play, and C(ansible-playbook) ends with a non-zero exit code. The hosts of the domains that were not started count as failed, so that a
     retry file holds all that is left to do.
+  - With the variable C(update_domain_max_failed_hosts), a number or a percentage of the hosts of the play such as V("10%"), the next domain begins as long
+    as not more hosts of the play than that failed, were unreachable or did not finish. C(ansible-playbook) ends with a non-zero exit code all the same.
+  - With C(update_domain_max_parallel_hosts), a number, the hosts of a domain are worked on that many at a time, one such part after the other. A failure ends
+    the domain when its part is through.
   - A host that failed and was rescued, or whose error was ignored, did not fail. That holds also for a file or a role that could not be included.
   - With the variable C(update_domain_required) set to V(false) (in the play or with C(-e)), a play none of whose hosts has an C(update_domain),
     and that has no C(update_domain_order), is run as by P(ansible.builtin.linear#strategy), failures and batches of C(serial) included, and nothing
@@ -26,9 +30,10 @@ description:
     Quote the names.
   - The domains run in natural order, V(2) before V(10), or as listed in the variable C(update_domain_order) (set it in the play or with C(-e)).
     The list must name every update domain that has hosts in the play, once. It may name domains that have none.
+  - C(update_domain_first) is for a trial: a list of the domains that come before all others, which follow in natural order.
   - Before any host is touched, the play is refused if a host has no usable C(update_domain), or if the order does not fit.
 notes:
-  - The hosts that C(ansible_play_batch) lists are those of the running domain. C(run_once) means once for each domain, on its first host,
+  - The hosts that C(ansible_play_batch) lists are those of the running domain, or of its running part. C(run_once) means once for each domain, on its first host,
     and what it registers is known to that domain's hosts only. C(meta=end_batch) ends the domain, and the next one begins.
   - C(meta=end_host) is the way to say that a host is done. C(meta=end_play) stops the rollout like a failure, unless nothing is left to do.
     C(meta=clear_host_errors) forgives what happened in the running domain, also to a host that did not do the rest of its tasks. Do not use it in
@@ -77,6 +82,7 @@ display = Display()
 class StrategyModule(LinearStrategyModule):
     """Core's linear strategy, run once for each update domain."""
 
+    _OF_THE_ROLLOUT = ("update_domain_order", "update_domain_first", "update_domain_max_parallel_hosts", "update_domain_max_failed_hosts")
     _failed_before_includes: frozenset[str] = frozenset()
 
     def run(self, iterator, play_context):
@@ -85,21 +91,25 @@ class StrategyModule(LinearStrategyModule):
         Raises AnsibleError, before any host is touched, if the hosts' variables give no order.
         """
         batch = {host.name: host for host in self._inventory.get_hosts(iterator._play.hosts)}
-        everything = self._domains(iterator._play)
-        if everything is None:
+        rollout = self._rollout(iterator._play)
+        if rollout is None:
             return super().run(iterator, play_context)
+        everything, most_parallel, most_failed = rollout
         domains = update_domains.within(everything, batch)
         others = [name for domain in everything for name in domain.hosts if name not in batch]
-        if warning := update_domains.crowded(domains, self._tqm._forks):
+        turns = update_domains.parts(domains, most_parallel)
+        if warning := update_domains.crowded(turns, self._tqm._forks):
             display.warning(warning)
+        hosts = {name for domain in everything for name in domain.hosts}
 
         result, batch_size = self._tqm.RUN_OK, iterator.batch_size
-        for index, domain in enumerate(domains):
+        for index, domain in enumerate(turns):
             # Hosts of another batch count too: the executor would start the next batch after a failure in this one.
-            if reasons := update_domains.down([*others, *domain.hosts], **self._failures(iterator)):
-                return self._stop(iterator, batch, domain, reasons, domains[index:])
+            reasons = update_domains.down([*others, *domain.hosts], **self._failures(iterator))
+            if reasons and len(self._down(iterator, hosts)) > most_failed:
+                return self._stop(iterator, batch, domain, reasons, turns[index:])
 
-            title = f"update domain {domain.name} ({index + 1} of {len(domains)})"
+            title = self._title(domains, turns, index)
             display.display(f"\n{title}: {', '.join(domain.hosts)}")
             try:
                 self._inventory.restrict_to_hosts([batch[name] for name in domain.hosts])
@@ -111,32 +121,56 @@ class StrategyModule(LinearStrategyModule):
                 iterator.batch_size = batch_size
 
             finished = [name for name in domain.hosts if iterator.get_state_for_host(name).run_state == IteratingStates.COMPLETE]
-            ended = iterator.end_play and bool(domains[index + 1:] or others)
-            if reasons := update_domains.shortfalls(domain, finished=finished, result=result, ended=ended, **self._failures(iterator)):
-                return self._stop(iterator, batch, domain, reasons, domains[index + 1:])
-            display.display(f"\n{title}: done")
+            ended = iterator.end_play and bool(turns[index + 1:] or others)
+            failures = self._failures(iterator)
+            reasons = update_domains.shortfalls(domain, finished=finished, result=result, ended=ended, **failures)
+            if not reasons:
+                display.display(f"\n{title}: done")
+                continue
+            left = set(domain.hosts) - set(finished)
+            failed = len(self._down(iterator, hosts) | left)
+            if failed > most_failed or reasons != update_domains.shortfalls(domain, finished=finished, **failures):
+                return self._stop(iterator, batch, domain, reasons, turns[index + 1:])
+            for name in left:
+                # The domains that follow count it, and a retry file holds it.
+                iterator.mark_host_failed(batch[name])
+            display.display("\n" + update_domains.goes_on_message(domain, reasons, failed, most_failed), color=C.COLOR_ERROR, stderr=True)
         return result
 
-    def _domains(self, play) -> list[update_domains.UpdateDomain] | None:
-        """All update domains of the play in order: of all its batches, so that nothing is touched if a later one is not usable.
+    def _rollout(self, play) -> tuple[list[update_domains.UpdateDomain], object, int] | None:
+        """All update domains of the play in order, how many hosts of one are worked on at a time, and how many hosts may fail.
 
-        None if it has none and needs none.
+        Of all batches of the play, so that nothing is touched if a later one is not usable. None if it has no domain and needs none.
         """
-        names, orders, required = {}, {}, {}
-        for host in self._inventory.get_hosts(play.hosts, ignore_restrictions=True):
+        values = {name: {} for name in ("update_domain", "update_domain_required", *self._OF_THE_ROLLOUT)}
+        hosts = self._inventory.get_hosts(play.hosts, ignore_restrictions=True)
+        for host in hosts:
             variables = self._variable_manager.get_vars(play=play, host=host)
-            names[host.name] = self._value("update_domain", variables)
-            orders[host.name] = self._value("update_domain_order", variables)
-            required[host.name] = self._boolean("update_domain_required", variables)
+            for name, found in values.items():
+                found[host.name] = self._boolean(name, variables) if name == "update_domain_required" else self._value(name, variables)
+        names, required = values.pop("update_domain"), values.pop("update_domain_required")
         if warning := update_domains.as_numbers(names):
             display.warning(warning)
         try:
-            order = update_domains.common_value("update_domain_order", orders)
+            order, first, most_parallel, most_failed = (update_domains.common_value(name, found) for name, found in values.items())
             if update_domains.as_linear(names, order=order, required=update_domains.common_value("update_domain_required", required)):
                 return None
-            return update_domains.order_domains(update_domains.group_hosts(names), order)
+            domains = update_domains.order_domains(update_domains.group_hosts(names), order, first)
+            update_domains.parts(domains, most_parallel)
+            return domains, most_parallel, update_domains.may_fail(most_failed, len(hosts))
         except update_domains.UpdateDomainError as exc:
             raise AnsibleError(str(exc)) from None
+
+    @staticmethod
+    def _title(domains, turns, index: int) -> str:
+        name = turns[index].name
+        number = [domain.name for domain in domains].index(name) + 1
+        same = [turn for turn, part in enumerate(turns) if part.name == name]
+        part = f", part {same.index(index) + 1} of {len(same)}" if len(same) > 1 else ""
+        return f"update domain {name} ({number} of {len(domains)}{part})"
+
+    def _down(self, iterator, hosts: set[str]) -> set[str]:
+        return hosts.intersection(set().union(*self._failures(iterator).values()))
 
     def _value(self, name: str, variables: dict) -> object:
         try:

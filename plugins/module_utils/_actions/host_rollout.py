@@ -32,6 +32,7 @@ def _described(found: Record, params: t.Mapping[str, t.Any]) -> dict[str, t.Any]
         "claim": None if found.claim is None else dataclasses.asdict(found.claim),
         "last": None if last is None else dataclasses.asdict(last),
         "had": last is not None and last.outcome == record.DONE and last.update == params["update"],
+        "longest": found.longest(),
         "updates": [dataclasses.asdict(one) for one in found.updates],
     }
 
@@ -47,7 +48,7 @@ def host_rollout(params: t.Mapping[str, t.Any], check_mode: bool, store: Store |
     :param params: The module's parameters.
     :param check_mode: Say what would change, and change nothing.
     :param store: Where the record is.
-    :returns: `changed`, `claim`, `last`, `had`, `updates` and `diff`.
+    :returns: `changed`, `claim`, `last`, `had`, `longest`, `updates` and `diff`.
     :raises MaintenanceError: code `claimed`: another rollout holds the host. Code `rollout`: the id is none. Code `ledger`: the record cannot be read or
         written. Code `window_busy`: another process is changing it.
     """

@@ -69,6 +69,10 @@ class Record:
         """The latest update of this host in a rollout."""
         return next((one for one in reversed(self.updates) if one.rollout == rollout), None)
 
+    def longest(self) -> float | None:
+        """How many seconds the longest update took that ended well; `None`: there was none."""
+        return max((one.ended_at - one.began_at for one in self.updates if one.outcome == DONE and one.ended_at is not None), default=None)
+
 
 _CLAIM: dict[str, tuple[type, ...]] = {"rollout": (str,), "by": (str,), "since": (str,)}
 _UPDATE: dict[str, tuple[type, ...]] = {

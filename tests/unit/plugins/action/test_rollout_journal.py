@@ -64,7 +64,7 @@ def play(tmp_path):
 
 def test_a_rollout(play):
     code, output = play("h3", DONE)
-    assert code == 2 and "h3: update domain 1 does not begin, because of earlier ones:" in output, output
+    assert code == 2 and "h3: update domain 1 does not begin, or not go on, because of other hosts:" in output, output
     assert "not done, or not seen to be in order in this run: h1, h2" in output
 
     # Carried on, as the same: what was begun and not ended, as by a killed run, is no obstacle when its process has gone.

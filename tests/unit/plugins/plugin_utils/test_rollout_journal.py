@@ -51,6 +51,22 @@ def test_when_an_update_domain_begins(events, host, why):
     assert found is None if why is None else why in found
 
 
+@pytest.mark.parametrize(("events", "host", "may_fail", "why"), [
+    # A part of its own domain was before it.
+    (of("h1", "begun", "failed"), "h2", 0, "failed: h1"),
+    (of("h1", "begun", "failed") + [run()], "h2", 0, None),
+    (of("h1", "begun"), "h2", 0, None),
+    (of("h1", "begun", "failed"), "h2", 1, None),
+    (well("h1") + of("h2", "begun", "failed"), "h3", 1, None),
+    # One that was lost in its update is as good as failed.
+    (well("h1") + of("h2", "begun"), "h3", 1, None),
+    (of("h1", "begun", "failed") + of("h2", "begun"), "h3", 1, "failed: h1; not done, or not seen to be in order in this run: h2, and only 1 may"),
+])
+def test_how_many_may_fail(events, host, may_fail, why):
+    found = journals.why_not_begun(journals.read([OPENED, run(), *events]), host, may_fail)
+    assert found is None if why is None else why in found
+
+
 def test_a_host_that_the_rollout_does_not_know_does_not_begin():
     with pytest.raises(JournalError, match="h9 is in no update domain of rollout r-1"):
         journals.why_not_begun(journals.read([OPENED, run()]), "h9")
@@ -100,6 +116,7 @@ def test_what_is_no_journal(events):
 def test_what_is_left():
     journal = journals.read([OPENED, run(), *well("h1"), *of("h2", "begun", "failed"), *of("h3", "skipped")])
     assert journals.left(journal, HOSTS) == ["h2", "h4"] and journals.left(journal, ["h1", "h4"]) == ["h4"]
+    assert journals.read([OPENED, run(hosts=["h1"]), run(hosts=["h3"])]).ever == {"h1", "h3"}
     assert not journal.closed and journals.read([OPENED, {"event": "closed"}]).closed
 
 
@@ -107,3 +124,9 @@ def test_nobody_takes_the_place_of_a_run_that_is_seen_to_be_at_work():
     journal = journals.read([OPENED, run()])
     assert "is at work: process 10 on ctl1" in journals.at_work(journal, THERE, True)
     assert journals.at_work(journal, THERE, None) is None and journals.at_work(journal, THERE, False) is None and journals.at_work(journal, HERE, True) is None
+
+
+def test_what_was_not_cleaned_up_stays_known_in_later_runs():
+    begun = [{"event": "begun", "at": "T2", "host": host, "cleans_up": True} for host in ("h1", "h2")]
+    journal = journals.read([OPENED, run(), *begun, *of("h1", "cleaned"), *of("h3", "begun"), run()])
+    assert journal.unclean == {"h2"}

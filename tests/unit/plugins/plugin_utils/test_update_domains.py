@@ -291,3 +291,52 @@ def test_crowded(forks, warned):
 
 def test_crowded_without_domains():
     assert update_domains.crowded([], 5) is None
+
+
+# ---- a trial first, parts, and how many may fail ----
+
+TEN = [UpdateDomain(str(number), (f"h{number}",)) for number in range(10)]
+
+
+@pytest.mark.parametrize(("first", "names"), [
+    (None, list("0123456789")),
+    ([], list("0123456789")),
+    (["7"], list("7012345689")),
+    ([9, "later", "3"], list("9301245678")),
+])
+def test_the_domains_of_a_trial_come_first(first, names):
+    assert [domain.name for domain in update_domains.order_domains(TEN[::-1], None, first)] == names
+
+
+@pytest.mark.parametrize(("order", "first", "told"), [
+    (list("0123456789"), ["7"], "update_domain_order and update_domain_first are both set"),
+    (None, "7", "update_domain_first must be a list of update domains, not of type str"),
+    (None, ["7", 7], "update_domain_first names more than once: 7"),
+    (None, [True], "update_domain_first holds a value of type bool"),
+])
+def test_what_cannot_come_first(order, first, told):
+    with pytest.raises(UpdateDomainError, match=told):
+        update_domains.order_domains(TEN, order, first)
+
+
+def test_a_domain_is_worked_on_in_parts():
+    domains = [UpdateDomain("a", ("1", "2", "3", "4", "5")), UpdateDomain("b", ("6",))]
+    assert [(part.name, "".join(part.hosts)) for part in update_domains.parts(domains, "2")] == [("a", "12"), ("a", "34"), ("a", "5"), ("b", "6")]
+    assert update_domains.parts(domains) == update_domains.parts(domains, 5) == domains
+
+
+@pytest.mark.parametrize("most", [0, -1, True, "two", 1.5, "1.5"])
+def test_parts_of_no_size(most):
+    with pytest.raises(UpdateDomainError, match="update_domain_max_parallel_hosts must be a whole number from 1"):
+        update_domains.parts(TEN, most)
+
+
+@pytest.mark.parametrize(("value", "may"), [(None, 0), (0, 0), ("3", 3), (3, 3), ("10%", 2), ("0%", 0), (" 100 % ", 25), ("7.9%", 1), ("8%", 2)])
+def test_how_many_of_25_hosts_may_fail(value, may):
+    assert update_domains.may_fail(value, 25) == may
+
+
+@pytest.mark.parametrize("value", [-1, True, "-1", "101%", "%", "ten", 0.5, ["1"]])
+def test_what_is_no_number_of_hosts(value):
+    with pytest.raises(UpdateDomainError, match="update_domain_max_failed_hosts must be a whole number from 0, or a percentage"):
+        update_domains.may_fail(value, 25)
