@@ -26,7 +26,7 @@ attributes:
   action_group:
     description: Use C(group/vm_preserving.maintenance.maintenance) in C(module_defaults) to set O(uri) for all modules that have it.
     support: full
-    membership: vm_preserving.maintenance.maintenance
+    membership: [vm_preserving.maintenance.maintenance]
 """
 
     NAMES = r"""

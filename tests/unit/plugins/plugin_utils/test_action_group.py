@@ -36,7 +36,7 @@ def test_their_documentation_says_so():
     """The attribute comes with the fragment that has the option."""
     fragment = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)
     assert "uri" in fragment["options"]
-    assert fragment["attributes"]["action_group"]["membership"] == "vm_preserving.maintenance.maintenance"
+    assert fragment["attributes"]["action_group"]["membership"] == ["vm_preserving.maintenance.maintenance"]
 
 
 def test_there_is_one_that_takes_none():
