@@ -11,6 +11,8 @@ NAME := ansible_collections/vm_preserving/maintenance
 BUILD := $(CURDIR)/.build
 # The checkout's own files where Ansible expects them: a copy, for the checkers.
 MIRROR := $(BUILD)/src/$(NAME)
+# The built collection, unpacked: for the checkers, which leave files in it.
+ARTEFACT := $(BUILD)/artefact/$(NAME)
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export ANSIBLE_COLLECTIONS_PATH := $(BUILD)/collections
@@ -54,30 +56,35 @@ collection: venv  ## build the collection and install it into .build/collections
 
 # --- checks -----------------------------------------------------------------------------------------------------------------------------
 
-test:  ## run every check: unit lint sanity integration matrix-fast molecule molecule-trixie chaos-fast; ends at the first that fails
+test:  ## run every check: unit lint sanity artefact integration matrix-fast molecule molecule-trixie chaos-fast; ends at the first that fails
 	@tests/tools/run_each test '$(MAKE) "$$1"' static integration matrix-fast molecule molecule-trixie chaos-fast
 
 test-all:  ## run every check, the strategy with every ansible-core, the scenarios on every release, every fault, then the demo, the benchmark and the coverage
 	@tests/tools/run_each test-all '$(MAKE) "$$1"' static integration matrix molecule-all molecule-trixie machine chaos demo bench coverage
 
 # They need no lab, and have two cores for themselves.
-static: venv mirror  ## run unit, lint and sanity, all three at once
+static: venv mirror collection  ## run unit, lint, sanity and artefact, all four at once
 	@tests/tools/deps lint
-	@tests/tools/run_each --together static '$(MAKE) "$$1"' unit lint sanity
+	@tests/tools/run_each --together static '$(MAKE) "$$1"' unit lint sanity artefact
 
 unit: venv mirror  ## run the unit tests
 	@cd $(MIRROR); PYTHONPATH=$(BUILD)/src ANSIBLE_COLLECTIONS_PATH=$(BUILD)/src pytest $(ARGS)
 
-lint: venv mirror changelog  ## run ansible-lint, yamllint and shellcheck, and check the changelog fragments
+lint: venv mirror changelog  ## run ansible-lint, yamllint, ruff, mypy and shellcheck, and check the changelog fragments
 	@tests/tools/deps lint
 	@ANSIBLE_COLLECTIONS_PATH=$(BUILD)/src tests/tools/lint $(MIRROR) $(ARGS)
 
 changelog: venv  ## check the changelog fragments
 	@antsibull-changelog lint
 
-sanity: venv mirror  ## run ansible-test's sanity tests
+sanity: venv mirror collection  ## run ansible-test's sanity tests on the built collection, and on the rest of the checkout
 	@tests/tools/deps lint
-	@python3 tests/tools/sanity.py $(MIRROR)
+	@rm -rf $(ARTEFACT); mkdir -p $(ARTEFACT); cp -r $(BUILD)/collections/$(NAME)/. $(ARTEFACT)
+	@git init -q $(ARTEFACT)  # as in the mirror
+	@python3 tests/tools/sanity.py $(ARTEFACT) $(MIRROR)
+
+artefact: collection  ## judge the built collection as Galaxy's importer and the documentation site do
+	@tests/tools/artefact $(BUILD)
 
 integration: deps collection  ## run tests/integration/targets/*/runme.sh
 	@tests/tools/run_each --quiet --keep-going integration 'cd "tests/integration/targets/$$1"; ./runme.sh' $(or $(T),$(INTEGRATION))
@@ -143,4 +150,4 @@ coverage: venv mirror  ## count which techniques a year's updates of Debian need
 clean:  ## remove .venv and .build
 	@rm -rf .venv .build
 
-.PHONY: help deps venv mirror collection test test-all static unit lint changelog sanity integration matrix matrix-fast matrix-of molecule molecule-all molecule-of molecule-trixie machine machine-of chaos chaos-fast lab-up lab-down demo bench coverage clean
+.PHONY: help deps venv mirror collection test test-all static unit lint changelog sanity artefact integration matrix matrix-fast matrix-of molecule molecule-all molecule-of molecule-trixie machine machine-of chaos chaos-fast lab-up lab-down demo bench coverage clean

@@ -22,6 +22,11 @@ requirements:
   - root for V(qemu:///system)
 author:
   - The vm_preserving.maintenance authors (!UNKNOWN)
+attributes:
+  action_group:
+    description: Use C(group/vm_preserving.maintenance.maintenance) in C(module_defaults) to set O(uri) for all modules that have it.
+    support: full
+    membership: [vm_preserving.maintenance.maintenance]
 """
 
     NAMES = r"""

@@ -116,7 +116,7 @@ def run(
     except MaintenanceError as error:
         message = f"{platform.node()}: {error}"
         module.fail_json(msg=message, error={"code": error.code, "message": message}, **{**partial, **error.result})
-    except (libvirt.libvirtError if libvirt is not None else ()) as error:
+    except (libvirt.libvirtError if libvirt is not None else ()) as error:  # noqa: B030
         module.fail_json(
             msg=f"{platform.node()}: libvirt answered with an error: {describe(error)}. Run guest_info to see in which state the guests are",
             error={"code": "libvirt", "message": describe(error)}, **partial,

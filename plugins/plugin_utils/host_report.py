@@ -61,7 +61,7 @@ def _clock(held: t.Sequence[_Held], before: Result | None, after: Result | None)
 
 def _guest(before: Result, after: Result | None, held: t.Sequence[_Held], clocks: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """A guest of the report."""
-    pauses = [
+    pauses: list[dict[str, t.Any]] = [
         {"kind": kind, "paused_for": record.get("paused_for"), "limit": limit, "resumed_by": record.get("resumed_by")} for kind, limit, record in held
     ]
     longest = max((one for one in pauses if one["paused_for"] is not None), key=lambda one: one["paused_for"], default={})

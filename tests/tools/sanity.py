@@ -1,8 +1,10 @@
-"""Run `ansible-test sanity` without containers, in the mirror of the checkout that is given as the argument.
+"""Run `ansible-test sanity` without containers: on the collection as it is published, then on what is not a part of it.
+
+    sanity.py ARTEFACT MIRROR    where the built collection is unpacked, and the mirror of the checkout
 
 Every test runs, with the Python of .venv; `compile` and `import` run with Python 3.9 too, the oldest on the hosts, if it is installed here.
-Only pslint has nothing to look at, for there is no PowerShell in the collection. `shebang` looks at plugins/ alone: elsewhere it
-asks for `python`, a name that Debian does not have.
+Only pslint has nothing to look at, for there is no PowerShell in the collection. `shebang` does not look at what is not published: there
+it asks for `python`, a name that Debian does not have.
 
 ansible-test makes virtual environments of its own below the home directory, and downloads a get-pip for them from the ansible project. It
 gets a home in .build, which keeps these environments from run to run, and a get-pip that takes the pip which comes with Python.
@@ -19,7 +21,8 @@ from types import SimpleNamespace
 from ansible_test._internal.python_requirements import get_venv_packages
 
 OLDEST_ON_HOSTS = "3.9"
-OURS = "%d.%d" % sys.version_info[:2]
+NOT_PUBLISHED = ("extensions/", "inventories/lab/", "tests/")
+OURS = f"{sys.version_info.major}.{sys.version_info.minor}"
 HOME = Path(__file__).resolve().parents[2] / ".build" / "home"
 GET_PIP = """\
 import ensurepip, os
@@ -57,11 +60,11 @@ def oldest_python() -> str | None:
     return done.stdout.strip()
 
 
-def sanity(mirror: str, path: str, *arguments: str) -> bool:
-    """Run ansible-test sanity with the arguments, show what it complains of, and say whether it was content."""
+def sanity(folder: str, path: str, *arguments: str) -> bool:
+    """Run ansible-test sanity in the folder with the arguments, show what it complains of, and say whether it was content."""
     command = ["ansible-test", "sanity", "--color", "no", *arguments]
     env = {**os.environ, "HOME": str(HOME), "PATH": path}
-    with subprocess.Popen(command, cwd=mirror, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
+    with subprocess.Popen(command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
         for line in child.stdout:
             if not line.startswith(("Running sanity test", "Installing requirements", "Using cached pip", "WARNING: Using locale", "WARNING: Reviewing")):
                 print(line, end="", flush=True)
@@ -69,7 +72,7 @@ def sanity(mirror: str, path: str, *arguments: str) -> bool:
 
 
 def main() -> int:
-    """Run all sanity tests on the mirror given as the first argument."""
+    """Run all sanity tests on both folders."""
     make_home()
     pythons = ["--target-python", OURS]
     path = [os.path.dirname(sys.executable)]
@@ -79,9 +82,10 @@ def main() -> int:
     else:
         print(f"(no Python {OLDEST_ON_HOSTS} here: compile and import are tested with {OURS} only)")
 
-    mirror, search = sys.argv[1], os.pathsep.join([*path, os.environ["PATH"]])
-    content = sanity(mirror, search, "--skip-test", "shebang", *pythons)
-    content &= sanity(mirror, search, "--test", "shebang", "plugins/")
+    artefact, mirror = sys.argv[1:]
+    search = os.pathsep.join([*path, os.environ["PATH"]])
+    content = sanity(artefact, search, *pythons)
+    content &= sanity(mirror, search, "--skip-test", "shebang", *pythons, *NOT_PUBLISHED)
     print("sanity: " + ("ok" if content else "FAILED"))
     return 0 if content else 1
 

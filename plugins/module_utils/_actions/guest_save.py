@@ -105,9 +105,9 @@ def _predict(plans: t.Sequence[Plan], limit: float, reboot: float, where: Places
     # They are restored one after another, so each waits for the profiles of those before it.
     confinement = sum(plan.confinement for plan in plans)
     for plan, away in zip(plans, predicted_absences([plan.need.image for plan in plans], speed, reboot)):
-        plan.predicted = away = away + confinement + (quiesce.TAKES if plan.quiesce else 0.0)
-        if away > limit:
-            plan.blockers.append(Blocker("pause_limit", f"it would be away for about {away:.0f} s, more than the limit of {limit:g} s"))
+        plan.predicted = away + confinement + (quiesce.TAKES if plan.quiesce else 0.0)
+        if plan.predicted > limit:
+            plan.blockers.append(Blocker("pause_limit", f"it would be away for about {plan.predicted:.0f} s, more than the limit of {limit:g} s"))
 
 
 def _existing(folder: str) -> str:

@@ -65,7 +65,8 @@ def with_emulator(xml: str, emulator: str) -> str:
     if not emulator and KEPT not in xml:
         return xml
     # Not ElementTree: it would give the namespaces of others' metadata other prefixes.
-    root = minidom.parseString(xml).documentElement
+    document = minidom.parseString(xml)
+    root = t.cast(minidom.Element, document.documentElement)  # what was parsed has one
     for devices in _children(root, "devices"):
         for element in _children(devices, "emulator"):
             now = "".join(child.data for child in element.childNodes if child.nodeType == child.TEXT_NODE)
@@ -74,8 +75,8 @@ def with_emulator(xml: str, emulator: str) -> str:
                 return xml
             while element.firstChild is not None:
                 element.removeChild(element.firstChild)
-            element.appendChild(root.ownerDocument.createTextNode(wanted))
-            return t.cast(str, root.toxml())
+            element.appendChild(document.createTextNode(wanted))
+            return root.toxml()
     return xml
 
 

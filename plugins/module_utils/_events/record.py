@@ -290,7 +290,7 @@ def guests(document: t.Any) -> Guests:
         guest = dict(checked(one, {**_GUEST, "interfaces": (list, tuple)}, {"availability_set"}, f"guest {number}"))
         guest["interfaces"] = tuple(Interface(**checked(each, _INTERFACE, (), f"an interface of guest {number}")) for each in guest["interfaces"])
         found.append(Guest(**guest))
-    return Guests(tuple(found), dict(checked(raw["bridges"], {key: (str,) for key in raw["bridges"]}, (), "the bridges")))
+    return Guests(tuple(found), dict(checked(raw["bridges"], dict.fromkeys(raw["bridges"], (str,)), (), "the bridges")))
 
 
 def _is_ipv4(text: str) -> bool:

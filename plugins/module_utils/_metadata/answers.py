@@ -68,7 +68,7 @@ class Later:
     """
 
     timeout: float
-    again: t.Callable[[t.Any, bool], t.Optional[Answer]]
+    again: t.Callable[[t.Any, bool], Answer | None]
 
 
 def as_json(document: t.Any, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> Answer:

@@ -36,6 +36,8 @@ def handles(path: str) -> bool:
 def answer(request: Request, view: View) -> Answer:
     """What a guest gets."""
     path = request.path.lower().rstrip("/")
+    known: tuple[str, ...]
+    methods: tuple[str, ...]
     if path == _VERSIONS:
         known, methods = (), ("GET", "HEAD")
     elif path == _EVENTS:

@@ -140,7 +140,7 @@ class _Network:
         if wanted == self._done and time.monotonic() - self._checked < _CHECK:
             return
         # The address goes before the rules and comes after them: at no time is it known elsewhere.
-        self._take_back({name: address for name in names})
+        self._take_back(dict.fromkeys(names, address))
         self._note({name: one for name, one in self._ours.items() if name in names and one == address}, gid)
         if text and (text != self._rules or not all(bridges.has_rules(family, TABLE) for family in FAMILIES if makes_table(text, family))):
             bridges.load_rules(text)

@@ -164,7 +164,7 @@ def added(text: str) -> int:
     return sum(line.rstrip().endswith(" rwk,") for line in text.splitlines())
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _compiling_takes() -> float:
     """Seconds for one profile of this host, seen once. The kernel is not told of it."""
     found = sorted(path for path in glob.glob(f"{PROFILES}/libvirt-*") if os.path.exists(f"{path}.files"))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import typing as t
 
 #: libdnf5's actions in the words of dnf 4, so that both are read alike.
 WORDS = {"Install": "INSTALL", "Upgrade": "UPGRADE", "Downgrade": "DOWNGRADE", "Reinstall": "REINSTALL", "Remove": "REMOVE", "Reason Change": "REASON_CHANGE"}
@@ -18,7 +19,7 @@ WORDS = {"Install": "INSTALL", "Upgrade": "UPGRADE", "Downgrade": "DOWNGRADE", "
 GONE = {"Upgrade": "UPGRADED", "Downgrade": "DOWNGRADED", "Reinstall": "REINSTALLED"}
 
 
-def answer(base, packages: list[str], only_upgrade: bool) -> dict:
+def answer(base: t.Any, packages: list[str], only_upgrade: bool) -> dict:
     """What an update would do.
 
     :param base: A `libdnf5.base.Base` with its configuration read.

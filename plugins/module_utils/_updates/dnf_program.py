@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import sys
+import typing as t
 
 
-def answer(base, packages: list[str], only_upgrade: bool = True) -> dict:
+def answer(base: t.Any, packages: list[str], only_upgrade: bool = True) -> dict:
     """What an update would do.
 
     :param base: A `dnf.Base` with its configuration read.

@@ -167,7 +167,7 @@ def ask_program(python: t.Sequence[str], program: types.ModuleType, request: t.M
     :raises MaintenanceError: code `packages`: it cannot be started, fails or takes too long.
     """
     # The loader's source works from a plain tree and from inside Ansible's own zip alike.
-    said = run([*python, "-", json.dumps(request)], 120, stdin=program.__loader__.get_source(program.__name__))
+    said = run([*python, "-", json.dumps(request)], 120, stdin=t.cast(t.Any, program.__loader__).get_source(program.__name__))
     try:
         return json.loads(said.splitlines()[-1])
     except (IndexError, ValueError):

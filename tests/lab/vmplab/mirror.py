@@ -56,6 +56,7 @@ gzip -k Packages
 apt-ftparchive release . > Release
 """
 
+
 def provide(settings: Settings, release: Release, base: Path) -> Path:
     def build(folder: Path) -> None:
         own_packages.build(folder, "2.0")

@@ -9,6 +9,7 @@ import pathlib
 
 import pytest
 
+from ansible_collections.vm_preserving.maintenance.plugins.doc_fragments.maintenance import ModuleDocFragment
 from ansible_collections.vm_preserving.maintenance.plugins.plugin_utils import techniques
 
 yaml = pytest.importorskip("yaml")
@@ -29,6 +30,13 @@ def takes_uri(module: str) -> bool:
 
 def test_the_group_has_all_modules_that_take_a_uri_and_no_other():
     assert sorted(GROUP) == [module for module in MODULES if takes_uri(module)]
+
+
+def test_their_documentation_says_so():
+    """The attribute comes with the fragment that has the option."""
+    fragment = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)
+    assert "uri" in fragment["options"]
+    assert fragment["attributes"]["action_group"]["membership"] == ["vm_preserving.maintenance.maintenance"]
 
 
 def test_there_is_one_that_takes_none():

@@ -179,7 +179,7 @@ def test_under_a_restless_scheduler_every_call_is_made_once_and_told():
     try:
         for _number in range(50):
             made = []
-            lanes = [[Call(lambda n=n, lane=lane: made.append((lane, n))) for n in range(6)] for lane in range(3)]
+            lanes = [[Call(lambda n=n, lane=lane: made.append((lane, n))) for n in range(6)] for lane in range(3)]  # noqa: B023
             run_lanes(lanes, 4, LONG)
             assert sorted(made) == [(lane, n) for lane in range(3) for n in range(6)]
             assert all(call.state == "done" for lane in lanes for call in lane)

@@ -155,7 +155,7 @@ def test_a_reader_never_sees_a_part_and_a_killed_writer_leaves_none(ledger, make
         writer.stdin.close()
         assert writer.stdout.readline() == b"ready\n"
         seen = []
-        until(lambda: seen.append(ledger.read()) or {window.opener for window in seen} == {"small", "large"}, "both documents")
+        until(lambda: seen.append(ledger.read()) or {window.opener for window in seen} == {"small", "large"}, "both documents")  # noqa: B023
         for window in [*seen, *(ledger.read() for _number in range(100))]:
             assert window in (small, large)
         writer.kill()
