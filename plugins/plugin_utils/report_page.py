@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shlex
 import typing as t
 
 from .report_chart import legend, pause_bar, timeline
@@ -164,7 +165,7 @@ def _attention(found: Story, anchors: t.Mapping[str, str]) -> str:
 
 def _next(host: Host) -> str:
     """What can be done now, beside what the message itself says."""
-    name = visible(host.name)
+    name = shlex.quote(visible(host.name))
     lines = []
     if host.touched is not None or host.outcome != "failed":
         lines.append(f"resume what may be paused or saved: <code>ansible-playbook vm_preserving.maintenance.recover --limit {escaped(name)}</code>")

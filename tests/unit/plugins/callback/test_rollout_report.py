@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The vm_preserving.maintenance authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""rollout_report in runs of ansible-playbook: what it writes, and that it never changes how a run ends."""
+"""rollout_report and rollout_progress in runs of ansible-playbook: what they write and show, and that they never change how a run ends."""
 from __future__ import annotations
 
 import json
@@ -59,7 +59,7 @@ def play(tmp_path):
         known = {
             **os.environ, "HOME": str(tmp_path), "ANSIBLE_LOCAL_TEMP": str(tmp_path / "tmp"), "ANSIBLE_COLLECTIONS_PATH": str(ROOT.parents[2]),
             "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default", "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0",
-            **({"ANSIBLE_CALLBACKS_ENABLED": "vm_preserving.maintenance.rollout_report"} if callback else {}), **environment,
+            **({"ANSIBLE_CALLBACKS_ENABLED": "vm_preserving.maintenance.rollout_report,vm_preserving.maintenance.rollout_progress"} if callback else {}), **environment,
         }
         command = [sys.executable, "-m", "ansible", "playbook", "-i", "hosts.yml", "play.yml", *arguments]
         done = subprocess.run(command, cwd=tmp_path, env=known, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=300)
@@ -71,6 +71,8 @@ def play(tmp_path):
 def test_a_run_and_its_check(play, tmp_path):
     code, output = play(PLAY)
     assert code == 2, output
+    # No terminal: the table alone, and last.
+    assert "\u00b7" not in output and output.splitlines()[-1].startswith("hosts: 1 updated, 1 failed, 1 not started;"), output
     events_file, = play.folder.glob("*.jsonl")
     assert f"report of this run: {events_file.with_suffix('.html')}" in output and "WARNING]: rollout_report" not in output
     text, page = events_file.read_text(encoding="ascii"), events_file.with_suffix(".html").read_text(encoding="utf-8")
@@ -111,6 +113,8 @@ def test_an_error_in_it_is_one_warning_and_changes_nothing(play, tmp_path):
     assert output.count("rollout_report: the report of this run ends here") == 1, output
 
 
-def test_the_folder_as_a_variable(play, tmp_path):
-    code, output = play(PLAY, "--limit", "h1", "-e", f"rollout_report_folder={tmp_path / 'there'}")
+def test_options_as_variables_and_lines_beside_another_stdout_callback(play, tmp_path):
+    code, output = play(PLAY, "--limit", "h1", "-e", "rollout_progress_show=always", "-e", f"rollout_report_folder={tmp_path / 'there'}",
+                        ANSIBLE_STDOUT_CALLBACK="ansible.builtin.oneline")
     assert code == 0 and len(list((tmp_path / "there").glob("*.html"))) == 1, output
+    assert "domain 1/1 \u00b7 h1 \u00b7 done \u00b7 updated \u00b7 1 of 1 hosts" in output, output
