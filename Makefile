@@ -59,8 +59,8 @@ collection: venv  ## build the collection and install it into .build/collections
 test:  ## run every check: unit lint sanity artefact integration matrix-fast molecule molecule-trixie chaos-fast; ends at the first that fails
 	@tests/tools/run_each test '$(MAKE) "$$1"' static integration matrix-fast molecule molecule-trixie chaos-fast
 
-test-all:  ## run every check, the strategy with every ansible-core, the scenarios on every release, every fault, then the demo, the benchmark and the coverage
-	@tests/tools/run_each test-all '$(MAKE) "$$1"' static integration matrix molecule-all molecule-trixie machine chaos demo bench coverage
+test-all:  ## run every check, the strategy with every ansible-core, the scenarios on every release, every fault, then the demo, the benchmark, the report and the coverage
+	@tests/tools/run_each test-all '$(MAKE) "$$1"' static integration matrix molecule-all molecule-trixie machine chaos demo bench report coverage
 
 # They need no lab, and have two cores for themselves.
 static: venv mirror collection  ## run unit, lint, sanity and artefact, all four at once
@@ -144,10 +144,14 @@ bench: deps collection  ## measure the pauses, and what it costs to tell guests 
 	@tests/tools/deps bench
 	@tests/bench/run && tests/bench/refresh && tests/bench/in_place && tests/bench/restart && tests/bench/events
 
+report: venv mirror  ## look at the page of a report in a headless Chromium; pictures of it are left in .build/report
+	@tests/tools/deps report
+	@pytest -p no:cacheprovider tests/report
+
 coverage: venv mirror  ## count which techniques a year's updates of Debian need
 	@PYTHONPATH=$(BUILD)/src python3 tests/coverage/run
 
 clean:  ## remove .venv and .build
 	@rm -rf .venv .build
 
-.PHONY: help deps venv mirror collection test test-all static unit lint changelog sanity artefact integration matrix matrix-fast matrix-of molecule molecule-all molecule-of molecule-trixie machine machine-of chaos chaos-fast lab-up lab-down demo bench coverage clean
+.PHONY: help deps venv mirror collection test test-all static unit lint changelog sanity artefact integration matrix matrix-fast matrix-of molecule molecule-all molecule-of molecule-trixie machine machine-of chaos chaos-fast lab-up lab-down demo bench report coverage clean
