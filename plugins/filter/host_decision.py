@@ -47,6 +47,16 @@ options:
     description: UUIDs of the guests for which the operator's condition holds; V(null) without a condition.
     type: list
     elements: str
+  stop:
+    description: Names or UUIDs of the guests that may be shut down where they cannot be kept.
+    type: list
+    elements: str
+    default: []
+  stop_chosen:
+    description: UUIDs of the guests for which the operator's condition for that holds.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -105,6 +115,10 @@ _value:
       elements: str
     moved:
       description: UUIDs of the guests that would be moved. No other guest can stand in the way of that.
+      type: list
+      elements: str
+    may_stop:
+      description: UUIDs of the guests that may be shut down where they cannot be kept; the operator, or their own metadata, says so.
       type: list
       elements: str
 """

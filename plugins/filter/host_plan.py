@@ -76,6 +76,11 @@ options:
     type: str
     choices: [needed, all, none]
     default: none
+  stop:
+    description: The guests that are shut down and started again, from P(vm_preserving.maintenance.guests_to_stop#filter).
+    type: list
+    elements: dict
+    default: []
 """
 
 EXAMPLES = r"""

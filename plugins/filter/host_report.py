@@ -73,6 +73,9 @@ options:
     type: list
     elements: dict
     default: []
+  stopped:
+    description: What M(vm_preserving.maintenance.guest_start) returned, when guests were shut down.
+    type: dict
 """
 
 EXAMPLES = r"""

@@ -131,13 +131,23 @@ def arm_reboot(where: Places, uri: str, saving_id: str) -> list[str]:
     if not has_systemd():
         raise MaintenanceError("this host does not run systemd, which has to restore the guests at boot; no guest was touched", "guard")
     program_argv = [sys.executable, "-I", _installed(where), "--uri", uri]
-    boot_unit.install(where.state, [*program_argv, "--restore"])
+    boot_unit.RESTORE.install(where.state, [*program_argv, "--restore"])
     try:
         arm_saved(where, uri, saving_id)
     except MaintenanceError:
-        boot_unit.remove()
+        boot_unit.RESTORE.remove()
         raise
     return [*program_argv, "--reboot", saving_id]
+
+
+def arm_stopped(where: Places, uri: str) -> None:
+    """See to it that guests which are shut down are started at boot, should nobody have done so before.
+
+    :raises MaintenanceError: code `guard`: the host has no systemd, or the unit cannot be written; no guest may be shut down.
+    """
+    if not has_systemd():
+        raise MaintenanceError("this host does not run systemd, which has to start the guests at boot; no guest was touched", "guard")
+    boot_unit.START.install(where.state, [sys.executable, "-I", _installed(where), "--uri", uri, "--start"])
 
 
 def arm_saved(where: Places, uri: str, saving_id: str) -> None:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The vm_preserving.maintenance authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command line of the program that runs on the host by itself: watch, finish, reboot, recover, restore."""
+"""The command line of the program that runs on the host by itself: watch, finish, reboot, recover, restore, start."""
 from __future__ import annotations
 
 import argparse
@@ -11,26 +11,29 @@ import os
 import sys
 
 from ._core.errors import LedgerError, LibvirtUnreachable, MaintenanceError
+from ._core.identity import boot_id
 from ._core.places import SESSION_URI, SYSTEM_URI, places
 from ._pause.ledger import Ledger
 from ._pause.watch import RECOVER, Guard, is_awaited, notify_ready, say
 from ._saved import leftovers
 from ._saved.ledger import SavedLedger
 from ._saved.watch import SavedGuard
+from ._stopped.ledger import StoppedLedger
+from ._stopped.start import follow
 from ._system.hypervisor import Connection, have_bindings
 
 
 def _recover(uri: str) -> int:
-    """Resume, and bring back, what the ledgers say."""
+    """Resume, bring back and start what the ledgers say."""
     found: list[int | None] = []
-    for act in (_recover_window, _recover_saved, _recover_proof):
+    for act in (_recover_window, _recover_saved, _recover_stopped, _recover_proof):
         try:
             found.append(act(uri))
         except MaintenanceError as error:  # the others are another matter
             say(str(error))
             found.append(1)
-    if found == [None, None, None]:
-        say("no pause window is open on this host, and no guest is left saved; nothing was touched")
+    if found == [None] * len(found):
+        say("no pause window is open on this host, and no guest is left saved or shut down; nothing was touched")
     return max(status or 0 for status in found)
 
 
@@ -48,6 +51,23 @@ def _recover_saved(uri: str) -> int | None:
     if uri == SYSTEM_URI:
         SavedGuard(uri, None, say).forget()
     return None
+
+
+def _recover_stopped(uri: str) -> int | None:
+    """Start the guests that were shut down. Returns the exit code; `None` when none were."""
+    record = StoppedLedger(places(uri)).read()
+    return follow(uri, say, RECOVER) if record is not None and record.is_open else None
+
+
+def _start(uri: str) -> int:
+    """What the unit that starts guests does: after a boot, when those that are saved are back; or where one shuts down late."""
+    try:
+        record = StoppedLedger(places(uri)).read()
+        if record is not None and record.is_open and record.boot_id != boot_id():
+            _recover_saved(uri)
+    except LedgerError as error:  # of the saved ones, who are another matter; the other is said below
+        say(str(error))
+    return follow(uri, say, None)
 
 
 def _recover_proof(uri: str) -> int | None:
@@ -87,12 +107,15 @@ def main(arguments: list[str]) -> int:
     what.add_argument("--reboot", metavar="SAVE_ID", help="id of saved guests: reboot the host for which they were saved, if no guest loses its memory by it")
     what.add_argument("--recover", action="store_true", help="resume now what an earlier run left paused on this host")
     what.add_argument("--restore", action="store_true", help="restore now the guests that were saved on this host")
+    what.add_argument("--start", action="store_true", help="start now the guests that were shut down for an update of this host, after those that are saved")
     options = parser.parse_args(arguments)
     os.chdir("/")
     if options.recover:
         return _recover(options.uri)
     if options.restore:
         return _restore(options.uri)
+    if options.start:
+        return _start(options.uri)
     if options.reboot:
         return SavedGuard(options.uri, options.reboot, say).reboot()
     # A journal that does not take a line must not hold up a guest.

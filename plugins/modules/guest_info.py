@@ -89,6 +89,11 @@ guests:
         - The availability set that its own libvirt metadata names, V(null) without one. What the inventory says is not looked at here.
       type: str
       sample: web
+    stop_allowed:
+      description:
+        - Whether its own libvirt metadata lets it be shut down for its host's update where it cannot be kept (C(stop="allowed") of its policy), see
+          M(vm_preserving.maintenance.guest_stop).
+      type: bool
     managed_by:
       description:
         - Who else manages the guest and watches its state, such as a cloud or a cluster; empty when nothing does. For each C(manager), C(resource) (what
@@ -144,6 +149,12 @@ saved:
     - The guests that were saved last on this host, by M(vm_preserving.maintenance.guest_refresh) or M(vm_preserving.maintenance.guest_save); V(null) when
       there never were any.
     - While its C(open) is true a guest may be saved and not back; M(vm_preserving.maintenance.guest_resume) brings it back.
+  returned: success
+  type: dict
+stopped:
+  description:
+    - The guests that were shut down last on this host by M(vm_preserving.maintenance.guest_stop); V(null) when there never were any.
+    - While its C(open) is true a guest may be off; M(vm_preserving.maintenance.guest_start) starts it.
   returned: success
   type: dict
 error:

@@ -61,6 +61,13 @@ options:
         reboot. It cannot be enforced as that of a pause.
     type: float
     default: 900
+  stopped:
+    description:
+      - UUIDs of guests that M(vm_preserving.maintenance.guest_stop) will have shut down by then. In check mode they are not judged.
+      - Outside of check mode it is of no effect. One that still runs is judged, and refused, as any other.
+    type: list
+    elements: str
+    default: []
   reboot_time:
     description:
       - Seconds that the reboot is taken to last, from the end of the last save to the first restore.
@@ -70,6 +77,7 @@ seealso:
   - module: vm_preserving.maintenance.guest_restore
   - module: vm_preserving.maintenance.guest_refresh
   - module: vm_preserving.maintenance.guest_way_back
+  - module: vm_preserving.maintenance.guest_stop
 """
 
 EXAMPLES = r"""
@@ -162,6 +170,7 @@ def main() -> None:
         "first": {"type": "list", "elements": "str", "default": []},
         "pause_limit": {"type": "float", "default": 900},
         "reboot_time": {"type": "float"},
+        "stopped": {"type": "list", "elements": "str", "default": []},
     }
     _module.run({**_module.URI, **_module.CLOCKS, **_module.JOBS, **_module.MANAGED, **_module.QUIESCE, **options}, save_guests, empty={"guests": []})
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
+from .host_stop import may_be_stopped
 from .techniques import AUTO, BY_NAME, strongest
 
 Result = t.Mapping[str, t.Any]
@@ -20,6 +21,8 @@ def host_decision(
     names: t.Sequence[str] = (),
     exclude: t.Sequence[str] = (),
     chosen: t.Sequence[str] | None = None,
+    stop: t.Sequence[str] = (),
+    stop_chosen: t.Sequence[str] = (),
 ) -> dict[str, t.Any]:
     """The decision on one host.
 
@@ -31,12 +34,14 @@ def host_decision(
     :param names: Names or UUIDs of the guests that the update is about; empty for all.
     :param exclude: Names or UUIDs of guests that are left alone.
     :param chosen: UUIDs of the guests for which the operator's condition holds; `None` without a condition.
+    :param stop: Names or UUIDs of the guests that may be shut down where they cannot be kept.
+    :param stop_chosen: UUIDs of the guests for which the operator's condition for that holds.
     :returns: `technique`; `applies`, there is something to apply; `needed`, there is something to do at all; `pauses`, guests are paused while it is applied;
         `holds`, packages are applied before with restarts held back, and `restarts_in_pause` says which of these wait for the pause; `whole`, packages are
         applied whole while the guests are paused; `refreshes`, guests that run replaced code are moved at the end; `reboots`; `kernel_pinned`, the boot
         loader prefers an older kernel; `exclude`, what the modules have to leave alone; `left_out`, names of active guests among them; `left_alone`, UUIDs of
         the guests that are not moved whatever they run on; `stale`, names of the guests that run replaced code and are not left alone; `moved`, UUIDs of the
-        guests that would be moved.
+        guests that would be moved; `may_stop`, UUIDs of those that may be shut down where they cannot be kept.
     """
     automatic = technique == AUTO
     pending = [] if update is None else update["pending"]
@@ -74,6 +79,7 @@ def host_decision(
         "left_alone": sorted(alone),
         "stale": [guest["name"] for guest in old],
         "moved": _moved(guests, alone, update, old) if refreshes else [],
+        "may_stop": [guest["uuid"] for guest in guests if may_be_stopped(guest, stop, stop_chosen) and not _named(guest, excluded)],
     }
 
 

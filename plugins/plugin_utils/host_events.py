@@ -14,6 +14,7 @@ Result = t.Mapping[str, t.Any]
 #: Seconds that a guest is taken to be paused when nothing but services are restarted meanwhile: each takes a fraction of one.
 RESTARTS = 5
 _KEPT = "The host is updated. The virtual machine is paused meanwhile, and its memory is kept."
+_STOPPED = "The host is updated. The virtual machine is shut down and started again, and its memory is lost."
 _REBOOTED = "The host is updated and rebooted. The virtual machine is saved and restored, and its memory is kept."
 
 
@@ -41,15 +42,17 @@ def host_events(plan: Result, told: Result, restarts_only: bool = False, duratio
     duration = float(duration)  # older cores give templates as text
     events, untold = [], []
     for guest in plan["guests"]:
-        if guest["pause"] is None and guest["away"] is None:
+        if guest["pause"] is None and guest["away"] is None and not guest["stop"]:
             continue
         found = known.get(guest["uuid"])
         if found is None or not found["reachable"]:
             untold.append({"name": guest["name"], "why": "the host's service does not know it" if found is None else found["why_not"]})
             continue
         events.append({
-            "guest": guest["uuid"], "name": guest["name"], "type": "Freeze", "duration": _duration(guest, restarts_only, duration),
-            "description": _REBOOTED if plan["technique"] == "reboot" else _KEPT, "resource": found["resource"],
+            "guest": guest["uuid"], "name": guest["name"], "type": "Reboot" if guest["stop"] else "Freeze",
+            # How long a guest takes to shut down and to boot is known to nobody here.
+            "duration": -1 if guest["stop"] else _duration(guest, restarts_only, duration),
+            "description": _STOPPED if guest["stop"] else _REBOOTED if plan["technique"] == "reboot" else _KEPT, "resource": found["resource"],
             "availability_set": found["availability_set"],
         })
     return {"events": events, "untold": untold}
@@ -62,7 +65,10 @@ def event_lines(found: Result, notice: float) -> list[str]:
     :param notice: Seconds of notice.
     """
     return [
-        *(f"guest {one['name']}: told {notice / 60:g} min ahead, {_expected(one['duration'])}" for one in found["events"]),
+        *(
+            f"guest {one['name']}: told {notice / 60:g} min ahead, {'that it will be shut down' if one['type'] == 'Reboot' else _expected(one['duration'])}"
+            for one in found["events"]
+        ),
         *(f"guest {one['name']}: cannot be told ahead ({one['why']})" for one in found["untold"]),
     ]
 

@@ -28,6 +28,7 @@ def host_plan(
     holds: bool = False,
     whole: bool = False,
     restarts_in_pause: str = "none",
+    stop: t.Sequence[Result] = (),
 ) -> dict[str, t.Any]:
     """The plan of one host.
 
@@ -46,8 +47,9 @@ def host_plan(
     :param holds: Packages are applied with restarts held back.
     :param whole: Packages are applied whole while the guests are paused.
     :param restarts_in_pause: Which restarts wait for the pause: `needed`, `all` or `none`.
+    :param stop: The guests that are shut down, see `guests_to_stop`.
     :returns: `host`, `technique`, `pending`, `guests`, `restarts` (units, by `in_pause` and `live`) and `lines`, the same in words. Each guest has `name`,
-        `uuid`, `pause` (seconds that it is paused for, at the most), `away` (seconds that it is away while it is moved, or its host rebooted), each `None` when
+        `uuid`, `stop` (why it is shut down and started again, or empty; these come first), `pause` (seconds that it is paused for, at the most), `away` (seconds that it is away while it is moved, or its host rebooted), each `None` when
         that is not done to it, `memory` (how it is kept while it is away), `no_way_back` (why it could not come back on the QEMU that it has, or `None`),
         `quiesce` (whether its agent freezes its file systems before it is saved) and `left_alone` (why nothing is done to it, or empty).
     """
@@ -55,9 +57,11 @@ def host_plan(
 
     def entry(guest: Result) -> dict[str, t.Any]:
         return guests.setdefault(guest["uuid"], {
-            "name": guest["name"], "uuid": guest["uuid"], "pause": None, "away": None, "memory": None, "no_way_back": None, "quiesce": False, "left_alone": "",
+            "name": guest["name"], "uuid": guest["uuid"], "stop": "", "pause": None, "away": None, "memory": None, "no_way_back": None, "quiesce": False, "left_alone": "",
         })
 
+    for guest in stop:
+        entry(guest)["stop"] = guest["why"]
     for guest in (pause or {}).get("guests", []):
         if guest["changed"]:
             entry(guest)["pause"] = duration or pause_limit
@@ -82,10 +86,11 @@ def host_plan(
     return {
         "host": host, "technique": technique, "pending": list(pending), "guests": found, "restarts": units,
         "lines": [
-            _headline(host, applies, _when(pause is not None, holds and len(inside) < max(len(pending), 1), inside), refresh, reboot),
+            _headline(host, applies, _when(pause is not None, holds and len(inside) < max(len(pending), 1), inside), refresh, reboot, bool(stop)),
+            *(f"guest {one['name']}: SHUT DOWN for it, and started again; its memory is lost, because {one['why']}" for one in stop),
             *_restarts(units, pause is not None and holds),
             *([_DUE] if due and reboot is not None else []), *_needs(pending),
-            *(_line(one, reboot is not None, duration) for one in found),
+            *(_line(one, reboot is not None, duration) for one in found if not one["stop"] or one["pause"] is not None),
         ],
     }
 
@@ -109,15 +114,15 @@ def _when(pauses: bool, holds: bool, inside: t.Sequence[str]) -> str:
     return f"while the guests run, and {', '.join(inside)} while they are paused" if holds else "while the guests are paused"
 
 
-def _headline(host: str, applies: bool, when: str, refresh: Result | None, reboot: Result | None) -> str:
+def _headline(host: str, applies: bool, when: str, refresh: Result | None, reboot: Result | None, stops: bool) -> str:
     applied = f"{host}: the update is applied {when}"
     if not applies and refresh is None and reboot is None:
         return f"{host}: nothing is pending; what an earlier run held back is restarted"
     begin = f"{applied}; then" if applies else f"{host}: nothing is pending;"
     if refresh is not None:
-        return f"{begin} each {'' if applies else 'guest that runs an old QEMU '}is moved to the installed QEMU"
+        return f"{begin} each {'other ' if stops else ''}{'' if applies and not stops else 'guest that runs an old QEMU '}is moved to the installed QEMU"
     if reboot is not None:
-        return f"{begin} all guests are saved to disk, and the host is rebooted, which is taken to last {reboot['reboot_time']:.0f} s"
+        return f"{begin} all {'other ' if stops else ''}guests are saved to disk, and the host is rebooted, which is taken to last {reboot['reboot_time']:.0f} s"
     return applied
 
 

@@ -75,6 +75,7 @@ def _guest(before: Result, after: Result | None, held: t.Sequence[_Held], clocks
         "paused": bool(pauses),
         "pauses": pauses,
         "paused_for": longest.get("paused_for"),
+        "stopped_for": None,
         "resumed_by": longest.get("resumed_by"),
         **clocks,
         "restored": restored,
@@ -92,6 +93,14 @@ def _too_long(guest: Result) -> list[str]:
         f"guest {guest['name']!r} was paused for {one['paused_for']:.1f} s ({one['kind']}), the limit is {one['limit']:g} s"
         for one in guest["pauses"] if one["paused_for"] is not None and one["paused_for"] > one["limit"]
     ]
+
+
+def _stopped(record: Result) -> str:
+    """That a guest was shut down for the update, in words."""
+    how = "ended by force" if record["forced"] else "shut down"
+    if record["outcome"] == "running":
+        return f"guest {record['name']!r} was {how} for the update, and somebody else has started it again"
+    return f"guest {record['name']!r} was {how} for the update, and runs again after {record['away_for']:.1f} s"
 
 
 #: What of an event stays in the report: notice promised and given, and who approved when.
@@ -149,6 +158,7 @@ def host_report(
     applied: Result | None = None,
     events: t.Sequence[Result] = (),
     untold: t.Sequence[Result] = (),
+    stopped: Result | None = None,
 ) -> dict[str, t.Any]:
     """The report of one host.
 
@@ -168,10 +178,13 @@ def host_report(
     :param applied: What host_update_apply returned; `None` when no restart was held back.
     :param events: What scheduled_event returned when the update began.
     :param untold: Guests that could not be told ahead, with `name` and `why`.
+    :param stopped: What guest_start returned; `None` when no guest was shut down.
     :returns: `host`, `update_domain`, `updated`, `pause_limit`, `pending`, `restarts`, `events`, `untold`, `guests`, `problems`, `notes` and `summary`. Each
-        guest has its single interruptions in `pauses`, and the longest of them in `paused_for` and `resumed_by`.
+        guest has its single interruptions in `pauses`, and the longest of them in `paused_for` and `resumed_by`. One that was shut down and started again has the
+        `memory` `stopped`, and in `stopped_for` the seconds that it was away.
     """
     times = _times(window, refresh, reboot)
+    shut_down = {uuid: one for uuid, one in _by_uuid(stopped).items() if one["outcome"] in ("started", "running")}
     clock_before, clock_after, seen_after, ended = _by_uuid(clocks_before), _by_uuid(clocks_after), _by_uuid(after), _by_uuid(after, "inactive")
     guests: list[dict[str, t.Any]] = []
     problems: list[str] = []
@@ -180,11 +193,16 @@ def host_report(
         held, now = times.get(uuid, []), seen_after.get(uuid)
         guest = _guest(was, now, held, _clock(held, clock_before.get(uuid), clock_after.get(uuid)))
         guests.append(guest)
+        problems += _too_long(guest)
+        off = shut_down.get(uuid)
+        if off is not None:
+            guest.update(memory="stopped", stopped_for=off["away_for"])
+            notes.append(_stopped(off))
+            continue
         # What happened last decides whose it is.
         seen = verdict(guest, was, now, held[-1].record if held else None, _why_ended(ended.get(uuid), held))
         if seen is not None:
             (problems if seen[1] else notes).append(seen[0])
-        problems += _too_long(guest)
     if decision is not None:
         skipped = [uuid for uuid, guest in _by_uuid(refresh).items() if guest.get("skipped")]
         undone, rest = proof(decision, pending, update, still_something_to_do, skipped)

@@ -25,6 +25,8 @@ from .._saved.ownership import Owners, managed
 from .._saved.plan import move_blockers, running_version, why_copy
 from .._saved.rules import memory_folder
 from .._saved.unfinished import saved_summary
+from .._stopped.rules import is_allowed
+from .._stopped.summary import stopped_summary
 from .._system.guests import Candidate, preflight, select
 from .._system.hypervisor import AGENTS_AT_ONCE, Connection, Guest, Lanes, agent_silent, describe
 
@@ -160,6 +162,7 @@ def _describe(guest: Guest, candidate: Candidate, uri: str, owners: Owners) -> d
         "memory": guest.memory(),
         "agent": agent,
         "availability_set": availability_set(xml),
+        "stop_allowed": is_allowed(xml),
         "process": None if candidate.process is None else candidate.process.process._asdict(),
         "os": None,
         "boot_id": None,
@@ -259,7 +262,7 @@ def guest_info(params: dict[str, t.Any]) -> dict[str, t.Any]:
         except Exception as error:  # a guest that hangs is reported; the others are still of use
             found.append({
                 "name": candidate.guest.name, "uuid": candidate.guest.uuid, "id": candidate.guest.id, **candidate.facts.state.as_dict(),
-                "os": None, "boot_id": None, "memory_in_place": {"qualifies": False, "reason": "it could not be looked at", "folder": None},
+                "os": None, "boot_id": None, "stop_allowed": False, "memory_in_place": {"qualifies": False, "reason": "it could not be looked at", "folder": None},
                 "blockers": {
                     "pause": [blocker.as_dict() for blocker in candidate.blockers],
                     "refresh": [{"code": "no_answer", "message": f"it could not be looked at ({describe(error)})"}],
@@ -274,5 +277,5 @@ def guest_info(params: dict[str, t.Any]) -> dict[str, t.Any]:
     window = Ledger(where).read()
     return {
         "changed": False, "guests": found, "inactive": _inactive(connection), "window": None if window is None else summary(window),
-        "saved": saved_summary(where),
+        "saved": saved_summary(where), "stopped": stopped_summary(where),
     }

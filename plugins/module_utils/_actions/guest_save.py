@@ -55,13 +55,14 @@ def _check(params: t.Mapping[str, t.Any]) -> None:
         )
 
 
-def _plans(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Plan], float]:
+def _plans(params: t.Mapping[str, t.Any], where: Places, without: t.Container[str] = ()) -> tuple[list[Plan], float]:
     """Judge every guest that runs on the host: the reboot affects all of them.
 
+    :param without: UUIDs of guests that will have been shut down.
     :returns: A plan for each, in the order of the restores, and the seconds that the reboot is taken to last.
     """
     connection = Connection(params["uri"])
-    active = connection.running()
+    active = [guest for guest in connection.running() if guest.uuid not in without]
     # As they were started, but for those that the operator puts first.
     named = select(active, connection.inactive_names(), params["first"]) if params["first"] else []
     rest = sorted((guest for guest in active if guest.uuid not in {one.uuid for one in named}), key=lambda guest: guest.id)
@@ -159,7 +160,7 @@ def save_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.
     if check_mode:
         refuse_open(ledger.read())
         refuse_unfinished(where)
-        plans, reboot = _admitted(params, where)
+        plans, reboot = _admitted(params, where, params["stopped"])
         return {"changed": True, "save_id": None, "reboot_command": [], "reboot_time": reboot, "guests": [_described(plan, None) for plan in plans]}
     ledger.prepare()
     # Before the lock: somebody who has to heal this host must not wait for a backup.
@@ -185,9 +186,19 @@ def save_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t.
         }
 
 
-def _refuse_foreign(plans: t.Sequence[Plan]) -> None:
-    """Refuse when a QEMU runs on the host that libvirt does not know under this URI: the reboot would end it."""
-    foreign = unknown({plan.candidate.process.process.pid for plan in plans if plan.candidate.process is not None})
+def _pids(uri: str, where: Places, uuids: t.Container[str]) -> set[int]:
+    """The QEMUs of these guests."""
+    known = preflight([guest for guest in Connection(uri).running() if guest.uuid in uuids], where)
+    return {one.process.process.pid for one in known if one.process is not None}
+
+
+def _refuse_foreign(plans: t.Sequence[Plan], known: t.Container[int] = ()) -> None:
+    """Refuse when a QEMU runs on the host that libvirt does not know under this URI: the reboot would end it.
+
+    :param known: QEMUs that libvirt knows beside those of the plans.
+    """
+    mine = {plan.candidate.process.process.pid for plan in plans if plan.candidate.process is not None}
+    foreign = [one for one in unknown(mine) if one.pid not in known]
     if foreign:
         raise MaintenanceError(
             f"refused, no guest was touched: guests run on this host that its libvirt ({SYSTEM_URI}) does not know, and a reboot would end them: "
@@ -202,11 +213,11 @@ def _refuse(plans: t.Sequence[Plan]) -> None:
     )
 
 
-def _admitted(params: t.Mapping[str, t.Any], where: Places) -> tuple[list[Plan], float]:
-    plans, reboot = _plans(params, where)
+def _admitted(params: t.Mapping[str, t.Any], where: Places, without: t.Sequence[str] = ()) -> tuple[list[Plan], float]:
+    plans, reboot = _plans(params, where, without)
     _refuse(plans)
     # Only now: the QEMU of a guest of libvirt's that could not be judged is not known, and would be taken for somebody else's.
-    _refuse_foreign(plans)
+    _refuse_foreign(plans, _pids(params["uri"], where, without) if without else ())
     return plans, reboot
 
 

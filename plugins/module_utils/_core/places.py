@@ -35,8 +35,13 @@ class Places(t.NamedTuple):
         return os.path.join(self.state, "saved.json")
 
     @property
+    def stopped(self) -> str:
+        """The file that says which guests are shut down, or about to be, to be started again."""
+        return os.path.join(self.state, "stopped.json")
+
+    @property
     def lock(self) -> str:
-        """The lock file which serialises the changes of both."""
+        """The lock file which serialises the changes of all three."""
         return os.path.join(self.state, "lock")
 
 

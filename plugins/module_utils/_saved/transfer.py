@@ -476,4 +476,4 @@ def close(ledger: SavedLedger, saving: SavedTogether, by: str) -> None:
         saving.closed_at = saving.closed_by = None
         raise
     if saving.technique == REBOOT:
-        boot_unit.remove()
+        boot_unit.RESTORE.remove()

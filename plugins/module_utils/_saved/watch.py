@@ -166,12 +166,12 @@ class SavedGuard:
 
     def forget(self) -> None:
         """Remove the unit that restores at boot, when nothing is saved: somebody died before he came to it, or the ledger is gone."""
-        if not boot_unit.is_there():
+        if not boot_unit.RESTORE.is_there():
             return
         try:
             with self.ledger.locked(60.0):
                 if self._saving() is None:
-                    boot_unit.remove()
+                    boot_unit.RESTORE.remove()
         except (WindowBusy, LedgerError) as error:
             self._tell(str(error))
 

@@ -10,11 +10,11 @@ import subprocess
 TIMEOUT = 60.0
 
 
-def _systemctl(verb: str) -> subprocess.CompletedProcess[str]:
+def _systemctl(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run systemctl; an error of starting it is returned like one of its own."""
     try:
         return subprocess.run(  # pylint: disable=ansible-bad-function
-            ["systemctl", verb], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=TIMEOUT, check=False,
+            ["systemctl", *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=TIMEOUT, check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return subprocess.CompletedProcess([], 1, "", str(error))
@@ -35,5 +35,17 @@ def reboot() -> str:
 
     :returns: Why it is not; empty when it is.
     """
-    done = _systemctl("reboot")
+    return _refusal(_systemctl("reboot"))
+
+
+def start_unit(name: str) -> str:
+    """Have systemd start a unit, without waiting for it.
+
+    :param name: Its name.
+    :returns: Why it does not; empty when it does.
+    """
+    return _refusal(_systemctl("start", "--no-block", name))
+
+
+def _refusal(done: subprocess.CompletedProcess[str]) -> str:
     return f"systemctl ended with {done.returncode}: {' '.join(done.stderr.split())}" if done.returncode else ""

@@ -206,6 +206,17 @@ class Guest:
         """Remove libvirt's image of it, which a guest that runs must not have: its next start would bring an old state back."""
         self._domain.managedSaveRemove(0)
 
+    def shut_down(self) -> None:
+        """Ask it to shut down: by its agent where it has one, and by ACPI where it has none or that does not take the order. It may do so late, or never.
+
+        Source: libvirt, src/qemu/qemu_driver.c (qemuDomainShutdownFlags).
+        """
+        self._domain.shutdown()
+
+    def start(self) -> None:
+        """Start it from its definition; from its managed save where it has one, so see before that it has none."""
+        self._domain.create()
+
     def destroy(self) -> None:
         """End its QEMU at once, whatever it does; nothing happens when that has ended."""
         try:

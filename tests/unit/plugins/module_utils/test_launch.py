@@ -121,7 +121,7 @@ def test_the_program_has_what_it_imports_and_nothing_else():
     assert packed == wanted
     # The program gives clocks back, too; what belongs to modules alone, or to package managers, is none of its business.
     assert {"_clock/keeper.py", "_pause/settle.py", "_pause/devices.py", "_saved/watch.py", "_saved/transfer.py", "_system/agent_socket.py"} <= packed
-    assert {name.partition("/")[0] for name in packed} == {"_core", "_system", "_clock", "_pause", "_saved", "_program.py"}
+    assert {name.partition("/")[0] for name in packed} == {"_core", "_system", "_clock", "_pause", "_saved", "_stopped", "_program.py"}
 
 
 def test_every_folder_of_the_program_is_a_package():

@@ -144,3 +144,19 @@ def test_who_is_moved(given, arguments, stale, moved):
 ])
 def test_who_is_left_on_what_it_runs(arguments, expected):
     assert host_decision("auto", update("refresh"), guests=ALL, **arguments)["left_alone"] == expected
+
+
+# ---- who may be shut down ----
+
+@pytest.mark.parametrize(("arguments", "expected"), [
+    ({}, ["u-own"]),
+    ({"stop": ["web", "elsewhere"]}, ["u-web", "u-own"]),
+    ({"stop": ["u-db"]}, ["u-db", "u-own"]),
+    ({"stop_chosen": ["u-db"]}, ["u-db", "u-own"]),
+    ({"stop": ["rt"]}, ["u-rt", "u-own"]),  # the operator names it, whatever its owner says of pauses
+    ({"stop": ["web"], "exclude": ["u-web", "own"]}, []),
+    ({"stop": ["web"], "chosen": ["u-db"]}, []),
+])
+def test_a_guest_is_shut_down_only_where_its_operator_or_its_owner_allows_it(arguments, expected):
+    own = {**guest("own"), "stop_allowed": True}
+    assert host_decision("reboot", guests=[*ALL, own], **arguments)["may_stop"] == expected

@@ -17,8 +17,8 @@ from ansible_collections.vm_preserving.maintenance.plugins.plugin_utils.host_eve
 )
 
 
-def guest(uuid, pause=None, away=None):
-    return {"name": f"g{uuid}", "uuid": uuid, "pause": pause, "away": away, "memory": None, "no_way_back": None, "left_alone": ""}
+def guest(uuid, pause=None, away=None, stop=""):
+    return {"name": f"g{uuid}", "uuid": uuid, "stop": stop, "pause": pause, "away": away, "memory": None, "no_way_back": None, "left_alone": ""}
 
 
 def known(uuid, why_not=None, availability_set=None):
@@ -55,6 +55,14 @@ def test_who_is_told():
 def test_a_reboot_that_keeps_memory_is_a_freeze_and_says_so():
     [event] = events([guest("1", None, 40.0)], [known("1")], technique="reboot")["events"]
     assert event["type"] == "Freeze" and "its memory is kept" in event["description"] and "rebooted" in event["description"]
+
+
+def test_a_guest_that_is_shut_down_loses_its_memory_and_is_told_so():
+    found = events([guest("1", 30.0, stop="a device of the host"), guest("2", None, 40.0)], [known("1"), known("2")], technique="reboot")
+    shut_down, saved = found["events"]
+    assert (shut_down["type"], shut_down["duration"], saved["type"]) == ("Reboot", -1, "Freeze")
+    assert "its memory is lost" in shut_down["description"]
+    assert event_lines(found, 900)[0] == "guest g1: told 15 min ahead, that it will be shut down"
 
 
 def test_lines():

@@ -50,6 +50,24 @@ def test_a_refresh_of_what_will_be_old():
     ]
 
 
+STOP = {"name": "gpu", "uuid": "u-gpu", "why": "a device of the host is passed through to it, whose state cannot be saved", "files": []}
+
+
+@pytest.mark.parametrize("reboot", [False, True])
+def test_who_is_shut_down_comes_first(reboot):
+    asked = {"reboot": {"guests": [moved("web")], "reboot_time": 60.0}} if reboot else {"refresh": {"guests": [moved("web")]}, "moved": ["u-web", "u-gpu"]}
+    plan = host_plan("h1", "reboot" if reboot else "refresh", [TOOL], stop=[STOP], pause={"guests": [paused("web"), paused("gpu")]}, **asked)
+    headline, first, *rest = plan["lines"]
+    assert "other guest" in headline
+    assert first == f"guest gpu: SHUT DOWN for it, and started again; its memory is lost, because {STOP['why']}"
+    assert [line.partition(":")[0] for line in rest] == ["guest gpu", "guest web"]  # it is paused as well, before
+    assert [(one["name"], one["stop"]) for one in plan["guests"]] == [("gpu", STOP["why"]), ("web", "")]
+
+
+def test_who_is_not_shut_down_is_not_named_so():
+    assert not any("SHUT DOWN" in line or "other guest" in line for line in host_plan("h1", "refresh", [TOOL], refresh={"guests": [moved("a")]})["lines"])
+
+
 @pytest.mark.parametrize("reboot", [False, True])
 def test_a_guest_without_a_way_back_is_told_of_before(reboot):
     guests = [{**moved("a"), "no_way_back": "its QEMU cannot be kept"}, moved("b")]

@@ -187,6 +187,7 @@ def test_a_guest_of_the_report():
         "resumed_by": "module", "clock_before_pause": {"offset": 0.5, "bound": 0.001}, "clock_after_pause": {"offset": -2.5, "bound": 0.001},
         "clock_now": {"offset": 0.0, "bound": 0.001}, "clock_verdict": "in_sync", "restored": False,
         "clock_set_after": None, "pauses": [{"kind": "pause", "paused_for": 2.5, "limit": LIMIT, "resumed_by": "module"}], "memory": "kept",
+            "stopped_for": None,
     }]
     assert (found["host"], found["update_domain"], found["updated"], found["pause_limit"]) == ("h1", "rack1", True, LIMIT)
     assert [change["name"] for change in found["pending"]] == ["qemu-system-x86"]
@@ -325,3 +326,31 @@ def test_a_service_that_could_not_be_restarted_is_a_problem():
     decided = {"technique": "pause", "refreshes": False, "reboots": False, "left_alone": []}
     found = report([info()], [resumed()], [info()], decision=decided, applied={"restarts": restarts, "problems": ["'systemctl restart x' failed"]})
     assert found["problems"] == ["'systemctl restart x' failed"] and found["restarts"] == restarts
+
+
+# ---- guests that were shut down ----
+
+def stopped(outcome="started", **over):
+    return {"name": "g1", "uuid": "u1", "outcome": outcome, "message": "", "forced": False, "away_for": 42.04, **over}
+
+
+@pytest.mark.parametrize(("record", "note"), [
+    (stopped(), "guest 'g1' was shut down for the update, and runs again after 42.0 s"),
+    (stopped(forced=True), "guest 'g1' was ended by force for the update, and runs again after 42.0 s"),
+    (stopped("running", away_for=None), "guest 'g1' was shut down for the update, and somebody else has started it again"),
+])
+def test_a_guest_that_was_shut_down_is_told_of_and_is_no_problem(record, note):
+    before, after = [info(), info(2)], [info(boot_id="other", **OTHER_PROCESS), info(2)]
+    found = report(before, [resumed(), resumed(2)], after, stopped=result(record))
+    assert (found["problems"], found["notes"]) == ([], [note])
+    assert note in found["summary"]
+    assert [(one["memory"], one["stopped_for"]) for one in found["guests"]] == [("stopped", record["away_for"]), ("kept", None)]
+
+
+def test_a_guest_that_was_asked_and_did_not_shut_down_has_to_be_what_it_was():
+    found = report([info()], [resumed()], [info()], stopped=result(stopped(None, away_for=None)))
+    assert (found["notes"], found["guests"][0]["memory"]) == ([], "kept")
+
+
+def test_a_pause_that_was_too_long_stays_a_problem():
+    assert report([info()], [resumed(paused_for=31.0)], [info(**OTHER_PROCESS)], stopped=result(stopped()))["problems"]

@@ -109,7 +109,7 @@ FOREIGN = QemuProcess(4711, 1, "mine", "", "alice")
 def admit(where, monkeypatch):
     """What is said of a host with these plans and QEMUs."""
     def go(plans, *processes):
-        monkeypatch.setattr(guest_save, "_plans", lambda _params, _where: (plans, 300.0))
+        monkeypatch.setattr(guest_save, "_plans", lambda _params, _where, _without: (plans, 300.0))
         monkeypatch.setattr(qemu_processes, "qemu_processes", lambda: list(processes))
         return guest_save._admitted(GOOD, where)
     return go
@@ -125,6 +125,14 @@ def test_guests_that_libvirt_knows_are_no_strangers(admit):
     plans = [plan(1), plan(2)]
     assert admit(plans, QemuProcess(101, 1, "g1", "", "libvirt-qemu"), QemuProcess(102, 1, "g2", "", "libvirt-qemu")) == (plans, 300.0)
     assert admit([]) == ([], 300.0)
+
+
+def test_a_guest_that_will_be_shut_down_before_is_no_stranger(admit, where, monkeypatch):
+    monkeypatch.setattr(guest_save, "_pids", lambda _uri, _where, uuids: {102} if uuids == ["u2"] else set())
+    processes = [QemuProcess(101, 1, "g1", "", "libvirt-qemu"), QemuProcess(102, 1, "g2", "", "libvirt-qemu")]
+    with pytest.raises(MaintenanceError, match="g2"):
+        admit([plan(1)], *processes)
+    assert guest_save._admitted(GOOD, where, ["u2"])[1] == 300.0
 
 
 @pytest.mark.parametrize("plans", [[], [plan(1)]])

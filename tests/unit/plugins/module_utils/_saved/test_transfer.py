@@ -111,7 +111,7 @@ class Libvirt:
 
 @pytest.fixture
 def saving(where, monkeypatch):
-    monkeypatch.setattr(transfer.boot_unit, "remove", lambda: None)
+    monkeypatch.setattr(transfer.boot_unit.RESTORE, "remove", lambda: None)
     monkeypatch.setattr(transfer.host_power, "goes_down", lambda: False)
     monkeypatch.setattr(transfer, "daemon_said", lambda error: not isinstance(error, ConnectionError))
     monkeypatch.setattr(transfer, "libvirt_refused", lambda error: isinstance(error, Refused))

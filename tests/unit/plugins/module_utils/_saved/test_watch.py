@@ -192,16 +192,16 @@ def test_a_host_that_was_told_to_reboot_may_still_have_to_begin(saved, monkeypat
 
 
 def test_nothing_saved_leaves_no_unit(where, saved, guard, tmp_path, monkeypatch):
-    monkeypatch.setattr(saved_watch.boot_unit, "UNIT", str(tmp_path / "unit"))
-    monkeypatch.setattr(saved_watch.boot_unit, "WANTED", str(tmp_path / "wanted"))
+    monkeypatch.setattr(saved_watch.boot_unit.RESTORE, "unit", str(tmp_path / "unit"))
+    monkeypatch.setattr(saved_watch.boot_unit.RESTORE, "wanted", str(tmp_path / "wanted"))
     monkeypatch.setattr(saved_watch.boot_unit.host_power, "read_units_anew", lambda: None)
-    saved_watch.boot_unit.install(where.state, ["/bin/true"])
+    saved_watch.boot_unit.RESTORE.install(where.state, ["/bin/true"])
     guard.forget()
-    assert saved_watch.boot_unit.is_there()
+    assert saved_watch.boot_unit.RESTORE.is_there()
     os.unlink(SavedLedger(where).path)
     guard._known = None
     guard.forget()
-    assert not saved_watch.boot_unit.is_there()
+    assert not saved_watch.boot_unit.RESTORE.is_there()
 
 
 class Libvirt:

@@ -18,33 +18,33 @@ reloads = []
 
 @pytest.fixture
 def units(tmp_path, monkeypatch):
-    monkeypatch.setattr(boot_unit, "UNIT", str(tmp_path / "vm-preserving-restore.service"))
-    monkeypatch.setattr(boot_unit, "WANTED", str(tmp_path / "multi-user.target.wants" / "vm-preserving-restore.service"))
+    monkeypatch.setattr(boot_unit.RESTORE, "unit", str(tmp_path / "vm-preserving-restore.service"))
+    monkeypatch.setattr(boot_unit.RESTORE, "wanted", str(tmp_path / "multi-user.target.wants" / "vm-preserving-restore.service"))
     monkeypatch.setattr(boot_unit.host_power, "read_units_anew", lambda: reloads.append(1))
     reloads.clear()
     return tmp_path
 
 
 def test_the_next_boot_finds_it(units):
-    boot_unit.install("/var/lib/vm_preserving/system", ARGV)
-    boot_unit.install("/var/lib/vm_preserving/system", ARGV)  # again: an earlier run left it
-    with open(boot_unit.WANTED, encoding="ascii") as stream:
+    boot_unit.RESTORE.install("/var/lib/vm_preserving/system", ARGV)
+    boot_unit.RESTORE.install("/var/lib/vm_preserving/system", ARGV)  # again: an earlier run left it
+    with open(boot_unit.RESTORE.wanted, encoding="ascii") as stream:
         lines = stream.read().splitlines()
     assert f"ExecStart={' '.join(ARGV)}" in lines
     assert "RequiresMountsFor=/var/lib/libvirt /var/lib/vm_preserving/system" in lines
     assert "Restart=on-failure" in lines
-    assert oct(os.stat(boot_unit.UNIT).st_mode & 0o777) == "0o644"
+    assert oct(os.stat(boot_unit.RESTORE.unit).st_mode & 0o777) == "0o644"
 
 
 def test_it_goes_without_a_trace(units):
-    boot_unit.install("/var/lib/vm_preserving/system", ARGV)
-    boot_unit.remove()
-    boot_unit.remove()
-    assert not os.path.lexists(boot_unit.UNIT) and not os.path.lexists(boot_unit.WANTED)
+    boot_unit.RESTORE.install("/var/lib/vm_preserving/system", ARGV)
+    boot_unit.RESTORE.remove()
+    boot_unit.RESTORE.remove()
+    assert not os.path.lexists(boot_unit.RESTORE.unit) and not os.path.lexists(boot_unit.RESTORE.wanted)
     assert reloads == [1]  # nothing to tell systemd the second time
 
 
 def test_without_it_no_guest_is_saved(units, monkeypatch):
-    monkeypatch.setattr(boot_unit, "UNIT", str(units / "nowhere" / "x.service"))
+    monkeypatch.setattr(boot_unit.RESTORE, "unit", str(units / "nowhere" / "x.service"))
     with pytest.raises(MaintenanceError, match="no guest was saved"):
-        boot_unit.install("/var/lib/vm_preserving/system", ARGV)
+        boot_unit.RESTORE.install("/var/lib/vm_preserving/system", ARGV)
