@@ -10,8 +10,8 @@ short_description: The guests that have to be shut down for an update of their h
 version_added: 0.1.0
 author: The vm_preserving.maintenance authors (!UNKNOWN)
 description:
-  - Chooses the guests that can be neither moved nor saved, for a reason that does not pass and that a start from their definition does not have, such as a device
-    of the host, and that may be shut down. A guest that only a running job keeps from being saved is not among them.
+  - Chooses the guests that can be neither moved nor saved, for a reason that does not pass and that a start from their definition does not have, such as a
+    device of the host, and that may be shut down. A guest that only a running job keeps from being saved is not among them.
 positional: may_stop, moved
 options:
   _input:

@@ -49,15 +49,17 @@ def host_plan(
     :param restarts_in_pause: Which restarts wait for the pause: `needed`, `all` or `none`.
     :param stop: The guests that are shut down, see `guests_to_stop`.
     :returns: `host`, `technique`, `pending`, `guests`, `restarts` (units, by `in_pause` and `live`) and `lines`, the same in words. Each guest has `name`,
-        `uuid`, `stop` (why it is shut down and started again, or empty; these come first), `pause` (seconds that it is paused for, at the most), `away` (seconds that it is away while it is moved, or its host rebooted), each `None` when
-        that is not done to it, `memory` (how it is kept while it is away), `no_way_back` (why it could not come back on the QEMU that it has, or `None`),
-        `quiesce` (whether its agent freezes its file systems before it is saved) and `left_alone` (why nothing is done to it, or empty).
+        `uuid`, `stop` (why it is shut down and started again, or empty; these guests come first), `pause` (seconds that it is paused for, at the most), `away`
+        (seconds that it is away while it is moved, or its host rebooted), each `None` when that is not done to it, `memory` (how it is kept while it is away),
+        `no_way_back` (why it could not come back on the QEMU that it has, or `None`), `quiesce` (whether its agent freezes its file systems before it is
+        saved) and `left_alone` (why nothing is done to it, or empty).
     """
     guests: dict[str, dict[str, t.Any]] = {}
 
     def entry(guest: Result) -> dict[str, t.Any]:
         return guests.setdefault(guest["uuid"], {
-            "name": guest["name"], "uuid": guest["uuid"], "stop": "", "pause": None, "away": None, "memory": None, "no_way_back": None, "quiesce": False, "left_alone": "",
+            "name": guest["name"], "uuid": guest["uuid"], "stop": "", "pause": None, "away": None, "memory": None, "no_way_back": None, "quiesce": False,
+            "left_alone": "",
         })
 
     for guest in stop:
@@ -120,9 +122,11 @@ def _headline(host: str, applies: bool, when: str, refresh: Result | None, reboo
         return f"{host}: nothing is pending; what an earlier run held back is restarted"
     begin = f"{applied}; then" if applies else f"{host}: nothing is pending;"
     if refresh is not None:
-        return f"{begin} each {'other ' if stops else ''}{'' if applies and not stops else 'guest that runs an old QEMU '}is moved to the installed QEMU"
+        others = "each other guest that runs an old QEMU" if stops else "each" if applies else "each guest that runs an old QEMU"
+        return f"{begin} {others} is moved to the installed QEMU"
     if reboot is not None:
-        return f"{begin} all {'other ' if stops else ''}guests are saved to disk, and the host is rebooted, which is taken to last {reboot['reboot_time']:.0f} s"
+        others = "all other guests" if stops else "all guests"
+        return f"{begin} {others} are saved to disk, and the host is rebooted, which is taken to last {reboot['reboot_time']:.0f} s"
     return applied
 
 

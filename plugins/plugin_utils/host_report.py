@@ -180,8 +180,8 @@ def host_report(
     :param untold: Guests that could not be told ahead, with `name` and `why`.
     :param stopped: What guest_start returned; `None` when no guest was shut down.
     :returns: `host`, `update_domain`, `updated`, `pause_limit`, `pending`, `restarts`, `events`, `untold`, `guests`, `problems`, `notes` and `summary`. Each
-        guest has its single interruptions in `pauses`, and the longest of them in `paused_for` and `resumed_by`. One that was shut down and started again has the
-        `memory` `stopped`, and in `stopped_for` the seconds that it was away.
+        guest has its single interruptions in `pauses`, and the longest of them in `paused_for` and `resumed_by`. One that was shut down and started again has
+        the `memory` `stopped`, and in `stopped_for` the seconds that it was away.
     """
     times = _times(window, refresh, reboot)
     shut_down = {uuid: one for uuid, one in _by_uuid(stopped).items() if one["outcome"] in ("started", "running")}

@@ -262,7 +262,8 @@ def guest_info(params: dict[str, t.Any]) -> dict[str, t.Any]:
         except Exception as error:  # a guest that hangs is reported; the others are still of use
             found.append({
                 "name": candidate.guest.name, "uuid": candidate.guest.uuid, "id": candidate.guest.id, **candidate.facts.state.as_dict(),
-                "os": None, "boot_id": None, "stop_allowed": False, "memory_in_place": {"qualifies": False, "reason": "it could not be looked at", "folder": None},
+                "os": None, "boot_id": None, "stop_allowed": False,
+                "memory_in_place": {"qualifies": False, "reason": "it could not be looked at", "folder": None},
                 "blockers": {
                     "pause": [blocker.as_dict() for blocker in candidate.blockers],
                     "refresh": [{"code": "no_answer", "message": f"it could not be looked at ({describe(error)})"}],

@@ -11,7 +11,7 @@ from .._core.errors import GuestGone, LibvirtUnreachable, MaintenanceError
 from .._core.places import places
 from .._stopped.ledger import StoppedLedger
 from .._stopped.record import StoppedTogether
-from .._stopped.start import BETWEEN, Left, leave_to_host, start_all
+from .._stopped.start import BETWEEN, Left, leave_to_host, start_all, would_start
 from .._stopped.summary import described
 from .._system.hypervisor import Connection
 from .guest_info import agent_state
@@ -50,12 +50,10 @@ def start_guests(params: t.Mapping[str, t.Any], check_mode: bool) -> dict[str, t
         if left == "late":
             leave_to_host(log.append)
     agents = {} if check_mode else _agents(record, give_up)
+    by_us = would_start(record) if check_mode else {one.uuid for one in record.guests if one.outcome == "started" and one.uuid not in settled}
     result: dict[str, t.Any] = {
-        "changed": any(one.uuid not in settled and (check_mode or one.outcome == "started") for one in record.guests),
-        "guests": [
-            {**described(one), "changed": one.uuid not in settled and (check_mode or one.outcome == "started"), "agent": agents.get(one.uuid)}
-            for one in record.guests
-        ],
+        "changed": bool(by_us),
+        "guests": [{**described(one), "changed": one.uuid in by_us, "agent": agents.get(one.uuid)} for one in record.guests],
     }
     failure = None if check_mode else _failure(record, agents, params["patience"])
     return result if failure is None else {**result, "failed_because": failure}

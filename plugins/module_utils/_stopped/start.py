@@ -39,6 +39,21 @@ def look(connection: Connection, record: StoppedTogether, one: StoppedGuest) -> 
     return Found(state, active, same, guest.has_managed_save()), guest
 
 
+def _judge(connection: Connection, record: StoppedTogether, one: StoppedGuest) -> tuple[StartVerdict, str, Guest | None]:
+    """What a guest calls for, why, and its handle."""
+    found, guest = look(connection, record, one)
+    return (*start_verdict(one.phase, None if one.asked_at is None else time.time() - one.asked_at, found), guest)
+
+
+def would_start(record: StoppedTogether) -> set[str]:
+    """UUIDs of the guests that a pass would start. Touches none.
+
+    :raises LibvirtUnreachable: libvirt does not answer.
+    """
+    connection = Connection(record.uri)
+    return {one.uuid for one in record.unsettled() if _judge(connection, record, one)[0] == "start"}
+
+
 #: What a pass has left: nothing; only guests that run and may still shut down; guests that could not be started.
 Left = t.Literal["nothing", "late", "off"]
 
@@ -48,8 +63,7 @@ def _start(connection: Connection, record: StoppedTogether, one: StoppedGuest) -
 
     :raises Exception: libvirt's error; the entry is as it was.
     """
-    found, guest = look(connection, record, one)
-    verdict, one.message = start_verdict(one.phase, None if one.asked_at is None else time.time() - one.asked_at, found)
+    verdict, one.message, guest = _judge(connection, record, one)
     if verdict == "late":
         return verdict
     if verdict == "start" and guest is not None:

@@ -14,7 +14,8 @@ from ansible_collections.vm_preserving.maintenance.plugins.plugin_utils import h
 HERE = "ansible_collections.vm_preserving.maintenance.plugins"
 #: By filter, where its function is.
 FILTERS = {
-    "clocks_due": "ours", "guests_to_stop": "host_stop", "host_decision": "host_decision", "host_failure": "host_failure", "host_plan": "host_plan", "host_report": "host_report",
+    "clocks_due": "ours", "guests_to_stop": "host_stop", "host_decision": "host_decision", "host_failure": "host_failure",
+    "host_plan": "host_plan", "host_report": "host_report",
     **dict.fromkeys(["host_events", "event_lines", "sets_of", "event_copies", "event_relatives", "event_approvals", "told_ahead"], "host_events"),
 }
 

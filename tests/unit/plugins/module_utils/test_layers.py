@@ -13,8 +13,8 @@ ROOT = pathlib.Path(__file__).parents[4] / "plugins"
 HOME = ROOT / "module_utils"
 #: From the ground up; rooms of one floor do not know each other. docs/architecture.md says what is in them.
 FLOORS = (
-    ("_core",), ("_system",), ("_clock", "_updates", "_events", "_rollout", "_stopped"), ("_pause", "_metadata"), ("_saved",), ("_program",), ("_launch",), ("_actions",),
-    ("_module",),
+    ("_core",), ("_system",), ("_clock", "_updates", "_events", "_rollout", "_stopped"), ("_pause", "_metadata"), ("_saved",), ("_program",), ("_launch",),
+    ("_actions",), ("_module",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 FILES = sorted(path.relative_to(HOME) for path in HOME.rglob("*.py"))

@@ -117,6 +117,15 @@ def test_who_does_not_shut_down_runs_on_and_nothing_is_forced(libvirt, where):
     assert [one.outcome for one in this.guests] == ["untouched", "untouched", "started"]
 
 
+def test_what_would_be_started_is_what_is_started(libvirt):
+    this = record(libvirt.add("db", 3), libvirt.add("deaf", 4, obeys=False), libvirt.add("app", 5))
+    stopping.stop_all(this, 0.05, False)
+    before = list(libvirt.log)
+    assert starting.would_start(this) == {"u-app"} and libvirt.log == before
+    starting.start_all(this, "module", lambda line: None)
+    assert starting.would_start(this) == set()
+
+
 def test_who_shuts_down_late_is_started(libvirt):
     deaf = libvirt.add("deaf", 4, obeys=False)
     this = record(deaf)
