@@ -30,6 +30,9 @@ _INTERRUPTED: Shape = {
     "problem": TEXT, "clock": _CLOCK, "memory": TEXT, "why_copy": TEXT, "predicted": NUMBER, "no_way_back": TEXT, "quiesce": FLAG, "skipped": FLAG,
     "blockers": [_FAULT], "error": _FAULT,
 }
+_STOPPED: Shape = {
+    "name": TEXT, "uuid": TEXT, "changed": FLAG, "outcome": TEXT, "message": TEXT, "forced": FLAG, "away_for": NUMBER, "agent": TEXT, "blockers": [_FAULT],
+}
 _WINDOW: Shape = {
     "id": TEXT, "open": FLAG, "opened_at": TEXT, "opened_by": TEXT, "closed_at": TEXT, "closed_by": TEXT, "pause_limit": NUMBER, "paused_within": NUMBER,
     "resumed_within": NUMBER, "guests": [{"uuid": TEXT, "clock_target": NUMBER}],
@@ -50,6 +53,8 @@ RESULTS: dict[str, Shape] = {
     "guest_refresh": {"pause_limit": NUMBER, "parallel": NUMBER, "guests": [_INTERRUPTED]},
     "guest_save": {"reboot_time": NUMBER, "guests": [_INTERRUPTED]},
     "guest_restore": {"pause_limit": NUMBER, "rebooted": FLAG, "reboot_took": NUMBER, "guests": [_INTERRUPTED]},
+    "guest_stop": {"guests": [_STOPPED]},
+    "guest_start": {"guests": [_STOPPED]},
     "guest_clock": {
         "guests": [{"name": TEXT, "uuid": TEXT, "before": _OFFSET, "after": _OFFSET, "target": NUMBER, "verdict": TEXT, "changed": FLAG, "error": _FAULT}],
         "reference": TEXT, "host_clock": {"synchronized": FLAG, "max_error": NUMBER},
@@ -70,14 +75,16 @@ OPTIONS: Shape = {"tolerance": NUMBER, "clock_tolerance": NUMBER, "pause_limit":
 FACTS: dict[str, Shape] = {
     "host_update_plan": {
         "technique": TEXT, "pending": [_PENDING], "restarts": {"in_pause": [TEXT], "live": [TEXT]}, "lines": [TEXT],
-        "guests": [{"name": TEXT, "uuid": TEXT, "pause": NUMBER, "away": NUMBER, "memory": TEXT, "no_way_back": TEXT, "left_alone": TEXT}],
+        "guests": [{
+            "name": TEXT, "uuid": TEXT, "stop": TEXT, "pause": NUMBER, "away": NUMBER, "memory": TEXT, "no_way_back": TEXT, "left_alone": TEXT,
+        }],
     },
     "host_update_report": {
         "update_domain": TEXT, "updated": FLAG, "pause_limit": NUMBER, "pending": [_PENDING], "restarts": [_RESTART],
         "untold": [{"name": TEXT, "why": TEXT}], "problems": [TEXT], "notes": [TEXT], "summary": TEXT,
         "guests": [{
             "name": TEXT, "uuid": TEXT, "state_before": TEXT, "state": TEXT, "reason": TEXT, "paused": FLAG, "paused_for": NUMBER, "resumed_by": TEXT,
-            "pauses": [{"kind": TEXT, "paused_for": NUMBER, "limit": NUMBER, "resumed_by": TEXT}], "clock_before_pause": _OFFSET,
+            "stopped_for": NUMBER, "pauses": [{"kind": TEXT, "paused_for": NUMBER, "limit": NUMBER, "resumed_by": TEXT}], "clock_before_pause": _OFFSET,
             "clock_after_pause": _OFFSET, "clock_now": _OFFSET, "clock_verdict": TEXT, "clock_set_after": NUMBER, "restored": FLAG, "memory": TEXT,
         }],
     },

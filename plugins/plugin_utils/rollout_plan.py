@@ -76,7 +76,9 @@ def _host(host: str, said: Mapping[str, t.Any] | None) -> str:
     plan = said["plan"]
     if plan is None:
         return "nothing is pending"
-    parts = [_guests(plan["guests"], "pause", "paused for at most"), _guests(plan["guests"], "away", "away for about")]
+    stopped = ", ".join(guest["name"] for guest in plan["guests"] if guest["stop"])
+    parts = [f"SHUT DOWN and started again: {stopped}"] if stopped else []
+    parts += [_guests(plan["guests"], "pause", "paused for at most"), _guests(plan["guests"], "away", "away for about")]
     alone = [guest for guest in plan["guests"] if guest["left_alone"]]
     parts += [f"{_count(alone)} left alone"] if alone else []
     return f"{plan['technique']}; {', '.join(part for part in parts if part) or 'guests run on'}"

@@ -9,8 +9,8 @@ from ansible_collections.vm_preserving.maintenance.plugins.plugin_utils.update_d
 WEB = {"name": "web1", "state": "running", "availability_set": "web"}
 
 
-def planned(name, pause=None, away=None, left_alone=""):
-    return {"name": name, "uuid": name, "pause": pause, "away": away, "left_alone": left_alone}
+def planned(name, pause=None, away=None, left_alone="", stop=""):
+    return {"name": name, "uuid": name, "stop": stop, "pause": pause, "away": away, "left_alone": left_alone}
 
 
 def said(technique=None, guests=(), refused="", left=False, found=()):
@@ -42,6 +42,11 @@ def test_each_host_has_a_line_in_the_order_of_the_update_domains():
     ]
     assert found["refused"] == {} and found["problems"] == []
     assert found["domains"] == [{"name": "2", "hosts": ["b", "c"]}, {"name": "3", "hosts": ["d", "e"]}, {"name": "10", "hosts": ["a"]}]
+
+
+def test_who_is_shut_down_is_named_first():
+    found = rollout_plan({"a": said("reboot", [planned("gpu1", stop="a device"), planned("gpu2", stop="a device"), planned("g1", away=70.0)])}, {"a": "0"})
+    assert "  a: reboot; SHUT DOWN and started again: gpu1, gpu2, 1 guest away for about 70.0 s" in found["lines"]
 
 
 def test_every_host_that_would_stop_the_rollout_is_named():
