@@ -231,7 +231,9 @@ def _step(hosts: dict[str, Host], host: Host, event: Event, number: int) -> None
         host.had = True
     for one in result.get("guests") or [] if event["status"] != "ok" or event.get("check") else ():
         guest = _guest(host, one)
-        for blocker in [*(one.get("blockers") or []), *([one["error"]] if one.get("error") else [])] if guest else ():
+        if guest is None:
+            continue
+        for blocker in [*(one.get("blockers") or []), *([one["error"]] if one.get("error") else [])]:
             if blocker and blocker.get("message") and blocker["message"] not in guest.blockers:
                 guest.blockers.append(blocker["message"])
 
@@ -282,9 +284,10 @@ def _moved(host: Host, event: Event, result: Event, kind: str, number: int) -> N
         guest = _guest(host, record)
         if guest is None:
             continue
-        if kind == "reboot" and guest.planned is not None and record.get("predicted") is None:
-            record = {**record, "predicted": guest.planned.get("away")}
-        _interrupted(guest, record, kind, limit, number, why_long(record, found, LONG))
+        predicted = record.get("predicted")
+        if predicted is None and guest.planned is not None:
+            predicted = guest.planned.get("away")
+        _interrupted(guest, record, kind, limit, number, why_long({**record, "predicted": predicted}, found, LONG))
         _clock_of(guest, record.get("clock"), event, None)
 
 
