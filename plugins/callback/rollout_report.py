@@ -27,8 +27,8 @@ requirements:
 options:
   folder:
     description:
-      - The folder for the reports, on the controller. Two files are written for each run, C(<time>-<id>.jsonl) and C(<time>-<id>.html), which only their owner can
-        read. Nothing is removed.
+      - The folder for the reports, on the controller. Two files are written for each run, C(<time>-<id>.jsonl) and C(<time>-<id>.html), which only their
+        owner can read. Nothing is removed.
     type: path
     default: ~/.ansible/vm_preserving/reports
     env:

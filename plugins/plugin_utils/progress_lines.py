@@ -10,7 +10,7 @@ from __future__ import annotations
 import shlex
 import typing as t
 
-from .report_model import LONG, Event, Host, Story, module_of, story
+from .report_model import LONG, NOT_BACK, Event, Host, Story, module_of, story
 from .report_text import seconds, visible
 
 #: Between the parts of a line.
@@ -152,8 +152,8 @@ def _failed(host: Host, step: Event) -> list[tuple[list[str], Kind]]:
     if host.touched is None and step["status"] != "unreachable":
         out.append((["guests", "none was interrupted in this run"], ""))
         return out
-    back = [guest for guest in host.guests.values() if guest.pauses and guest.longest and guest.longest.outcome not in ("gone", "not_ours")]
-    not_back = [guest.name for guest in host.guests.values() if any(pause.outcome in ("gone", "not_ours") for pause in guest.pauses)]
+    back = [guest for guest in host.guests.values() if guest.pauses and not any(pause.outcome in NOT_BACK for pause in guest.pauses)]
+    not_back = [guest.name for guest in host.guests.values() if any(pause.outcome in NOT_BACK for pause in guest.pauses)]
     state = [f"{len(back)} were interrupted and run again"] if back else ["what became of those that were interrupted is not known here"]
     state += [f"not given back: {visible(', '.join(not_back))}"] if not_back else []
     out.append((["guests", "; ".join(state)], "failed" if not_back else ""))

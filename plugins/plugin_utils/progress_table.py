@@ -28,13 +28,11 @@ def table(found: Story) -> list[str]:
 
 
 def _guest_rows(host: Host) -> list[t.Sequence[str]]:
+    rows: list[t.Sequence[str]] = []
     if not host.guests or host.outcome != "updated":
-        first = [(host.name, host.domain, "(all)", host.outcome, "", "", "", "", "")]
+        rows.append((host.name, host.domain, "(all)", host.outcome, "", "", "", "", ""))
         if not any(guest.pauses for guest in host.guests.values()):
-            return first
-    else:
-        first = []
-    rows = []
+            return rows
     for guest in sorted(host.guests.values(), key=lambda one: one.name):
         longest, memory = guest.longest, (guest.reported or {}).get("memory") or ""
         if longest is None:
@@ -43,7 +41,7 @@ def _guest_rows(host: Host) -> list[t.Sequence[str]]:
         rows.append((
             host.name, host.domain, guest.name, seconds(longest.seconds), seconds(longest.limit), offset(guest.left), offset(guest.now), guest.clock, memory,
         ))
-    return [*first, *rows]
+    return rows
 
 
 def _host_row(host: Host) -> t.Sequence[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,10 @@ from .report_text import visible
 from .rollout_files import new_id
 
 
-def guarded(method):
+def guarded(method: Callable[..., None]) -> Callable[..., None]:
     """Nothing that goes wrong in a callback of ours may reach the run: it is one warning, and the callback is silent from then on."""
     @functools.wraps(method)
-    def tried(self, *args, **kwargs):
+    def tried(self: RunCallback, *args: Any, **kwargs: Any) -> None:
         if self._broken:
             return
         try:
@@ -51,7 +52,7 @@ class RunCallback(CallbackBase):
     #: What an error means to the operator.
     ENDS_HERE = ""
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._broken = False
         self._ours = False
@@ -67,11 +68,11 @@ class RunCallback(CallbackBase):
         """The run has ended; the last event says how."""
 
     @guarded
-    def v2_playbook_on_start(self, playbook):
+    def v2_playbook_on_start(self, playbook: Any) -> None:
         self._playbook = os.path.basename(playbook._file_name)
 
     @guarded
-    def v2_playbook_on_play_start(self, play):
+    def v2_playbook_on_play_start(self, play: Any) -> None:
         if not self.events:
             self._add({
                 "event": "run", "format": report_events.FORMAT, "run": new_id(), "playbook": self._playbook, "by": f"{_user()}@{os.uname().nodename}",
@@ -85,32 +86,32 @@ class RunCallback(CallbackBase):
         self._add({"event": "play", "name": play.get_name(), "hosts": [host.name for host in hosts], "domains": _domains(play, manager, hosts)})
 
     @guarded
-    def v2_runner_on_start(self, host, task):
+    def v2_runner_on_start(self, host: Any, task: Any) -> None:
         self._starts[host.name, task._uuid] = time.monotonic()
 
     @guarded
-    def v2_runner_on_ok(self, result):
+    def v2_runner_on_ok(self, result: Any) -> None:
         self._ended(result, "ok")
 
     @guarded
-    def v2_runner_on_failed(self, result, ignore_errors=False):
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         self._ended(result, "failed", bool(ignore_errors))
 
     @guarded
-    def v2_runner_on_unreachable(self, result):
+    def v2_runner_on_unreachable(self, result: Any) -> None:
         self._ended(result, "unreachable", bool(_task(result).ignore_unreachable))
 
     @guarded
-    def v2_runner_on_skipped(self, result):
+    def v2_runner_on_skipped(self, result: Any) -> None:
         self._took(result)
 
     @guarded
-    def v2_playbook_on_stats(self, stats):
+    def v2_playbook_on_stats(self, stats: Any) -> None:
         if self._ours:
             self._add({"event": "end", "hosts": {name: _counts(stats.summarize(name)) for name in sorted(stats.processed)}}, told=False)
             self.over()
 
-    def _ended(self, result, status: str, ignored: bool = False) -> None:
+    def _ended(self, result: Any, status: str, ignored: bool = False) -> None:
         task, took = _task(result), self._took(result)
         role = task._role.get_name() if task._role else ""
         name = task.get_name().removeprefix(f"{role} : ")
@@ -123,7 +124,7 @@ class RunCallback(CallbackBase):
             self.happened(before)
         self._add(*steps)
 
-    def _took(self, result) -> float | None:
+    def _took(self, result: Any) -> float | None:
         """Seconds since the task began on the host; None when that was not told."""
         began = self._starts.pop((_host(result), _task(result)._uuid), None)
         return None if began is None else round(time.monotonic() - began, 3)
@@ -138,13 +139,13 @@ class RunCallback(CallbackBase):
             self.happened(self.events[first:])
 
 
-def _task(result):
+def _task(result: Any) -> Any:
     # ansible-core 2.19 and later have these without the underscore, and will have them so alone.
     return getattr(result, "task", None) or result._task
 
 
-def _host(result) -> str:
-    return (getattr(result, "host", None) or result._host).name
+def _host(result: Any) -> str:
+    return str((getattr(result, "host", None) or result._host).name)
 
 
 def _counts(one: dict[str, int]) -> dict[str, int]:
@@ -163,7 +164,7 @@ def _user() -> str:
         return str(os.getuid())
 
 
-def _domains(play, manager, hosts) -> list[dict[str, Any]]:
+def _domains(play: Any, manager: Any, hosts: Sequence[Any]) -> list[dict[str, Any]]:
     """The update domains of the hosts that have one, in the order in which they are updated; none when there is no order."""
     values, order = {}, None
     for host in hosts:

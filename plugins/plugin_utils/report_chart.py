@@ -13,8 +13,8 @@ from .report_text import escaped, seconds
 _WIDTH, _LEFT, _ROW = 1100, 190, 20
 #: Modules by what is drawn for them.
 _KINDS = {
-    "preserved_command": "pause", "guest_pause": "pause", "guest_resume": "pause", "guest_refresh": "refresh", "guest_save": "reboot", "guest_restore": "reboot",
-    "scheduled_event": "wait",
+    "preserved_command": "pause", "guest_pause": "pause", "guest_resume": "pause", "guest_refresh": "refresh", "guest_save": "reboot",
+    "guest_restore": "reboot", "scheduled_event": "wait",
 }
 LEGEND = (
     ("work", "guests run"), ("wait", "waiting for guests to approve"), ("pause", "a pause is in it"), ("refresh", "guests are moved to another QEMU"),
@@ -62,11 +62,13 @@ def timeline(found: Story) -> str:
     for row, (text, host) in enumerate(rows):
         top = (row + 1) * _ROW + 4
         shown = text if len(text) <= 26 else text[:25] + "\u2026"
-        out.append(f'<text class="{"soft" if host is None else "name"}" x="{0 if host is None else 12}" y="{top + 12}"><title>{escaped(text)}</title>{escaped(shown)}</text>')
+        kind, left = ("soft", 0) if host is None else ("name", 12)
+        out.append(f'<text class="{kind}" x="{left}" y="{top + 12}"><title>{escaped(text)}</title>{escaped(shown)}</text>')
         for began, ended, kind, said in _bars(host) if host else []:
             width = max((ended - began) * scale, 2.0)
             out.append(
-                f'<rect class="{kind}" x="{_LEFT + max(began, 0.0) * scale:.1f}" y="{top}" width="{width:.1f}" height="{_ROW - 6}"><title>{escaped(said)}</title></rect>'
+                f'<rect class="{kind}" x="{_LEFT + max(began, 0.0) * scale:.1f}" y="{top}" width="{width:.1f}" height="{_ROW - 6}">'
+                f"<title>{escaped(said)}</title></rect>"
             )
     return "".join([*out, "</svg>"])
 
@@ -74,7 +76,8 @@ def timeline(found: Story) -> str:
 def legend() -> str:
     """What the colours of the timeline mean."""
     return '<p class="legend soft">' + "".join(
-        f'<svg width="12" height="12" viewBox="0 0 12 12" aria-hidden="true"><rect class="{kind}" width="12" height="12"/></svg>{escaped(text)}' for kind, text in LEGEND
+        f'<svg width="12" height="12" viewBox="0 0 12 12" aria-hidden="true"><rect class="{kind}" width="12" height="12"/></svg>{escaped(text)}'
+        for kind, text in LEGEND
     ) + "</p>"
 
 
@@ -85,7 +88,7 @@ def pause_bar(pause: Pause) -> str:
     share = pause.seconds / pause.limit
     colour = "over" if share > 1 else "near" if share > 0.5 else "pause"
     return (
-        f'<svg class="bar" role="img" aria-label="{100 * share:.0f} % of the limit" width="110" height="12" viewBox="0 0 110 12"><rect class="track" width="100" '
-        f'height="8" y="2"/><rect class="{colour}" width="{min(max(100 * share, 1.0), 110.0):.1f}" height="8" y="2"/><line class="limit" x1="100" x2="100" y1="0" '
-        'y2="12"/></svg>'
+        f'<svg class="bar" role="img" aria-label="{100 * share:.0f} % of the limit" width="110" height="12" viewBox="0 0 110 12">'
+        f'<rect class="track" width="100" height="8" y="2"/><rect class="{colour}" width="{min(max(100 * share, 1.0), 110.0):.1f}" height="8" y="2"/>'
+        '<line class="limit" x1="100" x2="100" y1="0" y2="12"/></svg>'
     )

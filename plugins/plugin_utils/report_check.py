@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .report_model import Event, Guest, Host, Story, story, totals
+from .report_model import NOT_BACK, Event, Guest, Host, Story, story, totals
 from .report_text import offset, seconds, visible
 
 #: Seconds by which two accounts of the same pause may differ: both are rounded.
@@ -66,7 +66,8 @@ def _name(text: str) -> str:
 
 def _order(events: t.Sequence[Event]) -> list[str]:
     """Nothing is missing in the middle, and nothing was put in."""
-    faults = [f"event {number} has the number {visible(event.get('n'))}: something was taken out or put in" for number, event in enumerate(events) if event.get("n") != number][:1]
+    wrong = [(number, event.get("n")) for number, event in enumerate(events) if event.get("n") != number]
+    faults = [f"event {number} has the number {visible(said)}: something was taken out or put in" for number, said in wrong[:1]]
     faults += [f"event {number} is older than the one before" for number in range(1, len(events)) if events[number]["t"] < events[number - 1]["t"]][:1]
     if any(event["event"] == "end" for event in events[:-1]):
         faults.append("there are events after the end")
@@ -91,7 +92,7 @@ def _within_limits(host: Host, guest: Guest) -> list[str]:
     faults = []
     for pause in guest.pauses:
         who = f"{_name(host.name)}: guest {_name(guest.name)}"
-        if pause.outcome in ("gone", "not_ours"):
+        if pause.outcome in NOT_BACK:
             faults.append(f"{who} was not given back ({pause.outcome}): {visible(pause.message)}")
         elif pause.seconds is None or pause.limit is None:
             faults.append(f"{who}: it is not known that its {pause.kind} was within its limit ({seconds(pause.seconds)}, limit {seconds(pause.limit)})")
@@ -141,11 +142,10 @@ def _as_reported(host: Host, guest: Guest) -> list[str]:
         return []
     who = f"{_name(host.name)}: guest {_name(guest.name)}"
     faults = []
-    seen = [pause.seconds for pause in guest.pauses if pause.step >= _first_plan(host)]
-    claimed = [(one or {}).get("paused_for") for one in told.get("pauses") or []]
-    same = len(seen) == len(claimed) and all(
-        one == other or (one is not None and other is not None and abs(one - other) <= _ROUNDED) for one, other in zip(seen, claimed)
-    )
+    # A suspend that was given up is none, and of unknown length in the host's report.
+    seen = [pause.seconds for pause in guest.pauses if pause.step >= _first_plan(host) and pause.seconds is not None]
+    claimed = [one["paused_for"] for one in told.get("pauses") or [] if one and one.get("paused_for") is not None]
+    same = len(seen) == len(claimed) and all(abs(one - other) <= _ROUNDED for one, other in zip(seen, claimed))
     if not same:
         faults.append(f"{who}: the host's report has interruptions of {_lengths(claimed)}, and the modules said {_lengths(seen)}")
     if claimed and told.get("clock_verdict") and guest.pauses and guest.clock != told["clock_verdict"] and guest.clock != "in_sync":
@@ -155,7 +155,7 @@ def _as_reported(host: Host, guest: Guest) -> list[str]:
     return faults
 
 
-def _lengths(found: t.Sequence[float | None]) -> str:
+def _lengths(found: t.Sequence[float]) -> str:
     return ", ".join(map(seconds, found)) or "none"
 
 
@@ -164,4 +164,6 @@ def _page(page: str | None, digest: str, rendered: str | None, found: Story) -> 
         return [] if found.end is None else ["its page is not there"]
     if f'<meta name="vm-preserving-events-sha256" content="{digest}">' not in page:
         return ["the page was made from other events than those of the file"]
-    return [] if rendered is None or page == rendered else ["the page is not what these events make: it was changed, or made by another release of the collection"]
+    if rendered is None or page == rendered:
+        return []
+    return ["the page is not what these events make: it was changed, or made by another release of the collection"]

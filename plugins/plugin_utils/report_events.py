@@ -184,9 +184,8 @@ def _step(host: str, task: Task, status: str, result: t.Mapping[str, t.Any], ign
         event["result"] = taken(result, RESULTS[module])
         event["options"] = taken((result.get("invocation") or {}).get("module_args"), OPTIONS) if isinstance(result.get("invocation"), t.Mapping) else None
     facts = result.get("ansible_facts")
-    for name, shape in FACTS.items() if isinstance(facts, t.Mapping) else ():
-        if name in facts:
-            event[name.replace("host_update_", "")] = taken(facts[name], shape)
+    if isinstance(facts, t.Mapping):
+        event.update({name.replace("host_update_", ""): taken(facts[name], shape) for name, shape in FACTS.items() if name in facts})
     return event
 
 

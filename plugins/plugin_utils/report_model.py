@@ -17,6 +17,8 @@ _TOUCH = ("guest_pause", "preserved_command", "guest_refresh", "guest_save", "gu
 _PREFIX = "vm_preserving.maintenance."
 #: How long the pause of a guest is, against its limit, from which on the report says why.
 LONG = 0.5
+#: What becomes of a guest that does not run again by our hand or its owner's.
+NOT_BACK = ("gone", "not_ours", "not back yet")
 #: What became of a host, in the order in which they are shown.
 OUTCOMES = ("updated", "nothing pending", "had it already", "planned", "failed", "unreachable", "not finished", "not started")
 
@@ -31,6 +33,7 @@ class Pause:
     :ivar by: Who resumed it.
     :ivar why: Why it was long, in sentences; empty when it was not.
     :ivar step: The number of the event that says so.
+    :ivar window: The id of its pause window; empty for the others.
     """
 
     kind: str
@@ -43,6 +46,7 @@ class Pause:
     memory: str
     why: list[str]
     step: int
+    window: str = ""
 
     @property
     def too_long(self) -> bool:
@@ -227,7 +231,9 @@ def _step(hosts: dict[str, Host], host: Host, event: Event, number: int) -> None
         host.had = True
     for one in result.get("guests") or [] if event["status"] != "ok" or event.get("check") else ():
         guest = _guest(host, one)
-        for blocker in [*(one.get("blockers") or []), *([one["error"]] if one.get("error") else [])] if guest else ():
+        if guest is None:
+            continue
+        for blocker in [*(one.get("blockers") or []), *([one["error"]] if one.get("error") else [])]:
             if blocker and blocker.get("message") and blocker["message"] not in guest.blockers:
                 guest.blockers.append(blocker["message"])
 
@@ -247,19 +253,24 @@ def _notice(host: Host, one: Event, at: float) -> None:
 
 
 def _closed_window(host: Host, event: Event, result: Event, number: int) -> None:
+    """A window that was closed; or that could not be, which leaves guests paused until the guard, or the next run, gets them to run."""
     window = result.get("window") or {}
-    if window.get("open") is not False:
+    if not window.get("id") or (window.get("open") is not False and event["status"] == "ok"):
         return
+    host.windows = [one for one in host.windows if one.window.get("id") != window["id"]]
     limit = window.get("pause_limit")
     found = Window("pause", number, event["task"] or "", limit, window, result.get("commands") or [], result.get("deadline_missed") is True, event.get("took"))
     host.windows.append(found)
     targets = {one.get("uuid"): one.get("clock_target") for one in window.get("guests") or [] if one}
     for record in result.get("guests") or []:
         guest = _guest(host, record)
-        if guest is None or not record.get("outcome") or record.get("was_paused") is False:
+        if guest is None or record.get("was_paused") is not True:
             continue
-        # A window that an earlier run left is shown once more to the one that closes it.
-        _interrupted(guest, record, "pause", limit, number, why_long(record, found, LONG))
+        if record.get("outcome") == "running" and not record.get("resumed_by"):
+            continue  # it ran when it was looked at, and nobody has seen it paused
+        # What is looked at once more is not another pause.
+        guest.pauses = [one for one in guest.pauses if one.window != window["id"]]
+        _interrupted(guest, record, "pause", limit, number, why_long(record, found, LONG), window["id"])
         _clock_of(guest, record.get("clock"), event, targets.get(guest.uuid))
 
 
@@ -273,16 +284,17 @@ def _moved(host: Host, event: Event, result: Event, kind: str, number: int) -> N
         guest = _guest(host, record)
         if guest is None:
             continue
-        if kind == "reboot" and guest.planned is not None and record.get("predicted") is None:
-            record = {**record, "predicted": guest.planned.get("away")}
-        _interrupted(guest, record, kind, limit, number, why_long(record, found, LONG))
+        predicted = record.get("predicted")
+        if predicted is None and guest.planned is not None:
+            predicted = guest.planned.get("away")
+        _interrupted(guest, record, kind, limit, number, why_long({**record, "predicted": predicted}, found, LONG))
         _clock_of(guest, record.get("clock"), event, None)
 
 
-def _interrupted(guest: Guest, record: Event, kind: str, limit: float | None, number: int, why: list[str]) -> None:
+def _interrupted(guest: Guest, record: Event, kind: str, limit: float | None, number: int, why: list[str], window: str = "") -> None:
     guest.pauses.append(Pause(
-        kind, record.get("paused_for"), limit, record.get("resumed_by") or "", record.get("outcome") or "", record.get("message") or "",
-        record.get("problem") or "", record.get("memory") or "", why, number,
+        kind, record.get("paused_for"), limit, record.get("resumed_by") or "", record.get("outcome") or "not back yet", record.get("message") or "",
+        record.get("problem") or "", record.get("memory") or "", why, number, window,
     ))
 
 
@@ -305,9 +317,8 @@ def _measured(host: Host, event: Event, result: Event) -> None:
             continue
         if guest.left is None:
             guest.left = record.get("before")
-        _last(
-            guest, record.get("after"), record.get("verdict"), record.get("target"), (event.get("options") or {}).get("tolerance"), result.get("reference"), record,
-        )
+        tolerance = (event.get("options") or {}).get("tolerance")
+        _last(guest, record.get("after"), record.get("verdict"), record.get("target"), tolerance, result.get("reference"), record)
 
 
 def _last(

@@ -22,7 +22,8 @@ _OPEN = 60
 _LONGEST = 20
 _GOOD, _WARN, _BAD = "good", "warn", "bad"
 _COLOURS = {
-    "updated": _GOOD, "nothing pending": _GOOD, "had it already": _GOOD, "planned": "", "failed": _BAD, "unreachable": _BAD, "not finished": _BAD, "not started": _WARN,
+    "updated": _GOOD, "nothing pending": _GOOD, "had it already": _GOOD, "planned": "", "failed": _BAD, "unreachable": _BAD,
+    "not finished": _BAD, "not started": _WARN,
     "in_sync": _GOOD, "out_of_sync": _BAD, "unverified": _WARN, "kept": _GOOD, "same_process": _GOOD, "restored": _GOOD, "lost": _BAD, "unknown": _WARN,
 }
 _IN = {"pause": "In the pause", "refresh": "In the move", "reboot": "In the reboot"}
@@ -52,9 +53,8 @@ def _list(lines: t.Iterable[str]) -> str:
 
 
 def _table(head: t.Sequence[str], rows: t.Iterable[t.Sequence[str]], numbers: t.Container[int] = ()) -> str:
-    body = "".join(
-        "<tr>" + "".join(f'<td class="number">{cell}</td>' if column in numbers else f"<td>{cell}</td>" for column, cell in enumerate(row)) + "</tr>" for row in rows
-    )
+    opened = ['<td class="number">' if column in numbers else "<td>" for column in range(len(head))]
+    body = "".join("<tr>" + "".join(f"{td}{cell}</td>" for td, cell in zip(opened, row)) + "</tr>" for row in rows)
     if not body:
         return ""
     return f'<div class="scroll"><table><thead><tr>{"".join(f"<th>{escaped(one)}</th>" for one in head)}</tr></thead><tbody>{body}</tbody></table></div>'
@@ -116,7 +116,7 @@ def _tile(title: str, value: str, more: str = "", colour: str = "") -> str:
 
 def _tiles(found: Story, numbers: Event) -> str:
     clocks = numbers["clocks"]
-    wrong = clocks.get("out_of_sync", 0)
+    wrong, unknown = clocks.get("out_of_sync", 0), clocks.get("unverified", 0)
     over = numbers["not_within_limit"]
     limits = sorted({one.limit for host in found.hosts.values() for guest in host.guests.values() for one in guest.pauses if one.limit is not None})
     return '<section class="tiles">' + "".join([
@@ -125,8 +125,8 @@ def _tiles(found: Story, numbers: Event) -> str:
         _tile("Guests interrupted", f"{numbers['interrupted']} of {numbers['guests']}", f"{numbers['interruptions']} interruptions"),
         _tile("Longest", seconds(numbers["longest"], "none"), f"limit {', '.join(f'{one:g} s' for one in limits) or 'none'}", _BAD if over else ""),
         _tile("Over their limit", str(over), "or not known to be within it", _BAD if over else _GOOD if numbers["interruptions"] else ""),
-        _tile("Clocks in sync", f"{clocks.get('in_sync', 0)} of {numbers['interrupted']}",
-              f"{wrong} out of sync, {clocks.get('unverified', 0)} unverified", _BAD if wrong else _WARN if clocks.get("unverified") else _GOOD if clocks else ""),
+        _tile("Clocks in sync", f"{clocks.get('in_sync', 0)} of {numbers['interrupted']}", f"{wrong} out of sync, {unknown} unverified",
+              _BAD if wrong else _WARN if unknown else _GOOD if clocks else ""),
         _tile("Told ahead", str(numbers["notices"]), f"{numbers['approved']} approved"),
     ]) + "</section>"
 
@@ -140,7 +140,8 @@ def _attention(found: Story, anchors: t.Mapping[str, str]) -> str:
             last = host.failures[-1]
             what = "refused or failed before anything was touched" if host.touched is None else "failed"
             word = "unreachable" if last["status"] == "unreachable" else what
-            rows.append((where, _coloured(word, _BAD), f"{escaped(last.get('message'))}<br><span class=\"soft\">in: {escaped(last.get('task'))}</span>{_next(host)}"))
+            where_in = f'<br><span class="soft">in: {escaped(last.get("task"))}</span>'
+            rows.append((where, _coloured(word, _BAD), f"{escaped(last.get('message'))}{where_in}{_next(host)}"))
         elif host.outcome == "not finished":
             rows.append((where, _coloured("not finished", _BAD), f"its update had begun, and nothing is known of its end{_next(host)}"))
         for guest in host.guests.values():
@@ -148,7 +149,8 @@ def _attention(found: Story, anchors: t.Mapping[str, str]) -> str:
                 if pause.too_long or pause.why:
                     rows.append((
                         where, _coloured("over its limit" if pause.too_long else "long", _BAD if pause.too_long else _WARN),
-                        f"guest {_name(guest.name)}: {escaped(pause.kind)} of {escaped(seconds(pause.seconds))}, limit {escaped(seconds(pause.limit))}{_list(map(escaped, pause.why))}",
+                        f"guest {_name(guest.name)}: {escaped(pause.kind)} of {escaped(seconds(pause.seconds))}, limit {escaped(seconds(pause.limit))}"
+                        f"{_list(map(escaped, pause.why))}",
                     ))
                 if pause.problem:
                     rows.append((where, _coloured("not given back", _BAD), f"guest {_name(guest.name)}: {escaped(pause.problem)}"))
@@ -214,7 +216,8 @@ def _host(host: Host, anchor: str, is_open: bool) -> str:
             inner.append(f"<h3>{title}</h3>{_list(_coloured(one, colour) for one in lines)}")
     if host.failures or host.ignored:
         inner.append("<h3>What failed</h3>" + _list(
-            f"{escaped(one.get('task'))}: {escaped(one.get('message'))}{' (the play went on)' if one.get('ignored') else ''}" for one in [*host.failures, *host.ignored]
+            f"{escaped(one.get('task'))}: {escaped(one.get('message'))}{' (the play went on)' if one.get('ignored') else ''}"
+            for one in [*host.failures, *host.ignored]
         ))
     return (
         f'<details id="{anchor}"{" open" if is_open or host.failures else ""}><summary>{_name(host.name)}: {_coloured(host.outcome, _COLOURS[host.outcome])} '
@@ -282,7 +285,9 @@ def _window(host: Host, window: Window) -> str:
     said = f"from {window.window.get('opened_at')} to {window.window.get('closed_at')} by the host's clock, ended by {by}" if by else ""
     odd = [one for one in window.commands if one and (one.get("state") != "finished" or one.get("rc"))]
     bad = _list(_coloured(f"{' '.join(one.get('argv') or [])}: {one.get('state')}, exit code {one.get('rc')}", _BAD) for one in odd)
-    note = "" if window.commands or window.kind != "pause" else '<p class="soft">What ran in it is not known here: the operator\'s own tasks, or an earlier run.</p>'
+    note = ""
+    if window.kind == "pause" and not window.commands:
+        note = '<p class="soft">What ran in it is not known here: the operator\'s own tasks, or an earlier run.</p>'
     return f'<h3>{_IN[window.kind]}</h3><p class="soft">{escaped(said)}</p>{_table(("what", "took"), rows, (1,))}{bad}{note}'
 
 
@@ -298,9 +303,6 @@ def _notices(host: Host) -> str:
 
 
 def _pending(pending: t.Sequence[Event | None]) -> str:
-    rows = [
-        (escaped(one.get("name")), escaped(one.get("installed") or ""), escaped(one.get("candidate") or ""), escaped(one.get("technique") or ""), escaped(one.get("reason") or ""))
-        for one in pending if one
-    ]
+    rows = [[escaped(one.get(key) or "") for key in ("name", "installed", "candidate", "technique", "reason")] for one in pending if one]
     table = _table(("package", "installed", "planned", "technique", "why"), rows)
     return f"<details><summary>Packages ({len(rows)})</summary>{table}</details>" if table else ""

@@ -22,7 +22,9 @@ def visible(value: t.Any) -> str:
 
 
 def _shown(character: str) -> str:
-    return " " if character in "\t\n\r" else character.encode("ascii", "backslashreplace").decode("ascii") if ord(character) > 126 else f"\\x{ord(character):02x}"
+    if character in "\t\n\r":
+        return " "
+    return character.encode("ascii", "backslashreplace").decode("ascii") if ord(character) > 126 else f"\\x{ord(character):02x}"
 
 
 def escaped(value: t.Any) -> str:

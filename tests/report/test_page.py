@@ -106,8 +106,8 @@ def test_what_is_hostile_is_text(browser):
 def test_the_policy_holds(browser):
     """Should something get into a page all the same, it is not obeyed; and the browser says so."""
     path = written("broken-into", five())
-    text = path.read_text(encoding="utf-8").replace("</body>", "<script>document.title = 'broken'</script><img src=x onerror=\"document.title = 'broken'\"></body>")
-    path.write_text(text, encoding="utf-8")
+    broken = "<script>document.title = 'broken'</script><img src=x onerror=\"document.title = 'broken'\"></body>"
+    path.write_text(path.read_text(encoding="utf-8").replace("</body>", broken), encoding="utf-8")
     browser.complaints.clear()
     browser.page(path)
     assert browser.value("document.title").startswith("Rollout report")

@@ -42,6 +42,7 @@ PLAY = """
     - vm_preserving.maintenance.guest_resume: {uri: "bad://x"}
       ignore_errors: "{{ inventory_hostname == 'h1' }}"
 """
+CALLBACKS = ("vm_preserving.maintenance.rollout_report", "vm_preserving.maintenance.rollout_progress")
 PLAIN = """
 - hosts: localhost
   gather_facts: false
@@ -59,7 +60,7 @@ def play(tmp_path):
         known = {
             **os.environ, "HOME": str(tmp_path), "ANSIBLE_LOCAL_TEMP": str(tmp_path / "tmp"), "ANSIBLE_COLLECTIONS_PATH": str(ROOT.parents[2]),
             "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default", "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0",
-            **({"ANSIBLE_CALLBACKS_ENABLED": "vm_preserving.maintenance.rollout_report,vm_preserving.maintenance.rollout_progress"} if callback else {}), **environment,
+            **({"ANSIBLE_CALLBACKS_ENABLED": ",".join(CALLBACKS)} if callback else {}), **environment,
         }
         command = [sys.executable, "-m", "ansible", "playbook", "-i", "hosts.yml", "play.yml", *arguments]
         done = subprocess.run(command, cwd=tmp_path, env=known, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=300)

@@ -34,7 +34,8 @@ def window_result(guests, seconds=0.4, **over):
         "id": "w", "open": False, "opened_at": "2026-11-23T08:00:00Z", "opened_by": "root", "closed_at": "2026-11-23T08:00:01Z", "closed_by": "module",
         "pause_limit": LIMIT, "paused_within": 0.01, "resumed_within": 0.02, "guests": [],
     }
-    command = {"argv": ["systemctl", "restart", "openvswitch-switch.service"], "state": "finished", "rc": 0, "seconds": round(seconds - 0.05, 3), "stdout": "s3cret"}
+    argv = ["systemctl", "restart", "openvswitch-switch.service"]
+    command = {"argv": argv, "state": "finished", "rc": 0, "seconds": round(seconds - 0.05, 3), "stdout": "s3cret"}
     return {
         "changed": True, "guests": guests, "window": window, "commands": [command], "deadline_missed": False,
         "invocation": {"module_args": {"clock_tolerance": 0.1, "pause_limit": LIMIT, "commands": ["s3cret"]}}, **over,
@@ -80,7 +81,8 @@ class Run:
         measured = [{"name": one["name"], "uuid": one["uuid"], "before": {"offset": 0.001, "bound": 0.0003}, "after": {"offset": 0.001, "bound": 0.0003},
                      "target": 0.0, "verdict": "in_sync", "changed": False} for one in records]
         self.fact(name, host_update_plan={
-            "host": name, "technique": "pause", "restarts": {"in_pause": ["openvswitch-switch.service"], "live": []}, "lines": [f"{name}: the update is applied"],
+            "host": name, "technique": "pause", "restarts": {"in_pause": ["openvswitch-switch.service"], "live": []},
+            "lines": [f"{name}: the update is applied"],
             "pending": [{"name": "openvswitch-switch", "installed": "3.1.0-1", "candidate": "3.1.0-2", "technique": "pause", "reason": "it carries packets"}],
             "guests": [{"name": one["name"], "uuid": one["uuid"], "pause": LIMIT, "away": None, "memory": None, "no_way_back": None, "left_alone": ""}
                        for one in records],

@@ -63,7 +63,10 @@ def test_a_failure_says_what_next():
     judged = ("guest_pause", failed, {"status": "failed", "check": True})
     assert texts(run_of(judged).events) == []  # before its turn
     before = texts(run_of(("guest_info", {}, {}), judged).events)
-    assert before == ["domain 1/1 \u00b7 h1 \u00b7 FAILED \u00b7 the switch does not start. Repair it", "domain 1/1 \u00b7 h1 \u00b7 guests \u00b7 none was interrupted in this run"]
+    assert before == [
+        "domain 1/1 \u00b7 h1 \u00b7 FAILED \u00b7 the switch does not start. Repair it",
+        "domain 1/1 \u00b7 h1 \u00b7 guests \u00b7 none was interrupted in this run",
+    ]
     done = window_result([interrupted("g1", "u1"), interrupted("g2", "u2", outcome="gone")])
     after = texts(run_of(("preserved_command", {**done, **failed}, {"status": "failed"})).events)
     assert after[0].endswith("Repair it \u00b7 0 of 1 hosts")
@@ -81,7 +84,8 @@ def test_a_wait_is_not_told_twice():
     waiting = ("scheduled_event", {"events": [{"id": "E", "host": "h1", "approved": False}]}, {"state": "scheduled"})
     come = ("scheduled_event", {"events": [{"id": "E", "host": "h1", "approved": True}]}, {"state": "scheduled"})
     ahead = ("scheduled_event", {"events": [{"id": "F", "host": "h2", "approved": False}]}, {"state": "scheduled"})
-    assert [line.rpartition(" \u00b7 ")[2] for line in texts(run_of(waiting, waiting, ahead, come).events)] == ["0 of 1 guests have approved", "1 of 1 guests have approved"]
+    lines = [line.rpartition(" \u00b7 ")[2] for line in texts(run_of(waiting, waiting, ahead, come).events)]
+    assert lines == ["0 of 1 guests have approved", "1 of 1 guests have approved"]
 
 
 def test_what_is_judged_in_check_mode_before_its_turn_is_not_told():

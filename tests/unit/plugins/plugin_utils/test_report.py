@@ -4,6 +4,7 @@
 """What of a result gets into a report, what is made of it, and whether the check finds what does not hold."""
 from __future__ import annotations
 
+import html
 import html.parser
 import json
 import re
@@ -40,7 +41,8 @@ def one_host(seconds=0.4, **over):
 
 @pytest.mark.parametrize(("value", "shape", "expected"), [
     ("x", TEXT, "x"), (7, TEXT, "7"), (True, TEXT, None), ([], TEXT, None), ({"a": 1}, TEXT, None), ("x" * 9000, TEXT, "x" * 4000 + " (cut off)"),
-    (1.5, NUMBER, 1.5), (3, NUMBER, 3), ("3", NUMBER, None), (True, NUMBER, None), (float("nan"), NUMBER, None), (float("inf"), NUMBER, None), (10**400, NUMBER, None),
+    (1.5, NUMBER, 1.5), (3, NUMBER, 3), ("3", NUMBER, None), (True, NUMBER, None), (float("nan"), NUMBER, None), (float("inf"), NUMBER, None),
+    (10**400, NUMBER, None),
     (True, FLAG, True), (1, FLAG, None), ("yes", FLAG, None),
     ({"a": "x", "b": "y"}, {"a": TEXT}, {"a": "x"}), ("x", {"a": TEXT}, None), ({}, {"a": TEXT}, {}),
     (["x", 1.5, None], [TEXT], ["x", None, None]), ("xy", [TEXT], None),
@@ -84,7 +86,8 @@ def test_a_failure_anywhere_is_kept_and_a_loop_is_told_item_by_item():
     step, = steps("h1", Task("t", "ansible.builtin.copy"), "failed", {"failed": True, "msg": "no room", "content": "s3cret"}, None)
     assert (step["status"], step["message"], step["took"]) == ("failed", "no room", None) and "s3cret" not in json.dumps(step)
     event = {"id": "E", "host": "h2"}
-    looped = {"msg": "One or more items failed", "results": [{"events": [event], "changed": True}, {"failed": True, "msg": "no room", "changed": False}, "junk"]}
+    items = [{"events": [event], "changed": True}, {"failed": True, "msg": "no room", "changed": False}, "junk"]
+    looped = {"msg": "One or more items failed", "results": items}
     first, second = steps("h1", Task("t", "vm_preserving.maintenance.scheduled_event", ROLE), "failed", looped, 1.0)
     assert first["status"] == "ok" and first["result"]["events"] == [event]
     assert second["status"] == "failed" and second["message"] == "no room"
@@ -99,15 +102,16 @@ def test_of_what_a_report_is_made(task, ours):
     assert report_events.is_ours(task) is ours
 
 
-_KEYS = st.sampled_from(["guests", "window", "commands", "events", "msg", "ansible_facts", "host_update_report", "invocation", "error", "name", "uuid", "open", "clock",
-                         "paused_for", "outcome", "id", "host", "argv", "seconds", "state"])
+_KEYS = st.sampled_from(["guests", "window", "commands", "events", "msg", "ansible_facts", "host_update_report", "invocation", "error", "name", "uuid",
+                         "open", "clock", "paused_for", "outcome", "id", "host", "argv", "seconds", "state"])
 _LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
 _JSON = st.recursive(_LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4), max_leaves=12)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.dictionaries(_KEYS, _JSON, max_size=6),
-       st.sampled_from(["preserved_command", "guest_refresh", "guest_clock", "scheduled_event", "guest_pause", "guest_restore"]), st.sampled_from(["ok", "failed"]))
+       st.sampled_from(["preserved_command", "guest_refresh", "guest_clock", "scheduled_event", "guest_pause", "guest_restore"]),
+       st.sampled_from(["ok", "failed"]))
 def test_whatever_a_host_answers_makes_a_page(result, module, status):
     run = Run()
     run.play({"a": ["h1"]})
@@ -175,7 +179,7 @@ def test_hosts_of_a_play_with_nothing_of_ours_are_not_of_the_report():
     (14.9, {}, []),
     (26.1, {}, ["what took longest: systemctl restart openvswitch-switch.service 26.1 s"]),
     (26.1, {"resumed_by": "guard"}, ["the guard on the host resumed it", "what took longest"]),
-    (0.4, {"paused_for": 20.0}, ["what took longest: systemctl restart openvswitch-switch.service 0.", "of 19.6 s the host does not tell what they were spent on"]),
+    (0.4, {"paused_for": 20.0}, ["what took longest: systemctl restart openvswitch-switch.service 0.", "of 19.6 s the host does not tell"]),
     (0.4, {"paused_for": None}, ["for how long is not known"]),
 ])
 def test_why_a_pause_was_long(seconds, over, words):
@@ -191,6 +195,24 @@ def test_a_notice_is_known_from_whoever_tells_it():
     run.step("h2", "scheduled_event", {"events": [{**event, "approved": False, "approved_by": None, "given": 12.0}]})
     notice, = story(run.events).hosts["h2"].notices.values()
     assert notice["approved"] is True and notice["approved_by"] == "g9" and notice["given"] == 12.0
+
+
+def test_a_window_that_could_not_be_closed_and_then_was():
+    run = Run()
+    run.play({"a": ["h1"]})
+    left = [interrupted("g1", "u1"), interrupted("g2", "u2", outcome=None, paused_for=None, resumed_by=None, clock=None)]
+    opened = window_result(left)
+    opened["window"]["open"] = True
+    run.step("h1", "guest_resume", {**opened, "failed": True, "msg": "g2 cannot be resumed"}, status="failed")
+    host = story(run.events).hosts["h1"]
+    assert [(one.seconds, one.outcome) for guest in host.guests.values() for one in guest.pauses] == [(0.4, "resumed"), (None, "not back yet")]
+    assert any("guest g2 was not given back (not back yet)" in one for one in check(run.events).faults)
+    run.step("h1", "guest_resume", window_result([interrupted("g1", "u1"), interrupted("g2", "u2", 9.0)]))
+    host = story(run.events).hosts["h1"]
+    assert [one.seconds for guest in host.guests.values() for one in guest.pauses] == [0.4, 9.0] and len(host.windows) == 1
+    never = interrupted("g3", "u3", outcome="running", paused_for=None, resumed_by=None)
+    run.step("h1", "guest_resume", window_result([never]))
+    assert "u3" not in story(run.events).hosts["h1"].guests or not story(run.events).hosts["h1"].guests["u3"].pauses
 
 
 # ---- the check ----
@@ -216,6 +238,7 @@ def window_of(events, number=0):
     (lambda e: window_of(e)["result"]["guests"][0]["clock"].update(verdict="out_of_sync"), "is out_of_sync"),
     (lambda e: window_of(e)["result"]["guests"][0]["clock"].update(after={"offset": 0.0999, "bound": 0.0004}), "is said to be in sync, and was measured at"),
     (lambda e: window_of(e)["result"]["guests"][0]["clock"].update(after=None), "there is no measurement of it"),
+    (lambda e: window_of(e)["result"]["guests"][0].update(outcome=None), "was not given back (not back yet)"),
     (lambda e: window_of(e)["result"]["guests"][0].update(paused_for=0.7), "and the modules said 0.70 s"),
     (lambda e: window_of(e)["result"]["guests"].pop(0), "the host's report has interruptions of"),
     (lambda e: next(one for one in e if one.get("plan"))["plan"]["guests"][0].update(pause=None), "was interrupted, and the plan did not say so"),
@@ -318,7 +341,7 @@ def test_names_and_messages_make_no_markup():
 def test_the_page_asks_for_nothing_and_forbids_everything():
     text = page(story(fleet()), "x", "d")
     policy, = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)
-    assert re.fullmatch(r"default-src &#x27;none&#x27;; style-src &#x27;sha256-[A-Za-z0-9+/]{43}=&#x27;; base-uri &#x27;none&#x27;; form-action &#x27;none&#x27;", policy)
+    assert re.fullmatch(r"default-src 'none'; style-src 'sha256-[A-Za-z0-9+/]{43}='; base-uri 'none'; form-action 'none'", html.unescape(policy))
     assert not re.search(r"https?:|//|url\(|@import", text.replace(policy, "")), "an address"
     assert "prefers-color-scheme: dark" in text and "@media print" in text
 
@@ -331,7 +354,9 @@ def test_visible_text_is_one_line_without_anything_that_is_obeyed(text):
     assert "<" not in report_text.escaped(text) and '"' not in report_text.escaped(text) and "'" not in report_text.escaped(text)
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.312, "0.31 s"), (12.44, "12.4 s"), (125, "2 min 5 s"), (7300, "2 h 1 min"), (None, "unknown"), (True, "unknown")])
+@pytest.mark.parametrize(("value", "text"), [
+    (0.312, "0.31 s"), (12.44, "12.4 s"), (125, "2 min 5 s"), (7300, "2 h 1 min"), (None, "unknown"), (True, "unknown"),
+])
 def test_seconds(value, text):
     assert report_text.seconds(value) == text
 
