@@ -33,8 +33,8 @@ description:
   - C(update_domain_first) is for a trial: a list of the domains that come before all others, which follow in natural order.
   - Before any host is touched, the play is refused if a host has no usable C(update_domain), or if the order does not fit.
 notes:
-  - The hosts that C(ansible_play_batch) lists are those of the running domain, or of its running part. C(run_once) means once for each domain, on its first host,
-    and what it registers is known to that domain's hosts only. C(meta=end_batch) ends the domain, and the next one begins.
+  - The hosts that C(ansible_play_batch) lists are those of the running domain, or of its running part. C(run_once) means once for each of these, on its first
+    host, and what it registers is known to these hosts only. C(meta=end_batch) ends the domain, and the next one begins.
   - C(meta=end_host) is the way to say that a host is done. C(meta=end_play) stops the rollout like a failure, unless nothing is left to do.
     C(meta=clear_host_errors) forgives what happened in the running domain, also to a host that did not do the rest of its tasks. Do not use it in
     a rollout.
