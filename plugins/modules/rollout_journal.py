@@ -89,7 +89,7 @@ options:
     description: For O(state=may_begin), how many hosts of the run need not be V(proved), a number or a percentage such as V("10%"). By default none.
     type: str
   max_parallel_hosts:
-    description: For O(state=opened), how many hosts of an update domain have the same RV(hosts[].turn). By default all.
+    description: For O(state=opened), how many hosts of an update domain have the same C(turn) in RV(hosts). By default all.
     type: str
 author:
   - The vm_preserving.maintenance authors (!UNKNOWN)

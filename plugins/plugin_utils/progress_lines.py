@@ -97,7 +97,7 @@ def _said(host: Host, step: Event) -> list[tuple[list[str], Kind]]:
         return [(["plan", visible(_plan(step["plan"]))], "")]
     if step.get("report"):
         return [(["done", visible(_ended(host))], "good" if not step["report"].get("problems") else "failed")]
-    if module == "scheduled_event" and step.get("state") == "scheduled" and (result.get("events") or []):
+    if module == "scheduled_event" and step.get("state") == "scheduled" and result.get("events"):
         mine = [one for one in result["events"] if one and one.get("host") in (host.name, None)]
         approved = sum(one.get("approved") is True for one in mine)
         return [(["told ahead", f"{approved} of {len(mine)} guests have approved"], "")] if mine else []

@@ -30,7 +30,7 @@ description:
     Quote the names.
   - The domains run in natural order, V(2) before V(10), or as listed in the variable C(update_domain_order) (set it in the play or with C(-e)).
     The list must name every update domain that has hosts in the play, once. It may name domains that have none.
-  - C(update_domain_first) is for a trial: a list of the domains that come before all others, which follow in natural order.
+  - C(update_domain_first) is for a trial, a list of the domains that come before all others. These follow in natural order.
   - Before any host is touched, the play is refused if a host has no usable C(update_domain), or if the order does not fit.
 notes:
   - The hosts that C(ansible_play_batch) lists are those of the running domain, or of its running part. C(run_once) means once for each of these, on its first

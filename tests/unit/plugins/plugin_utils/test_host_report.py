@@ -187,7 +187,7 @@ def test_a_guest_of_the_report():
         "resumed_by": "module", "clock_before_pause": {"offset": 0.5, "bound": 0.001}, "clock_after_pause": {"offset": -2.5, "bound": 0.001},
         "clock_now": {"offset": 0.0, "bound": 0.001}, "clock_verdict": "in_sync", "restored": False,
         "clock_set_after": None, "pauses": [{"kind": "pause", "paused_for": 2.5, "limit": LIMIT, "resumed_by": "module"}], "memory": "kept",
-            "stopped_for": None,
+        "stopped_for": None,
     }]
     assert (found["host"], found["update_domain"], found["updated"], found["pause_limit"]) == ("h1", "rack1", True, LIMIT)
     assert [change["name"] for change in found["pending"]] == ["qemu-system-x86"]
