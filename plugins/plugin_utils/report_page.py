@@ -266,7 +266,7 @@ def _pause(pause: Pause) -> str:
 def _clock(guest: Guest) -> str:
     if not guest.pauses:
         return escaped("not ours")
-    wish = f", within {guest.tolerance:g} s" if guest.tolerance is not None else ""
+    wish = f", within {guest.tolerance:g} s" if guest.tolerance is not None and guest.clock == "in_sync" else ""
     aim = f" of {guest.target:+g} s" if guest.target else ""
     return _coloured(f"{guest.clock}{wish}{aim}", _COLOURS.get(guest.clock, _WARN))
 
