@@ -15,7 +15,7 @@ positional: domains, order, availability_sets, accepted, fleet, first
 options:
   _input:
     description:
-      - By host of the run, the fact C(host_update_ahead) of role C(host_update). V(null) for a host that did not answer.
+      - By host of the run, the fact C(host_update_ahead) of role C(host_update). Empty for a host that did not answer.
     type: dict
     required: true
   domains:
@@ -54,7 +54,7 @@ EXAMPLES = r"""
     msg: "{{ (ahead | vm_preserving.maintenance.rollout_plan(domains)).lines }}"
   vars:
     domains: "{{ dict(ansible_play_hosts_all | zip(ansible_play_hosts_all | map('extract', hostvars, 'update_domain'))) }}"
-    ahead: "{{ dict(ansible_play_hosts_all | zip(ansible_play_hosts_all | map('extract', hostvars) | map(attribute='host_update_ahead', default=none))) }}"
+    ahead: "{{ dict(ansible_play_hosts_all | zip(ansible_play_hosts_all | map('extract', hostvars) | map(attribute='host_update_ahead', default={}))) }}"
   run_once: true
 """
 

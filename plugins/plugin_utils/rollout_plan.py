@@ -15,7 +15,7 @@ from .update_domains import UpdateDomain, group_hosts, order_domains
 
 
 def rollout_plan(
-    ahead: Mapping[str, Mapping[str, t.Any] | None],
+    ahead: Mapping[str, Mapping[str, t.Any]],
     domains: Mapping[str, object],
     order: object = None,
     availability_sets: Mapping[str, t.Any] | None = None,
@@ -26,7 +26,7 @@ def rollout_plan(
     """The plan of a rollout.
 
     :param ahead: By host of the run, what it said ahead of its turn (`host_update_ahead`): `refused` (why its update would be refused, or empty), `left` (an
-        earlier run left something to be healed first), `plan` (`host_update_plan`; `None` with nothing to do) and `guests` (of guest_info). `None`: the host
+        earlier run left something to be healed first), `plan` (`host_update_plan`; `None` with nothing to do) and `guests` (of guest_info). Empty: the host
         did not answer.
     :param domains: By host of the run, its `update_domain`.
     :param order: `update_domain_order`.
@@ -57,21 +57,21 @@ def rollout_plan(
     }
 
 
-def _placement(ahead: Mapping[str, Mapping[str, t.Any] | None]) -> dict[str, t.Any]:
-    return {host: said["guests"] for host, said in ahead.items() if said is not None}
+def _placement(ahead: Mapping[str, Mapping[str, t.Any]]) -> dict[str, t.Any]:
+    return {host: said["guests"] for host, said in ahead.items() if said}
 
 
-def _refusal(host: str, said: Mapping[str, t.Any] | None) -> str:
+def _refusal(host: str, said: Mapping[str, t.Any]) -> str:
     """In one line, without the name of the host; empty if nothing stands in the way."""
-    if said is None:
+    if not said:
         return "it does not answer"
     return " ".join(str(said["refused"]).split()).removeprefix(f"{host}: ")
 
 
-def _host(host: str, said: Mapping[str, t.Any] | None) -> str:
+def _host(host: str, said: Mapping[str, t.Any]) -> str:
     if why := _refusal(host, said):
         return why if why.startswith("refused") else f"refused: {why}"
-    if said is None or said["left"]:
+    if said["left"]:
         return "what an earlier run left of its guests is put right first, then it is judged"
     plan = said["plan"]
     if plan is None:
@@ -93,10 +93,10 @@ def _count(guests: Sequence[object]) -> str:
     return "1 guest" if len(guests) == 1 else f"{len(guests)} guests"
 
 
-def _longest(domains: Sequence[UpdateDomain], ahead: Mapping[str, Mapping[str, t.Any] | None]) -> list[str]:
+def _longest(domains: Sequence[UpdateDomain], ahead: Mapping[str, Mapping[str, t.Any]]) -> list[str]:
     """The guest that is expected to be away for longest."""
     found = [
-        (guest["away"], guest["name"], host) for domain in domains for host in domain.hosts if (said := ahead[host]) is not None and said["plan"]
+        (guest["away"], guest["name"], host) for domain in domains for host in domain.hosts if (said := ahead[host]) and said["plan"]
         for guest in said["plan"]["guests"] if guest["away"] is not None
     ]
     if not found:

@@ -50,7 +50,7 @@ def test_who_is_shut_down_is_named_first():
 
 
 def test_every_host_that_would_stop_the_rollout_is_named():
-    found = rollout_plan({"a": None, "b": said(refused="b: refused, nothing was touched:\n  guest x"), "c": said()}, {"a": "0", "b": "1", "c": "1"})
+    found = rollout_plan({"a": {}, "b": said(refused="b: refused, nothing was touched:\n  guest x"), "c": said()}, {"a": "0", "b": "1", "c": "1"})
     assert found["refused"] == {"a": "it does not answer", "b": "refused, nothing was touched: guest x"}
     assert {"  a: refused: it does not answer", "  b: refused, nothing was touched: guest x"} <= set(found["lines"])
 
