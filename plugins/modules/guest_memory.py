@@ -94,7 +94,7 @@ guests:
       type: str
 folder:
   description:
-    - Where libvirt puts memory files, C(path) (C(memory_backing_dir)), C(file_system), C(in_ram), C(size) in bytes.
+    - Where libvirt puts memory files, C(path) (C(memory_backing_dir)), C(file_system), C(in_ram), C(dax) (it is persistent memory), C(size) in bytes.
     - C(problem), why they cannot go there and what to do about it; V(null) when they can.
   returned: when it could be found out
   type: dict

@@ -16,7 +16,8 @@ from .settings import Settings
 
 #: How its network device is called, by udev.
 INTERFACE = "en*"
-MEMORY_MIB = 2560
+# Half of it above 4 GiB, where some of it can be set aside as persistent memory.
+MEMORY_MIB = 4096
 _BYTES_PER_SECOND = 4 * 1024**3
 
 # Run in the machine, which gets its files as JSON.

@@ -150,7 +150,7 @@ def room_problem(definitions: t.Iterable[ET.Element], path: str, file_system: st
     if needed > size:
         return (
             f"the guests whose memory is to be files have {needed // _MIB} MiB, but memory_backing_dir {path} holds only {size // _MIB} MiB, and a guest that "
-            "finds no room there is killed by the host; make that file system larger (guest_memory_folder_size of the role guest_memory, or mount -o "
-            "remount,size=...)"
+            "finds no room there is killed by the host; make that file system larger (guest_memory_folder_size of the role guest_memory, "
+            "persistent_memory_size of the role persistent_memory, or mount -o remount,size=...)"
         )
     return None

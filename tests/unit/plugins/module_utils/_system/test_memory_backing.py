@@ -21,6 +21,9 @@ hugetlbfs /dev/hugepages hugetlbfs rw,pagesize=2M 0 0
 tmpfs /mnt/a\040b tmpfs rw 0 0
 tmpfs /over tmpfs rw 0 0
 /dev/sdb /over xfs rw 0 0
+/dev/pmem0 /pmem ext4 rw,relatime,dax=always 0 0
+/dev/pmem1 /older xfs rw,dax,inode64 0 0
+/dev/pmem2 /never ext4 rw,dax=never 0 0
 none
 """
 
@@ -44,9 +47,16 @@ def test_the_setting(tmp_path, text, expected):
     ("/mnt/a b", "tmpfs"), ("/over/there", "xfs"), ("/", "overlay"),
 ])
 def test_the_file_system_of_a_path(path, expected):
+    assert file_system_of(path, MOUNTS) == (expected, False)
+
+
+@pytest.mark.parametrize(("path", "expected"), [("/pmem/libvirt", ("ext4", True)), ("/older", ("xfs", True)), ("/never", ("ext4", False))])
+def test_whether_files_are_used_where_they_are(path, expected):
     assert file_system_of(path, MOUNTS) == expected
 
 
-@pytest.mark.parametrize(("kind", "in_ram"), [("tmpfs", True), ("hugetlbfs", True), ("ext4", False), ("unknown", False)])
-def test_which_file_systems_are_memory(kind, in_ram):
-    assert Backing("/x", kind, 1).in_ram is in_ram
+@pytest.mark.parametrize(("kind", "dax", "in_ram"), [
+    ("tmpfs", False, True), ("hugetlbfs", False, True), ("ext4", False, False), ("ext4", True, True), ("unknown", False, False),
+])
+def test_which_file_systems_are_memory(kind, dax, in_ram):
+    assert Backing("/x", kind, 1, dax).in_ram is in_ram
