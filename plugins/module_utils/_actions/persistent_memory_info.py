@@ -27,7 +27,7 @@ def _wanted(params: t.Mapping[str, t.Any], entries: t.Sequence[boot_entries.Entr
     ram = [Range(*one) for one in firmware_memory.ram()]
     if not ram:
         raise MaintenanceError(
-            f"this host's kernel does not say which RAM its firmware reported ({firmware_memory.MAP}); RAM can be set aside on x86_64 only; nothing was changed",
+            f"this host's kernel does not tell which RAM its firmware has ({firmware_memory.MAP}); RAM can be set aside on x86_64 only; nothing was changed",
             "reservation",
         )
     start = in_bytes(params["start"], "start") if params["start"] else None

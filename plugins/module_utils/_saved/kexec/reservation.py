@@ -164,14 +164,14 @@ def choose(size: int, start: int | None, ram: t.Sequence[Range], by_node: t.Sequ
     left = sum(one.size for one in ram) - size
     if left < LEAST_LEFT:
         raise MaintenanceError(
-            f"of this host's RAM ({(left + size) // _MIB} MiB) {in_words(size)} cannot be set aside: at least {in_words(LEAST_LEFT)} has to be left for the host "
-            "itself; nothing was changed. Set less aside", "reservation",
+            f"of this host's RAM ({(left + size) // _MIB} MiB) {in_words(size)} cannot be set aside: at least {in_words(LEAST_LEFT)} has to be left for the "
+            "host itself; nothing was changed. Set less aside", "reservation",
         )
     for node, one in room:
         wanted = Range(one.start if start is None else start, size)
         if _common(wanted, one) == wanted:
             return Reservation(wanted, node, left)
     raise MaintenanceError(
-        f"{in_words(size)}{'' if start is None else f' at {in_words(start)}'} cannot be set aside: it has to be in one piece of RAM above 4 GiB and in one NUMA "
-        f"node. This host has: {there}. Nothing was changed", "reservation",
+        f"{in_words(size)}{'' if start is None else f' at {in_words(start)}'} cannot be set aside: it has to be in one piece of RAM above 4 GiB and in one "
+        f"NUMA node. This host has: {there}. Nothing was changed", "reservation",
     )
