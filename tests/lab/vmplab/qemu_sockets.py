@@ -2,6 +2,7 @@
 
 import base64
 import json
+import random
 import socket
 import time
 from pathlib import Path
@@ -42,18 +43,25 @@ class Agent:
         """Wait until it answers; LabError after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         while True:
-            # Without an agent nobody reads: each try is made on a connection of its own, and what was sent on one is lost with it.
+            # Without an agent nobody reads: each try is made on a connection of its own. A slow machine may still answer what was sent on an earlier one.
             try:
                 self._lines = _Lines(path, 5)
-                self.ask("guest-ping")
+                self._synchronize()
                 break
-            except (OSError, LabError) as error:
+            except (OSError, ValueError, LabError) as error:
                 if hasattr(self, "_lines"):
                     self._lines.close()
                 if time.monotonic() > deadline:
                     raise LabError(f"The agent of the machine does not answer within {timeout:.0f} s ({path}).") from error
                 time.sleep(0.3)
         self._lines.set_timeout(60)
+
+    def _synchronize(self) -> None:
+        """Read until the answer to this comes, and with it the end of answers to others (QEMU, qga/qapi-schema.json, guest-sync)."""
+        number = random.getrandbits(31)
+        self._lines.write({"execute": "guest-sync", "arguments": {"id": number}})
+        while self._lines.read().get("return") != number:
+            pass
 
     def __enter__(self) -> "Agent":
         return self
