@@ -11,7 +11,7 @@ from ansible_collections.vm_preserving.maintenance.plugins.module_utils._actions
 from ansible_collections.vm_preserving.maintenance.plugins.module_utils._core.errors import MaintenanceError
 
 GIB = 1 << 30
-RAM = [(0, 2 * GIB), (4 * GIB, 4 * GIB)]
+RAM = ((0, 2 * GIB), (4 * GIB, 4 * GIB))
 GRUB = "linux /boot/vmlinuz-1 root=/dev/vda1 ro {}\nlinux /boot/vmlinuz-2 root=/dev/vda1 ro {}\n"
 
 
@@ -26,7 +26,7 @@ def ask(monkeypatch):
         monkeypatch.setattr(action.boot_loader, "grub", read)
         monkeypatch.setattr(action.boot_loader, "grubby", lambda: grubby)
         monkeypatch.setattr(action.boot_loader, "kernels", lambda: ["vmlinuz-1", "vmlinuz-2"])
-        monkeypatch.setattr(action.firmware_memory, "ram", lambda: ram)
+        monkeypatch.setattr(action.firmware_memory, "ram", lambda: list(ram))
         monkeypatch.setattr(action.firmware_memory, "srat", lambda: b"")
         monkeypatch.setattr(action.firmware_memory, "persistent", lambda: persistent or {})
         monkeypatch.setattr(action.firmware_memory, "command_line", lambda: ["ro", *running])
