@@ -293,7 +293,10 @@ def stop_message(domain: UpdateDomain, reasons: Iterable[str], not_started: Coll
         headline = f"The rollout stops before update domain {domain.name}, because of an earlier play or batch: {'; '.join(reasons)}."
     else:
         headline = f"The rollout stops at update domain {domain.name}: {'; '.join(reasons)}."
-    rest = ", ".join(map(str, not_started))
+    hosts: dict[str, list[str]] = {}
+    for part in not_started:
+        hosts.setdefault(part.name, []).extend(part.hosts)
+    rest = ", ".join(str(UpdateDomain(name, tuple(names))) for name, names in hosts.items())
     return "\n".join([headline, f"Update domains not started: {rest}." if rest else "No update domain was left to start.", _NEXT])
 
 
