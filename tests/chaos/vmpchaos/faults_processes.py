@@ -202,7 +202,7 @@ def libvirtd_restarted(stage: Stage) -> str:
 def two_runs(stage: Stage) -> str:
     """The second is refused, with who holds the window and since when; the first goes on."""
     stage.open()
-    run = stage.start_commands(["sleep", "4"], name=["chaos-1", "chaos-2"], pause_limit=stage.limit)
+    run = stage.start_commands(["sleep", "6"], name=["chaos-1", "chaos-2"], pause_limit=stage.limit)
     stage.wait_in("paused", ["chaos-1", "chaos-2"])
     second = stage.start_pause(name=["chaos-3"]).answer(PATIENCE)
     expect(second.failed and second.code == "window_busy", f"the second run should be refused: {second.verdict} {second.message}")
