@@ -166,16 +166,16 @@ def _user() -> str:
 
 def _domains(play: Any, manager: Any, hosts: Sequence[Any]) -> list[dict[str, Any]]:
     """The update domains of the hosts that have one, in the order in which they are updated; none when there is no order."""
-    values, order = {}, None
+    values, order, first = {}, None, None
     for host in hosts:
         variables = manager.get_vars(play=play, host=host)
         templar = Templar(loader=play.get_loader(), variables=variables)
         value = templar.template(variables.get("update_domain"))
         if value is not None:
             values[host.name] = value
-            order = templar.template(variables.get("update_domain_order"))
+            order, first = (templar.template(variables.get(name)) for name in ("update_domain_order", "update_domain_first"))
     try:
-        found = update_domains.order_domains(update_domains.group_hosts(values), order)
+        found = update_domains.order_domains(update_domains.group_hosts(values), order, first)
     except update_domains.UpdateDomainError:
         return []  # the strategy says why
     return [{"name": domain.name, "hosts": list(domain.hosts)} for domain in found]
